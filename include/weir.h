@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * weir.h - Weir, a page cache in user space.
+ *
+ * Weir keeps files far larger than a memory budget readable and writable through that budget. It has
+ * a kernel's reclaim machinery (zones with watermarks, active and inactive LRU lists, direct and
+ * background reclaim, writeback, dirty throttling, shrinkers), and one mode that a kernel lacks:
+ * WEIR_NOMEMALLOC reclaim, which frees memory without allocating any.
+ *
+ * Words
+ *   page    4096 bytes of an object, numbered from 0
+ *   frame   4096 bytes of the budget
+ *   object  an open file, or any other store, as an array of pages
+ *   store   where pages live while they are not resident
+ *   pin     a hold on a resident page: while it lasts, the page stays at its address
+ *
+ * Conventions
+ *   - Functions that can fail return 0 (or a count) on success and a negative errno on failure;
+ *     weir_error_text() has the sentence for the calling thread's last failure in weir_create,
+ *     weir_open, weir_open_store, weir_resize and weir_close.
+ *   - All functions are safe to call from any thread, except where "not thread-safe" is written.
+ *   - "Blocks" says whether a call may wait for I/O or for other threads. "Allocates" says whether it
+ *     may use the heap. "Signal-safe" says whether a signal handler may call it.
+ *   - After fork() the child must not use the pool, and can't: its memory is not there.
+ *
+ * A minimal program
+ *
+ *     struct weir_config config;
+ *     weir_pool *pool;
+ *     weir_object *object;
+ *     struct weir_pin pin;
+ *
+ *     weir_config_init(&config);
+ *     config.memory_bytes = 256 << 20;
+ *     if (weir_create(&config, &pool) || weir_open(pool, "data.bin", WEIR_RDWR, &object))
+ *         errx(1, "%s", weir_error_text());
+ *     if (weir_pin(object, 12345, WEIR_READ, &pin) == 0) {
+ *         use(pin.data);
+ *         weir_unpin(&pin);
+ *     }
+ *     weir_close(object, 0);
+ *     weir_destroy(pool);
+ */
+#ifndef WEIR_H
+#define WEIR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define WEIR_VERSION_MAJOR 0
+#define WEIR_VERSION_MINOR 1
+#define WEIR_VERSION_PATCH 0
+
+#define WEIR_PAGE_SHIFT 12
+#define WEIR_PAGE_SIZE 4096u
+#define WEIR_MAX_ORDER 10 /* largest block of weir_alloc_frames: 2^10 frames, 4 MiB */
+#define WEIR_MAX_NODES 8
+
+typedef struct weir_pool weir_pool;
+typedef struct weir_object weir_object;
+typedef struct weir_queue weir_queue;
+
+/* "MAJOR.MINOR.PATCH" of the library that is loaded. Blocks: no. Allocates: no. Signal-safe: yes. */
+const char *weir_version(void);
+
+/* The calling thread's last error as one sentence: what failed, where, what to do. Never NULL; valid
+ * until the thread's next failing call. Blocks: no. Allocates: no. Signal-safe: no. */
+const char *weir_error_text(void);
+
+/* ---------------------------------------------------------------------------------------------
+ * Allocation and reclaim flags
+ *
+ * One set of bits, given to weir_alloc_frames and weir_reclaim. They mean what the kernel's GFP flags
+ * of the same names mean, with one difference on purpose: __GFP_NOMEMALLOC's two historical meanings
+ * are two flags here.
+ *
+ *   flag             reclaims?                         may take of the reserve (below "min")
+ *   WEIR_DEFAULT     directly, any means               nothing
+ *   WEIR_NOWAIT      wakes the background reclaimer    a quarter of min
+ *   WEIR_ATOMIC      wakes the background reclaimer    five eighths of min
+ *   WEIR_NOIO        directly, starts no I/O           nothing
+ *   WEIR_NOFS        directly, writes no file page     nothing
+ *   WEIR_MEMALLOC    no; nested NOMEMALLOC when empty  all of it
+ *   WEIR_NORESERVE   as the other flags say            nothing, whoever asks
+ *   WEIR_NOMEMALLOC  (reclaim only) clean pages alone, allocating nothing, waiting for nothing
+ */
+#define WEIR_DEFAULT 0u
+#define WEIR_NOWAIT 0x01u     /* do not reclaim or wait: fail with -ENOMEM instead */
+#define WEIR_ATOMIC 0x02u     /* as NOWAIT, and urgent: may take part of the reserve */
+#define WEIR_NOIO 0x04u       /* start no I/O at all while reclaiming */
+#define WEIR_NOFS 0x08u       /* write no file pages while reclaiming (raw swap is allowed) */
+#define WEIR_MEMALLOC 0x10u   /* the caller is freeing memory: the whole reserve is open to it */
+#define WEIR_NORESERVE 0x20u  /* never the reserve, not even in a reclaiming context */
+#define WEIR_NOMEMALLOC 0x40u /* reclaim without allocating: see weir_reclaim */
+
+/* Scopes: every allocation and reclaim by this thread between save and restore has the flag added.
+ * They nest; restore takes what the matching save returned. memalloc marks the thread as a reclaiming
+ * context (the kernel's PF_MEMALLOC). Blocks: no. Allocates: no. Signal-safe: yes, when balanced. */
+unsigned weir_scope_nofs_save(void);
+void weir_scope_nofs_restore(unsigned saved);
+unsigned weir_scope_noio_save(void);
+void weir_scope_noio_restore(unsigned saved);
+unsigned weir_scope_memalloc_save(void);
+void weir_scope_memalloc_restore(unsigned saved);
+
+/* ---------------------------------------------------------------------------------------------
+ * The pool
+ */
+
+/* Fill with weir_config_init, then change what you need; fields not mentioned keep their defaults. */
+struct weir_config {
+	size_t size;           /* sizeof(struct weir_config), set by weir_config_init */
+	uint64_t memory_bytes; /* the budget: frames, in bytes, rounded down to pages. No default.
+	                        * At least 1 MiB per node and above the reserve, at most what the
+	                        * machine (and its cgroup) has free. */
+	unsigned nodes;        /* reclaim domains, 1 to 8. Default 0: one per NUMA node */
+
+	/* Watermarks. Defaults follow the kernel: min = clamp(sqrt(16 x kB), 128, 262144) kB, at most 1/8 of
+	 * the budget; low = min + max(min/4, memory x watermark_scale_factor/10000); high = low + the same. */
+	uint64_t min_free_bytes;         /* default 0: the formula */
+	unsigned watermark_scale_factor; /* 1 to 1000, default 10 */
+
+	unsigned swappiness;         /* 0 to 200, default 60; weight of anonymous against file pages */
+	unsigned swap_cluster_max;   /* 1 to 256, default 32: pages in one batch of reclaim */
+	bool laptop_mode;            /* reclaim writes only after it failed without; default off */
+	unsigned dirty_background_pct; /* 1 to 100, default 10: flushers start above it */
+	unsigned dirty_pct;          /* above background, up to 90, default 40: writers are held at it */
+	unsigned dirty_expire_ms;    /* default 3000: a page dirty for longer is written */
+	unsigned flush_interval_ms;  /* default 1000: how often flushers look */
+
+	const char *policy;      /* replacement policy by name; default NULL: weir_policy_name(0) */
+	unsigned max_threads;    /* threads that have pinned at once, 1 to 65536, default 1024; more
+	                          * threads work too, their hits cost an atomic read-modify-write more */
+	unsigned wait_ms;        /* bound for WEIR_WAIT: default 10000 */
+	bool huge_pages;         /* frames on transparent huge pages where possible; default on */
+	bool io_uring;           /* use io_uring where the kernel allows; default on */
+};
+
+/* Defaults as written above. Blocks: no. Allocates: no. */
+void weir_config_init(struct weir_config *config);
+
+/* Make a pool. All frames are populated before it returns: a pool that was made never fails for want
+ * of memory that the machine promised and did not have.
+ * Errors: -EINVAL (a field out of its range; a budget of 0 or smaller than its reserve needs), -ENOMEM
+ * (the machine or the cgroup can't give it now), -EAGAIN (no threads), -ENOENT (no such policy).
+ * Blocks: yes. Allocates: yes. */
+int weir_create(const struct weir_config *config, weir_pool **pool);
+
+/* Stop the pool's threads and release it. Errors: -EBUSY (objects, queues or shrinkers are left, or
+ * frames of weir_alloc_frames are out; nothing was changed). Blocks: yes. Not thread-safe. */
+int weir_destroy(weir_pool *pool);
+
+/* Replacement policies by number, NULL past the last; number 0 is the default. */
+const char *weir_policy_name(unsigned number);
+
+/* ---------------------------------------------------------------------------------------------
+ * Objects
+ */
+#define WEIR_RDONLY 0x00u
+#define WEIR_RDWR 0x01u
+#define WEIR_CREATE 0x02u   /* with RDWR: make the file where there is none (mode 0666 & ~umask) */
+#define WEIR_TRUNCATE 0x04u /* with RDWR: empty it first */
+#define WEIR_BUFFERED 0x08u /* through the kernel's page cache instead of O_DIRECT */
+
+/* Open a regular file or block device as an object of the pool. O_DIRECT is used where the file system
+ * offers it, else buffered I/O with the kernel's cache dropped behind. The size is the file's at this
+ * moment; a file that others change while it is open: growth is not seen (weir_resize sees it), a page
+ * that was cut off reads as -ESTALE.
+ * Errors: those of open(2) (-ENOENT, -EACCES, -EROFS ...), -EISDIR, -EINVAL (not a regular file or
+ * block device, unknown flags), -EBUSY (this file is open in the pool already), -EFBIG (over 2^44
+ * bytes), -ENOMEM. Blocks: yes. Allocates: yes. */
+int weir_open(weir_pool *pool, const char *path, unsigned flags, weir_object **object);
+
+#define WEIR_DISCARD 0x01u /* weir_close: drop what is dirty instead of writing it */
+
+/* Write back what is dirty, drop the pages, close the store.
+ * Errors: -EBUSY (pins or requests are held), or the error of the writeback, in which case the object
+ * stays open with its dirty pages: repair and close again, or close with WEIR_DISCARD.
+ * Blocks: yes. */
+int weir_close(weir_object *object, unsigned flags);
+
+/* Size in bytes. Blocks: no. Signal-safe: yes. */
+uint64_t weir_size(const weir_object *object);
+
+/* Grow (new bytes read as zeros) or shrink the object and its store. Growing to the present size picks
+ * up a file that others made longer.
+ * Errors: -EBUSY (a page to cut is pinned; nothing was changed), -EROFS (opened read-only), -EFBIG
+ * (over twice the size at open or 64 GiB, whichever is more), or the store's. Blocks: yes. */
+int weir_resize(weir_object *object, uint64_t bytes);
+
+/* ---------------------------------------------------------------------------------------------
+ * Pins
+ */
+#define WEIR_READ 0x00u
+#define WEIR_WRITE 0x01u     /* the page is dirty from now on; it is not written out under the pin
+                              * except by weir_sync, and stays dirty then */
+#define WEIR_EXCLUSIVE 0x02u /* no other pin on the page meanwhile. Waits for them */
+#define WEIR_OVERWRITE 0x04u /* with WRITE: all of the page will be written, so it is not read first;
+                              * where it was not resident it is full of zeros */
+#define WEIR_TRY 0x08u       /* never wait: -EAGAIN where it would (not resident, locked, in I/O) */
+#define WEIR_WAIT 0x10u      /* when every frame is held, wait up to config.wait_ms for one */
+
+/* A held page. `data` is yours to read; the rest is the library's. */
+struct weir_pin {
+	void *data; /* WEIR_PAGE_SIZE bytes, at this address until the unpin */
+	uint64_t private_[2];
+};
+
+/* Hold a page of an object in memory, reading it in where it is not resident. Shared pins may overlap,
+ * writing ones too (as threads that write to one mmap: order is the program's affair). Any thread may
+ * release the pin. A thread may hold as many pins as there are frames to hold.
+ * Errors: -EINVAL (unknown flags), -ERANGE (past the end of the object), -EROFS (WRITE on a read-only
+ * object), -ENOMEM (every frame is held or dirty behind a failing store), -ETIMEDOUT (WAIT ran out),
+ * -EAGAIN (TRY), -EDEADLK (EXCLUSIVE on a page that this thread has pinned), -ESTALE (the file was cut
+ * short by others), or the store's read error.
+ * Blocks: only on a miss, for EXCLUSIVE, for a WRITE on a page in writeback, or (WRITE) at the dirty
+ * limit. Allocates: no. Signal-safe: no. */
+int weir_pin(weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin);
+
+/* Release a pin and clear *pin. Errors: -EINVAL (not held: never pinned, or unpinned already).
+ * Blocks: no. Allocates: no. */
+int weir_unpin(struct weir_pin *pin);
+
+/* Pin n pages at once; reads are all in flight together. All or nothing: on an error none is held.
+ * Errors: those of weir_pin; -EINVAL (n of 0). Blocks: yes. Allocates: no. */
+int weir_pin_many(weir_object *object, const uint64_t *pages, size_t n, unsigned flags, struct weir_pin *pins);
+
+/* A queue keeps up to `depth` pins under way and gives them back in whatever order they complete. One
+ * thread uses a queue at a time. Completions of hits cost no system call. */
+struct weir_completion {
+	uint64_t user_data;
+	int result;          /* 0: pin is held, or an error of weir_pin */
+	struct weir_pin pin; /* release it with weir_unpin */
+};
+
+/* depth: 1 to 4096. Errors: -EINVAL, -ENOMEM. Allocates: yes. */
+int weir_queue_create(weir_pool *pool, unsigned depth, weir_queue **queue);
+/* Errors: -EBUSY (requests are under way: reap them first). */
+int weir_queue_destroy(weir_queue *queue);
+/* Ask for a pin. Errors: -EINVAL, -ERANGE, -EROFS at once; -EAGAIN (depth requests are under way or not
+ * yet reaped). Everything else arrives as a completion. Blocks: when frames are short (it reclaims).
+ * Allocates: no. */
+int weir_queue_pin(weir_queue *queue, weir_object *object, uint64_t page, unsigned flags, uint64_t user_data);
+/* Start what was asked for and collect completions: waits until at least `min` (at most those under
+ * way) are there, returns their number, at most `max`. min 0 polls. Errors: -EINVAL.
+ * Blocks: when min > 0. Allocates: no. */
+int weir_queue_wait(weir_queue *queue, struct weir_completion *out, unsigned max, unsigned min);
+
+/* Copy bytes out of or into an object, as pread(2) and pwrite(2): a read past the end is short or 0, a write
+ * past the end grows the object. Safe with pins on the same pages.
+ * Errors: those of weir_pin and weir_resize, when nothing was copied; -EINVAL (offset + length
+ * overflows). Blocks: as weir_pin. Allocates: no. */
+ssize_t weir_pread(weir_object *object, void *buffer, size_t bytes, uint64_t offset);
+ssize_t weir_pwrite(weir_object *object, const void *buffer, size_t bytes, uint64_t offset);
+
+enum weir_advice {
+	WEIR_ADV_NORMAL,     /* default */
+	WEIR_ADV_SEQUENTIAL, /* will be read in order: read ahead, drop behind early */
+	WEIR_ADV_RANDOM,     /* will be read in no order: never read ahead */
+	WEIR_ADV_WILLNEED,   /* start reading the range in; returns at once */
+	WEIR_ADV_DONTNEED,   /* drop the clean, unpinned pages of the range */
+	WEIR_ADV_COLD,       /* to the inactive list: first to go */
+	WEIR_ADV_PAGEOUT,    /* write what is dirty and drop the range */
+};
+
+/* Advice for [offset, offset + bytes), widened to whole pages; bytes 0: to the end. It may change speed,
+ * never contents. NORMAL, SEQUENTIAL and RANDOM hold for the whole object.
+ * Errors: -EINVAL (unknown advice, a range that overflows or starts past the end), PAGEOUT: the store's.
+ * Blocks: PAGEOUT only. Allocates: no. */
+int weir_advise(weir_object *object, uint64_t offset, uint64_t bytes, enum weir_advice advice);
+
+/* Bring the pages in and keep them in memory until weir_munlock, on the unevictable list. Locks do not
+ * nest. Errors: as weir_pin (pages before the failing one stay locked), -EINVAL as weir_advise.
+ * Blocks: yes. Allocates: no. */
+int weir_mlock(weir_object *object, uint64_t offset, uint64_t bytes);
+int weir_munlock(weir_object *object, uint64_t offset, uint64_t bytes);
+
+/* Write the dirty pages of a range (bytes 0: to the end) and make them durable (fdatasync). An error of
+ * earlier background writeback on this object is reported here, once; the pages concerned are still
+ * resident and dirty. Errors: the store's (-EIO, -ENOSPC ...), -EAGAIN (the write hook said "not yet"),
+ * -EINVAL as weir_advise. Blocks: yes. Allocates: no. */
+int weir_sync(weir_object *object, uint64_t offset, uint64_t bytes);
+
+/* Called before dirty pages [page, page + n) of the object are written; 0 lets them go, anything else
+ * holds them back ("not yet": a log record is not durable). It runs in whatever thread writes, often in
+ * a reclaiming context: it must not pin, block for long, or call back into the object. NULL removes it.
+ * Errors: -EINVAL. Blocks: until no call of the former hook is running. */
+typedef int (*weir_write_hook)(weir_object *object, uint64_t page, uint64_t n, void *user);
+int weir_set_write_hook(weir_object *object, weir_write_hook hook, void *user);
+
+/* ---------------------------------------------------------------------------------------------
+ * Reclaim
+ */
+
+/* Free up to `pages` frames now. flags: WEIR_DEFAULT, WEIR_NOFS, WEIR_NOIO or WEIR_NOMEMALLOC.
+ * Returns the number of frames that this call freed, which is up to 31 per node more than asked.
+ *
+ * With WEIR_NOMEMALLOC the call takes clean pages alone. It writes nothing, calls no shrinker, is never
+ * throttled, waits for nothing, and neither it nor the kernel on its behalf allocates a byte. What
+ * another thread (or the very code that a signal interrupted) holds at that moment is passed over.
+ * It returns 0 at once when it interrupted another NOMEMALLOC call of the same thread.
+ *
+ * In a reclaiming context (a shrinker, a store's write, under weir_scope_memalloc_save) every call is a
+ * NOMEMALLOC call.
+ * Errors: -EINVAL (pages of 0, other flags).
+ * Blocks: WEIR_DEFAULT and WEIR_NOFS yes; WEIR_NOIO never for I/O; WEIR_NOMEMALLOC never.
+ * Allocates: never. Signal-safe: with WEIR_NOMEMALLOC yes, even inside the library; else no. */
+long weir_reclaim(weir_pool *pool, uint64_t pages, unsigned flags);
+
+/* Take 2^order contiguous frames of the budget for the caller's own use, uninitialised.
+ * Watermark by caller, as the kernel's __zone_watermark_ok: DEFAULT down to min; NOWAIT to 3/4 of min (2.6.23's
+ * ALLOC_HARDER); ATOMIC to 3/8 of min (HIGH and HARDER, 6.12's MIN_RESERVE with NON_BLOCK); a reclaiming
+ * context (or WEIR_MEMALLOC) to the last frame; NORESERVE to min, whoever asks.
+ * Errors: -ENOMEM (in bounded time), -EINVAL (order over WEIR_MAX_ORDER, NOMEMALLOC: it is reclaim's).
+ * Blocks: unless NOWAIT, ATOMIC or in a reclaiming context. Allocates: not from the heap. Signal-safe: no. */
+int weir_alloc_frames(weir_pool *pool, unsigned order, unsigned flags, void **frames);
+/* Give them back. Errors: -EINVAL (not the start of such a block). Blocks: no. Allocates: no. */
+int weir_free_frames(weir_pool *pool, void *frames, unsigned order);
+
+/* A shrinker frees what the program itself keeps cached in the pool's frames, when reclaim asks for it. */
+#define WEIR_SHRINK_STOP (~0ul)        /* from scan: can't go on now */
+#define WEIR_SHRINK_EMPTY (~0ul - 1)   /* from count: nothing there */
+struct weir_shrink_control {
+	unsigned flags;           /* the reclaim's effective flags: with WEIR_NOIO start no I/O ... */
+	unsigned node;            /* which node's memory is wanted */
+	unsigned long nr_to_scan; /* scan: look at this many objects */
+};
+struct weir_shrinker {
+	/* How many objects could be freed; quick, takes no lock that reclaim could be waited for under. */
+	unsigned long (*count)(struct weir_shrinker *, const struct weir_shrink_control *);
+	/* Look at nr_to_scan objects, return how many were freed, or WEIR_SHRINK_STOP. Runs in a reclaiming
+	 * context: its allocations may use the reserve and never reclaim but by NOMEMALLOC. */
+	unsigned long (*scan)(struct weir_shrinker *, const struct weir_shrink_control *);
+	unsigned seeks;      /* cost of making an object again, in disk seeks; 2 is usual, 0: free */
+	unsigned long batch; /* objects a call; 0: 128 */
+	void *user;
+	uint64_t private_[4 + WEIR_MAX_NODES]; /* the library's, while registered */
+};
+/* Errors: -EINVAL (no callbacks), -EBUSY (registered already). Blocks: for the shrinker list's lock. */
+int weir_shrinker_register(weir_pool *pool, struct weir_shrinker *shrinker);
+/* None of its callbacks runs after this has returned. Errors: -EINVAL (not registered), -EDEADLK (from
+ * a callback). Blocks: until running callbacks have ended. */
+int weir_shrinker_unregister(weir_pool *pool, struct weir_shrinker *shrinker);
+
+/* ---------------------------------------------------------------------------------------------
+ * Counters
+ *
+ * Named as in /proc/vmstat where the meaning is the same. Reading stops nothing: values are each exact
+ * but not of one instant.
+ */
+#define WEIR_ALL_NODES (~0u)
+/* Name of counter i, NULL past the last. */
+const char *weir_counter_name(unsigned i);
+/* Values of the first n counters into values[]; node: a node's number or WEIR_ALL_NODES. Returns how
+ * many counters there are. Errors: -EINVAL (no such node). Blocks: no. Allocates: no. Signal-safe: yes. */
+int weir_counters(const weir_pool *pool, unsigned node, uint64_t *values, unsigned n);
+/* One counter by name, 0 where there is no such name. */
+uint64_t weir_counter(const weir_pool *pool, const char *name);
+
+/* The present division of the budget, in frames, of one node or all. Their sum is `managed`. */
+struct weir_meminfo {
+	uint64_t managed, free, inactive_file, active_file, inactive_anon, active_anon, unevictable;
+	uint64_t isolated; /* off the lists: being reclaimed, or in a per-CPU batch on the way to one */
+	uint64_t loading;  /* being read in */
+	uint64_t other;    /* weir_alloc_frames */
+	uint64_t watermark_min, watermark_low, watermark_high;
+	uint64_t dirty, writeback; /* of the above */
+	uint64_t metadata_bytes;   /* beside the budget: descriptors, page words touched, thread records */
+};
+/* Errors: -EINVAL (no such node). Blocks: no. Allocates: no. */
+int weir_meminfo(const weir_pool *pool, unsigned node, struct weir_meminfo *info);
+
+/* ---------------------------------------------------------------------------------------------
+ * Stores
+ *
+ * Whoever keeps pages elsewhere than in a plain file writes these functions. Offsets and lengths are
+ * whole pages, but for a last page that the object's size cuts: then `bytes` ends at the size and the store
+ * must leave the rest of the page alone. All return 0 or a count, or a negative errno. They run in
+ * reclaiming contexts: memory comes from weir_alloc_frames, never from the heap, at most
+ * `writeout_frames` at once (the pool keeps a reserve of as many for each open store).
+ */
+struct weir_io;
+struct weir_store_ops {
+	size_t size; /* sizeof(struct weir_store_ops) */
+	unsigned writeout_frames;
+	/* Fill the vectors from offset; bytes transferred, short only at the end of the store. */
+	ssize_t (*readv)(void *store, const struct iovec *iov, int n, uint64_t offset);
+	/* Write the vectors at offset; bytes transferred, short only on an error (which the next call meets). */
+	ssize_t (*writev)(void *store, const struct iovec *iov, int n, uint64_t offset);
+	/* Make durable what was written before. */
+	int (*sync)(void *store);
+	/* Change the size; optional (then weir_resize gives -EOPNOTSUPP). */
+	int (*resize)(void *store, uint64_t bytes);
+	/* Contents of the range are not needed any more and read as zeros; optional. */
+	int (*discard)(void *store, uint64_t offset, uint64_t bytes);
+	/* Size in bytes now. */
+	int (*get_size)(void *store, uint64_t *bytes);
+	/* Start io and return 0; call weir_io_complete exactly once, from any thread, maybe before
+	 * returning. -EAGAIN: no room, the caller tries later. Optional: without it I/O is synchronous. */
+	int (*submit)(void *store, struct weir_io *io);
+	/* Stores with the same non-zero id share one flusher thread. Optional. */
+	uint64_t (*device)(void *store);
+	/* The object is closed. Optional. */
+	void (*close)(void *store);
+};
+
+/* One asynchronous transfer. The store reads the first group of fields and calls weir_io_complete. */
+struct weir_io {
+	bool write;
+	int iov_count;
+	struct iovec *iov;
+	uint64_t offset;
+
+	ssize_t result;               /* bytes, or a negative errno; set by weir_io_complete */
+	void (*done)(struct weir_io *); /* the pool's; runs in the thread that reaps the channel */
+	struct weir_channel *channel; /* the pool's: where the completion goes */
+	struct weir_io *next;         /* the pool's */
+	void *store_private[2];       /* the store's, while the io is under way */
+};
+/* Blocks: no. Allocates: no. Signal-safe: no. */
+void weir_io_complete(struct weir_io *io, ssize_t result);
+
+/* Open any store as an object. On success the store is the object's: close() is called with it.
+ * flags: WEIR_RDONLY or WEIR_RDWR. Errors: as weir_open, -EINVAL (a required function is missing). */
+int weir_open_store(weir_pool *pool, const struct weir_store_ops *ops, void *store, unsigned flags, weir_object **object);
+
+/* A store in ordinary memory, for tests and scratch objects; its bytes are outside the budget. */
+int weir_memory_store_create(uint64_t bytes, const struct weir_store_ops **ops, void **store);
+
+/* A store that wraps another and makes it fail by rule, for tests of programs and of Weir itself. */
+enum weir_fault_kind {
+	WEIR_FAULT_ERROR, /* the call fails with `error` and does nothing */
+	WEIR_FAULT_DELAY, /* the call first sleeps `delay_us` */
+	WEIR_FAULT_SHORT, /* it transfers only the first `bytes` bytes and says so */
+	WEIR_FAULT_TORN,  /* a write stores only its first `bytes` bytes, and fails with `error` */
+};
+enum weir_fault_op {
+	WEIR_FAULT_READ = 1,
+	WEIR_FAULT_WRITE = 2,
+	WEIR_FAULT_SYNC = 4,
+	WEIR_FAULT_RESIZE = 8,
+	WEIR_FAULT_DISCARD = 16,
+};
+struct weir_fault_rule {
+	enum weir_fault_kind kind;
+	unsigned ops;            /* sum of weir_fault_op */
+	uint64_t first, last;    /* byte range that it concerns; last 0: to the end */
+	uint64_t skip;           /* let this many matching calls pass first */
+	uint64_t count;          /* then act this many times; 0: for ever */
+	uint32_t per_million;    /* act with this chance, from the seed; 0: always */
+	int error;               /* positive errno, default EIO */
+	unsigned delay_us;
+	uint32_t bytes;
+};
+/* Wrap `inner`, which becomes the wrapper's. Errors: -EINVAL, -ENOMEM. Allocates: yes. */
+int weir_fault_store_create(const struct weir_store_ops *inner_ops, void *inner, uint64_t seed,
+			    const struct weir_store_ops **ops, void **store);
+/* Replace the rules (at most 16; n 0: none), also while the store is in use.
+ * Errors: -EINVAL. Blocks: briefly. Allocates: no. */
+int weir_fault_store_rules(void *store, const struct weir_fault_rule *rules, unsigned n);
+/* How many calls of these ops were seen / acted on since the rules were set. */
+uint64_t weir_fault_store_calls(void *store, unsigned ops);
+uint64_t weir_fault_store_hits(void *store);
+
+/* The store of weir_open on its own, to be wrapped. path and flags as there; same errors. */
+int weir_file_store_open(const char *path, unsigned flags, const struct weir_store_ops **ops, void **store);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/base.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static void put(const char *s)
+{
+	ssize_t ignored = write(STDERR_FILENO, s, strlen(s));
+	(void)ignored;
+}
+
+_Noreturn void weir_assert_failed(const char *expression, const char *file, int line)
+{
+	char digits[12], *p = digits + sizeof(digits) - 1;
+
+	*p = 0;
+	do {
+		*--p = (char)('0' + line % 10);
+		line /= 10;
+	} while (line);
+	put("weir: assertion failed: ");
+	put(expression);
+	put(" at ");
+	put(file);
+	put(":");
+	put(p);
+	put("\n");
+	abort();
+}
+
+uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}

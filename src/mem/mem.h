@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * mem.h - frames and zones: the budget, and who may take how much of it.
+ *
+ *   budget   one populated mapping, cut into `nr_nodes` zones of whole 4 MiB blocks where they are large enough
+ *   frame    4096 bytes of it; frame n lies at base + n * 4096 and has descriptor frames[n]
+ *   zone     one node's frames: a buddy allocator (orders 0 to 10), watermarks min < low < high, per-CPU caches
+ *   reserve  what lies below min
+ *
+ * This folder hands out frames and knows nothing above it. It never reclaims: an allocation that a watermark
+ * forbids returns NULL and the caller (src/fault) decides what to do about it.
+ */
+#ifndef WEIR_MEM_H
+#define WEIR_MEM_H
+
+#include "base/base.h"
+#include "base/lock.h"
+
+#define MAX_ORDER WEIR_MAX_ORDER
+#define FRAME_NONE UINT32_MAX
+
+/* Where a frame is. Guarded by the lock of the list that it is on, or by whoever owns it while on none. */
+enum frame_state {
+	FRAME_FREE,  /* in the buddy allocator, a per-CPU cache or the deferred list */
+	FRAME_TAIL,  /* part of a higher-order block that frames[head] stands for */
+	FRAME_OTHER, /* weir_alloc_frames */
+	FRAME_CACHE, /* holds, or is about to hold, a page of an object */
+};
+
+/* A frame's descriptor. `lru` serves whichever list the frame is on: buddy, per-CPU cache, LRU. */
+struct frame {
+	struct list_head lru;   /* zone->lock, pcp lock or lruvec lock; the owner's while isolated */
+	struct list_head dirty; /* object's dirty_lock */
+	struct weir_object *object;
+	uint32_t index;      /* page of the object */
+	uint32_t dirtied_ms; /* when it became dirty, low bits of now_ms() */
+	uint8_t state;       /* enum frame_state */
+	uint8_t order;       /* of the block, in its first frame */
+	uint8_t node;        /* set once */
+	_Atomic uint8_t lru_list; /* enum lru_list, or LRU_NONE: written under the lruvec lock, read anywhere */
+	_Atomic uint32_t next;    /* a frame number: link of lock-free stacks (deferred frees, hand-off) */
+	uint64_t policy;          /* the replacement policy's own */
+};
+_Static_assert(sizeof(struct frame) == 64, "one cache line a frame: metadata is at most 96 bytes a frame");
+
+/* How deep an allocation may go (contract 20). */
+enum alloc_depth {
+	ALLOC_HIGH_MARK,  /* above high: what the background reclaimer works to */
+	ALLOC_LOW_MARK,   /* above low: takes no reclaim, wakes nobody */
+	ALLOC_MIN_MARK,   /* down to min: default after the background reclaimer was woken */
+	ALLOC_HARDER,     /* down to 3/4 of min: NOWAIT */
+	ALLOC_HIGH_HARDER, /* down to 3/8 of min: ATOMIC */
+	ALLOC_NO_WATERMARK, /* all: a reclaiming context */
+};
+
+struct zone; /* zone.c's */
+
+struct mem {
+	char *base;
+	uint64_t bytes;
+	struct frame *frames;
+	uint32_t nr_frames;
+	unsigned nr_nodes;
+	uint64_t metadata_bytes; /* mapped for descriptors, zones and per-CPU caches */
+	bool numa;               /* nodes are the machine's, not made up: mbind was used */
+	struct zone *zones[WEIR_MAX_NODES];
+};
+
+struct mem_config {
+	uint64_t bytes;
+	unsigned nodes; /* 0: one per NUMA node */
+	uint64_t min_free_bytes; /* 0: the kernel's formula */
+	unsigned watermark_scale_factor;
+	bool huge_pages;
+};
+
+/* Map and populate. On failure nothing is left, and *what (a static string) names the reason.
+ * -EINVAL: bytes are fewer than 1 MiB a node, or than 8 x min; -ENOMEM: more than the machine or its cgroup can
+ * give now (looked up before it is asked for, so that no OOM killer is met). */
+int mem_init(struct mem *mem, const struct mem_config *config, const char **what);
+void mem_destroy(struct mem *mem);
+
+/* Adds frames to the reserve (min, low and high all rise), spread over the nodes; negative: takes back. A request that would
+ * raise min over a quarter of the budget is refused: -ENOSPC. Blocks: for the zone locks. */
+int mem_reserve_adjust(struct mem *mem, long frames);
+
+static inline void *frame_address(const struct mem *mem, const struct frame *frame)
+{
+	return mem->base + ((size_t)(frame - mem->frames) << PAGE_SHIFT);
+}
+static inline uint32_t frame_number(const struct mem *mem, const struct frame *frame)
+{
+	return (uint32_t)(frame - mem->frames);
+}
+/* The frame whose 4096 bytes contain address; NULL outside of the budget. */
+struct frame *frame_of_address(const struct mem *mem, const void *address);
+
+/* Take a block of 2^order frames of one node if `depth` allows. The first frame's state is FRAME_CACHE (order 0) or
+ * FRAME_OTHER, its `order` set, lru and dirty empty, object NULL. NULL: no.
+ * `wait` false: locks are only tried. Blocks: for the zone lock, if wait. Allocates: no. */
+struct frame *zone_alloc(struct mem *mem, unsigned node, unsigned order, enum alloc_depth depth, bool wait);
+
+/* Give blocks back. Never waits: what finds the locks held goes on the zone's deferred list, which the next locker
+ * drains. Signal-safe. While the node is below low, frames go to the buddy allocator at once and not to a per-CPU
+ * cache, so that they refill the reserve before anyone takes them past a watermark (contract 26). */
+void zone_free(struct mem *mem, struct frame *frame, unsigned order);
+/* The same for n single frames of any nodes; one lock for those of one node. */
+void zone_free_batch(struct mem *mem, struct frame **frames, unsigned n);
+
+/* Would an allocation be allowed now? The kernel's __zone_watermark_ok: free - (2^order - 1) > mark, and a
+ * block of the order is there. Lock-free, signal-safe. */
+bool zone_watermark_ok(const struct mem *mem, unsigned node, unsigned order, enum alloc_depth depth);
+
+/* Give the frames in the per-CPU caches and the deferred list back to the buddy allocator, by trying locks. */
+void zone_drain(struct mem *mem, unsigned node);
+
+struct zone_info {
+	uint64_t managed, free; /* free: buddy, per-CPU caches and deferred */
+	uint64_t min, low, high;
+	uint64_t free_blocks[MAX_ORDER + 1];
+};
+/* Lock-free and signal-safe; exact when nothing moves. */
+void zone_info(const struct mem *mem, unsigned node, struct zone_info *info);
+/* Only what a watermark sees: cheap. */
+uint64_t zone_free_frames(const struct mem *mem, unsigned node);
+uint64_t zone_watermark(const struct mem *mem, unsigned node, enum alloc_depth depth);
+
+/* The node that this thread should take from: its CPU's real node, or cpu % nodes for made-up ones. */
+unsigned mem_local_node(const struct mem *mem);
+
+/* Debug builds: assert the buddy lists, counts and descriptors; no other thread may be active. */
+void zone_check(const struct mem *mem, unsigned node);
+
+#endif
