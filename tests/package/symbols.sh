@@ -1,0 +1,31 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# usage: symbols.sh LIBRARY HEADER - the shared library exports what the header declares and nothing else.
+library=$1 header=$2
+exported=$(mktemp) && declared=$(mktemp) || exit 1
+trap 'rm -f "$exported" "$declared"' EXIT
+
+nm -D --defined-only "$library" | awk '$2 != "A" {sub("@.*", "", $3); print $3}' | sort -u >"$exported"
+# Function declarations start in the first column: "int weir_open(" but not "typedef int (*weir_write_hook)(".
+grep -E '^[a-z].*[ *]weir_[a-z_0-9]+\(' "$header" | grep -v '^typedef' |
+	sed -E 's/^[^(]*[ *](weir_[a-z_0-9]+)\(.*/\1/' | sort -u >"$declared"
+
+echo 1..3
+foreign=$(grep -v '^weir_' "$exported" | tr '\n' ' ')
+if [ -z "$foreign" ]; then
+	echo "ok 1 - only weir_ symbols are exported"
+else
+	echo "not ok 1 - only weir_ symbols are exported: $foreign"
+fi
+extra=$(comm -23 "$exported" "$declared" | tr '\n' ' ')
+if [ -z "$extra" ]; then
+	echo "ok 2 - nothing is exported that weir.h does not declare"
+else
+	echo "not ok 2 - exported but not in weir.h: $extra"
+fi
+missing=$(comm -13 "$exported" "$declared" | tr '\n' ' ')
+if [ -z "$missing" ]; then
+	echo "ok 3 - all that weir.h declares is exported"
+else
+	echo "not ok 3 - declared but missing: $missing"
+fi
