@@ -30,17 +30,17 @@ enum frame_state {
 /* A frame's descriptor. `lru` serves whichever list the frame is on: buddy, per-CPU cache, LRU. */
 struct frame {
 	struct list_head lru;   /* zone->lock, pcp lock or lruvec lock; the owner's while isolated */
-	struct list_head dirty; /* object's dirty_lock */
 	struct weir_object *object;
+	uint64_t policy;        /* the replacement policy's own */
 	uint32_t index;      /* page of the object */
 	uint32_t dirtied_ms; /* when it became dirty, low bits of now_ms() */
 	uint8_t state;       /* enum frame_state */
 	uint8_t order;       /* of the block, in its first frame */
 	uint8_t node;        /* set once */
 	_Atomic uint8_t lru_list; /* enum lru_list, or LRU_NONE: written under the lruvec lock, read anywhere */
-	_Atomic uint32_t next;    /* a frame number: link of lock-free stacks (deferred frees, hand-off) */
-	uint64_t policy;          /* the replacement policy's own */
-};
+	_Atomic uint32_t next;    /* a frame number: link of lock-free stacks (deferred frees and put-backs) */
+	uint32_t io_next;         /* a frame number: link of the queue to a flusher; whoever does its I/O owns it */
+} __attribute__((aligned(CACHE_LINE)));
 _Static_assert(sizeof(struct frame) == 64, "one cache line a frame: metadata is at most 96 bytes a frame");
 
 /* How deep an allocation may go (contract 20). */
@@ -96,7 +96,7 @@ static inline uint32_t frame_number(const struct mem *mem, const struct frame *f
 struct frame *frame_of_address(const struct mem *mem, const void *address);
 
 /* Take a block of 2^order frames of one node if `depth` allows. The first frame's state is FRAME_CACHE (order 0) or
- * FRAME_OTHER, its `order` set, lru and dirty empty, object NULL. NULL: no.
+ * FRAME_OTHER, its `order` set, lru empty, object NULL. NULL: no.
  * `wait` false: locks are only tried. Blocks: for the zone lock, if wait. Allocates: no. */
 struct frame *zone_alloc(struct mem *mem, unsigned node, unsigned order, enum alloc_depth depth, bool wait);
 
