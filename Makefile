@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+# A thin front to Meson. `make run` and `make check` are all that a newcomer needs: they set up what is missing.
+BUILD ?= build
+PREFIX ?= /usr/local
+MAKEFLAGS += --no-print-directory
+
+.PHONY: all run check bench install clean help setup
+
+all: setup $(BUILD)/build.ninja
+	@meson compile -C $(BUILD)
+
+setup:
+	@scripts/setup.sh
+
+$(BUILD)/build.ninja: | setup
+	@meson setup $(BUILD) --buildtype release --prefix $(PREFIX)
+
+run: all
+	@scripts/run.sh $(BUILD)
+
+check:
+	@scripts/setup.sh check
+	@python3 scripts/check.py
+
+bench: all
+	@meson test --benchmark -C $(BUILD) --verbose
+
+install: all
+	@meson install -C $(BUILD) --no-rebuild
+
+clean:
+	rm -rf build build-check build-clang build-asan
+
+help:
+	@echo 'make          build the library and the tool (in $(BUILD)/)'
+	@echo 'make run      replay accesses over a file 16 times the memory, and report what reclaim did'
+	@echo 'make check    build with gcc, clang and the sanitizers, run all tests'
+	@echo 'make bench    build and run the benchmarks'
+	@echo 'make install  install to PREFIX (/usr/local; DESTDIR is honoured)'
+	@echo 'make clean    remove the build folders'
