@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * batch.h - take clean pages out of the cache, or dirty ones into writeback, a batch at a time.
+ *
+ *   word: unmapped ─► isolated        for each page of the batch
+ *   slots: who is pinned?             once for the batch; those go back
+ *   word: isolated ─► absent|shadow   for each; a pinner may have rescued it meanwhile: then it stays
+ *
+ * The caller owns the frames (took them off the LRU lists) and owns those that stay behind afterwards too.
+ * Nothing here allocates, waits or locks: it is the heart of NOMEMALLOC reclaim.
+ */
+#ifndef WEIR_BATCH_H
+#define WEIR_BATCH_H
+
+#include "pool.h"
+
+#define BATCH_MAX 64
+
+struct batch {
+	unsigned n;
+	struct frame *frames[BATCH_MAX];
+	page_word *words[BATCH_MAX];
+	uint64_t seen[BATCH_MAX]; /* each word as this thread left it */
+};
+
+static inline void batch_add(struct batch *batch, struct frame *frame, page_word *word, uint64_t seen)
+{
+	weir_assert(batch->n < BATCH_MAX);
+	batch->frames[batch->n] = frame;
+	batch->words[batch->n] = word;
+	batch->seen[batch->n++] = seen;
+}
+
+/* Drop entry i, filling its place with the last. */
+static inline void batch_remove(struct batch *batch, unsigned i)
+{
+	unsigned last = --batch->n;
+
+	batch->frames[i] = batch->frames[last];
+	batch->words[i] = batch->words[last];
+	batch->seen[i] = batch->seen[last];
+}
+
+/* Evict a clean, unpinned batch whose words were seen as unmapped. Evicted frames go to freed[] (detached from their object, not yet
+ * given back), the others to kept[]. discard_dirty: also drop pages with the dirty bit (close with DISCARD, truncation).
+ * was_active: the frames came off an active list. */
+void evict_batch(weir_pool *pool, struct batch *batch, bool was_active, bool discard_dirty, struct frame **freed,
+		 unsigned *nr_freed, struct frame **kept, unsigned *nr_kept);
+
+/* unmapped|dirty -> writeback for those that no writing pin holds, with the word's flags in `set` (WORD_RECLAIM) added; those
+ * which could not are removed from the batch. even_pinned: write held pages as they are and leave them dirty (weir_sync).
+ * Does not need the frames off the LRU. */
+void begin_writeback(weir_pool *pool, struct batch *batch, uint64_t set, bool even_pinned);
+/* The end of a write: back to unmapped, dirty again where it failed. Returns the word as it is now. */
+uint64_t end_writeback(weir_pool *pool, struct frame *frame, page_word *word, bool failed);
+
+/* Accounting of the dirty bit, by whoever set or cleared it in a word. */
+void account_dirtied(struct weir_object *object, struct frame *frame);
+void account_cleaned(struct weir_object *object, struct frame *frame);
+
+#endif

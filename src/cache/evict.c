@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#include "cache/batch.h"
+
+/* The first step of eviction; what can't be isolated is kept. */
+static void isolate_words(struct batch *batch, bool discard_dirty, struct frame **kept, unsigned *nr_kept)
+{
+	uint64_t forbidden = WORD_PIN_MASK | WORD_EXCLUSIVE | WORD_MLOCKED | (discard_dirty ? 0 : WORD_DIRTY);
+
+	if (discard_dirty)
+		forbidden &= ~WORD_MLOCKED;
+	for (unsigned i = batch->n; i-- > 0;)
+		if ((batch->seen[i] & forbidden) || !word_isolate(batch->words[i], &batch->seen[i])) {
+			kept[(*nr_kept)++] = batch->frames[i];
+			batch_remove(batch, i);
+		}
+}
+
+void evict_batch(weir_pool *pool, struct batch *batch, bool was_active, bool discard_dirty, struct frame **freed,
+		 unsigned *nr_freed, struct frame **kept, unsigned *nr_kept)
+{
+	uint64_t pinned;
+
+	isolate_words(batch, discard_dirty, kept, nr_kept);
+	if (!batch->n)
+		return;
+	pinned = pins_find(&pool->threads, batch->words, batch->n, false);
+	for (unsigned i = 0; i < batch->n; i++) {
+		struct frame *frame = batch->frames[i];
+		struct weir_object *object = frame->object;
+		struct lruvec *lruvec = &pool->lruvecs[frame->node];
+		bool dirty = batch->seen[i] & WORD_DIRTY;
+
+		if (unlikely(pinned & 1ull << i)) {
+			word_put_back(batch->words[i], batch->seen[i]);
+		} else if (word_evict(batch->words[i], batch->seen[i],
+				      pool->policy->evict(lruvec, frame->node, was_active))) {
+			/* The object may be closed from here on, unless it is we who drop its dirty pages. */
+			if (unlikely(dirty))
+				account_cleaned(object, frame);
+			frame->object = NULL;
+			freed[(*nr_freed)++] = frame;
+			continue;
+		}
+		kept[(*nr_kept)++] = frame;
+	}
+}

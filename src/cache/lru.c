@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "cache/lru.h"
+
+void lruvec_init(struct lruvec *lruvec, struct mem *mem)
+{
+	lock_init(&lruvec->lock);
+	for (int i = 0; i < NR_LRU_LISTS; i++) {
+		list_init(&lruvec->lists[i]);
+		atomic_init(&lruvec->size[i], 0);
+	}
+	atomic_init(&lruvec->nr_isolated, 0);
+	atomic_init(&lruvec->deferred, 0);
+	atomic_init(&lruvec->nonresident_age, 0);
+	atomic_init(&lruvec->cost_anon, 0);
+	atomic_init(&lruvec->cost_file, 0);
+	lruvec->mem = mem;
+}
+
+static void size_add(struct lruvec *lruvec, enum lru_list list, int64_t n)
+{
+	/* Only lock holders write, so a load and a store do. */
+	uint64_t size = atomic_load_explicit(&lruvec->size[list], memory_order_relaxed);
+
+	atomic_store_explicit(&lruvec->size[list], size + (uint64_t)n, memory_order_relaxed);
+}
+
+static void list_insert_frame(struct lruvec *lruvec, struct frame *frame, enum lru_list list, bool tail)
+{
+	weir_assert(list < NR_LRU_LISTS && frame->state == FRAME_CACHE);
+	weir_assert(atomic_load_explicit(&frame->lru_list, memory_order_relaxed) >= NR_LRU_LISTS);
+	if (tail)
+		list_add_tail(&frame->lru, &lruvec->lists[list]);
+	else
+		list_add(&frame->lru, &lruvec->lists[list]);
+	atomic_store_explicit(&frame->lru_list, (uint8_t)list, memory_order_relaxed);
+	size_add(lruvec, list, 1);
+}
+
+/* Popping takes the whole stack with one exchange, so a frame that is pushed again meanwhile does no harm. */
+static void drain_deferred(struct lruvec *lruvec)
+{
+	uint64_t top = atomic_exchange_explicit(&lruvec->deferred, 0, memory_order_acquire);
+	int64_t n = 0;
+
+	while (top) {
+		struct frame *frame = &lruvec->mem->frames[top - 1];
+		unsigned list = atomic_load_explicit(&frame->lru_list, memory_order_relaxed) & ~LRU_DEFERRED;
+
+		top = atomic_load_explicit(&frame->next, memory_order_relaxed);
+		list_insert_frame(lruvec, frame, (enum lru_list)list, false);
+		n++;
+	}
+	if (n)
+		atomic_fetch_sub_explicit(&lruvec->nr_isolated, n, memory_order_relaxed);
+}
+
+bool lru_lock(struct lruvec *lruvec, bool wait)
+{
+	if (wait)
+		lock_acquire(&lruvec->lock);
+	else if (!lock_try_spinning(&lruvec->lock))
+		return false;
+	if (unlikely(atomic_load_explicit(&lruvec->deferred, memory_order_relaxed)))
+		drain_deferred(lruvec);
+	return true;
+}
+
+void lru_unlock(struct lruvec *lruvec)
+{
+	lock_release(&lruvec->lock);
+}
+
+void lru_add(struct lruvec *lruvec, struct frame *frame, enum lru_list list, bool tail)
+{
+	list_insert_frame(lruvec, frame, list, tail);
+}
+
+void lru_put_back(struct lruvec *lruvec, struct frame *frame, enum lru_list list, bool tail)
+{
+	list_insert_frame(lruvec, frame, list, tail);
+	atomic_fetch_sub_explicit(&lruvec->nr_isolated, 1, memory_order_relaxed);
+}
+
+static void take_off(struct lruvec *lruvec, struct frame *frame, enum lru_list list)
+{
+	list_del(&frame->lru);
+	atomic_store_explicit(&frame->lru_list, LRU_NONE, memory_order_relaxed);
+	size_add(lruvec, list, -1);
+}
+
+unsigned lru_isolate_tail(struct lruvec *lruvec, enum lru_list list, struct frame **frames, unsigned n)
+{
+	struct list_head *head = &lruvec->lists[list];
+	unsigned taken = 0;
+
+	while (taken < n && !list_empty(head)) {
+		struct frame *frame = list_last(head, struct frame, lru);
+
+		__builtin_prefetch(frame->lru.prev);
+		take_off(lruvec, frame, list);
+		frames[taken++] = frame;
+	}
+	if (taken)
+		atomic_fetch_add_explicit(&lruvec->nr_isolated, taken, memory_order_relaxed);
+	return taken;
+}
+
+bool lru_isolate_frame(struct lruvec *lruvec, struct frame *frame, const struct weir_object *object,
+		       uint32_t index, enum lru_list *from)
+{
+	enum lru_list list;
+
+	lru_lock(lruvec, true);
+	list = (enum lru_list)atomic_load_explicit(&frame->lru_list, memory_order_relaxed);
+	if (list >= NR_LRU_LISTS || frame->object != object || frame->index != index) {
+		lru_unlock(lruvec);
+		return false;
+	}
+	take_off(lruvec, frame, list);
+	atomic_fetch_add_explicit(&lruvec->nr_isolated, 1, memory_order_relaxed);
+	lru_unlock(lruvec);
+	*from = list;
+	return true;
+}
+
+void lru_put_back_nowait(struct lruvec *lruvec, struct frame *frame, enum lru_list list)
+{
+	uint64_t number = (uint64_t)frame_number(lruvec->mem, frame) + 1;
+	uint64_t top = atomic_load_explicit(&lruvec->deferred, memory_order_relaxed);
+
+	if (lock_try_spinning(&lruvec->lock)) {
+		lru_put_back(lruvec, frame, list, false);
+		lock_release(&lruvec->lock);
+		return;
+	}
+	atomic_store_explicit(&frame->lru_list, (uint8_t)(LRU_DEFERRED | list), memory_order_relaxed);
+	do
+		atomic_store_explicit(&frame->next, (uint32_t)top, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(&lruvec->deferred, &top, number, memory_order_release,
+						      memory_order_relaxed));
+}
+
+void lru_forget_isolated(struct lruvec *lruvec, unsigned n)
+{
+	atomic_fetch_sub_explicit(&lruvec->nr_isolated, n, memory_order_relaxed);
+}
+
+void lruvec_check(struct lruvec *lruvec)
+{
+	for (int i = 0; i < NR_LRU_LISTS; i++) {
+		uint64_t n = 0;
+		struct frame *frame;
+
+		list_for_each_entry(frame, &lruvec->lists[i], lru) {
+			weir_assert(atomic_load_explicit(&frame->lru_list, memory_order_relaxed) == i);
+			weir_assert(frame->state == FRAME_CACHE && frame->object);
+			n++;
+		}
+		weir_assert(n == lru_size(lruvec, (enum lru_list)i));
+	}
+}

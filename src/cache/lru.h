@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lru.h - the lists that order a node's pages by use.
+ *
+ *   read in ─► inactive head ... inactive tail ─► reclaimed (a shadow entry stays in the word)
+ *                  ▲     seen twice, or refaulted soon │
+ *                  │                                   ▼
+ *   deactivated ◄─ active tail ... active head ◄───────┘          unevictable: mlocked
+ *
+ * A frame is on exactly one list, or "isolated": off the lists and owned by whoever took it off. That is the
+ * token of ownership: only the owner may evict, free or move the frame.
+ *
+ * The lock is held for at most a batch of 32 list moves. NOMEMALLOC reclaim only tries it; frames that it can't put back at once go on the
+ * lock-free `deferred` stack, which the next holder of the lock drains.
+ */
+#ifndef WEIR_LRU_H
+#define WEIR_LRU_H
+
+#include "mem/mem.h"
+
+enum lru_list {
+	LRU_INACTIVE_ANON,
+	LRU_ACTIVE_ANON,
+	LRU_INACTIVE_FILE,
+	LRU_ACTIVE_FILE,
+	LRU_UNEVICTABLE,
+	NR_LRU_LISTS,
+	LRU_DEFERRED = 0x40, /* added to a list's number: on the deferred stack, on its way there */
+	LRU_NONE = 0xff,     /* isolated, or not a page of an object yet */
+};
+
+static inline bool lru_is_active(enum lru_list list)
+{
+	return list == LRU_ACTIVE_ANON || list == LRU_ACTIVE_FILE;
+}
+static inline bool lru_is_file(enum lru_list list)
+{
+	return list == LRU_INACTIVE_FILE || list == LRU_ACTIVE_FILE;
+}
+
+struct lruvec {
+	struct lock lock;
+	struct list_head lists[NR_LRU_LISTS];      /* lock */
+	_Atomic uint64_t size[NR_LRU_LISTS];       /* written under lock, read anywhere */
+	_Atomic int64_t nr_isolated;               /* off the lists, and pages of objects */
+	_Atomic uint64_t deferred;                 /* top of the stack: frame number + 1, 0 empty; see lru.c */
+	_Atomic uint64_t nonresident_age;          /* evictions and activations so far (workingset.c) */
+	/* Recent cost of each kind, halved as it ages: refaults and rotations (contract 17). lock-free, approximate. */
+	_Atomic uint64_t cost_anon, cost_file;
+	struct mem *mem;
+} __attribute__((aligned(CACHE_LINE)));
+
+void lruvec_init(struct lruvec *lruvec, struct mem *mem);
+
+/* Take the lock (wait false: by trying alone) and drain the deferred stack. */
+bool lru_lock(struct lruvec *lruvec, bool wait);
+void lru_unlock(struct lruvec *lruvec);
+
+/* Put a frame that is on no list at the head (the most recent end) or the tail of a list. Lock held.
+ * lru_add counts a newcomer; lru_put_back one that was isolated. */
+void lru_add(struct lruvec *lruvec, struct frame *frame, enum lru_list list, bool tail);
+void lru_put_back(struct lruvec *lruvec, struct frame *frame, enum lru_list list, bool tail);
+/* Take up to n frames off the tail of a list into frames[]. Lock held. */
+unsigned lru_isolate_tail(struct lruvec *lruvec, enum lru_list list, struct frame **frames, unsigned n);
+/* Take this very frame off whatever list it is on, if it is on one and still holds that page of that object; *from: its list.
+ * Takes the lock itself. */
+bool lru_isolate_frame(struct lruvec *lruvec, struct frame *frame, const struct weir_object *object,
+		       uint32_t index, enum lru_list *from);
+/* Put an isolated frame back to (the head of) a list without ever waiting. Signal-safe. */
+void lru_put_back_nowait(struct lruvec *lruvec, struct frame *frame, enum lru_list list);
+/* n isolated frames have left the cache: they are free, or about to be. */
+void lru_forget_isolated(struct lruvec *lruvec, unsigned n);
+
+static inline uint64_t lru_size(const struct lruvec *lruvec, enum lru_list list)
+{
+	return atomic_load_explicit(&lruvec->size[list], memory_order_relaxed);
+}
+
+/* Debug: lengths match the lists, frames say which list they are on. Lock held. */
+void lruvec_check(struct lruvec *lruvec);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+#include "cache/object.h"
+
+#include <sys/mman.h>
+
+#define CAPACITY_MIN_BYTES (64ull << 30)
+
+static uint64_t round_to_page(uint64_t bytes)
+{
+	return (bytes + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1);
+}
+
+static size_t words_bytes(uint64_t capacity)
+{
+	return round_to_page(capacity * sizeof(page_word));
+}
+
+static size_t chunks_bytes(uint64_t capacity)
+{
+	return round_to_page((capacity >> CHUNK_SHIFT) * sizeof(struct chunk));
+}
+
+static void *reserve(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, bytes, MADV_NOHUGEPAGE); /* sparse: a huge page would cost 2 MiB for one touched page */
+	return p;
+}
+
+int object_create(weir_pool *pool, const struct store *store, uint64_t bytes, bool writable,
+		  struct weir_object **result)
+{
+	uint64_t capacity = MIN(MAX(2 * bytes, CAPACITY_MIN_BYTES), OBJECT_MAX_BYTES) >> PAGE_SHIFT;
+	struct weir_object *object;
+
+	if (bytes > OBJECT_MAX_BYTES)
+		return -EFBIG;
+	object = mmap(NULL, round_to_page(sizeof(*object)), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		      0);
+	if (object == MAP_FAILED)
+		return -ENOMEM;
+	capacity = (capacity + CHUNK_PAGES - 1) & ~(uint64_t)(CHUNK_PAGES - 1);
+	object->pool = pool;
+	object->capacity = capacity;
+	object->words = reserve(words_bytes(capacity));
+	object->chunks = reserve(chunks_bytes(capacity));
+	if (!object->words || !object->chunks) {
+		object_destroy(object);
+		return -ENOMEM;
+	}
+	object->store = *store;
+	object->writable = writable;
+	atomic_init(&object->bytes, bytes);
+	atomic_init(&object->npages, object_pages_of(bytes));
+	lock_init(&object->resize);
+	list_init(&object->bdi_link);
+	list_init(&object->pool_link);
+	*result = object;
+	return 0;
+}
+
+void object_destroy(struct weir_object *object)
+{
+	if (object->words)
+		munmap(object->words, words_bytes(object->capacity));
+	if (object->chunks)
+		munmap(object->chunks, chunks_bytes(object->capacity));
+	munmap(object, round_to_page(sizeof(*object)));
+}
+
+noinline void object_touch_slow(struct weir_object *object, struct chunk *chunk)
+{
+	if (!atomic_exchange_explicit(&chunk->touched, 1, memory_order_relaxed))
+		atomic_fetch_add_explicit(&object->nr_touched, 1, memory_order_relaxed);
+}
+
+uint64_t object_next_touched(const struct weir_object *object, uint64_t page, uint64_t last)
+{
+	while (page < last && !atomic_load_explicit(&object->chunks[page >> CHUNK_SHIFT].touched, memory_order_relaxed))
+		page = ((page >> CHUNK_SHIFT) + 1) << CHUNK_SHIFT;
+	return MIN(page, last);
+}
+
+uint64_t object_next_dirty(const struct weir_object *object, uint64_t page, uint64_t last)
+{
+	while (page < last && !atomic_load_explicit(&object->chunks[page >> CHUNK_SHIFT].dirty, memory_order_relaxed))
+		page = ((page >> CHUNK_SHIFT) + 1) << CHUNK_SHIFT;
+	return MIN(page, last);
+}
+
+uint64_t object_metadata_bytes(const struct weir_object *object)
+{
+	uint64_t touched = atomic_load_explicit(&object->nr_touched, memory_order_relaxed);
+
+	/* A touched chunk is one page of words; chunk records are 1024 to a page. */
+	return round_to_page(sizeof(*object)) + touched * CHUNK_PAGES * sizeof(page_word) +
+	       MIN(chunks_bytes(object->capacity), touched * PAGE_SIZE);
+}

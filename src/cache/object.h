@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * object.h - an object: an array of page words over a store.
+ *
+ * The words are one reservation of address space; the kernel gives memory for those 4 KiB of them (a "chunk", 512 pages)
+ * where pages were touched. Beside it, per chunk: was it touched, and how many of its pages are dirty. That is what
+ * writeback and eviction by range walk, so that they cost by what is there and not by the file's size.
+ */
+#ifndef WEIR_OBJECT_H
+#define WEIR_OBJECT_H
+
+#include "cache/lru.h"
+#include "cache/page_word.h"
+#include "store/store.h"
+
+#define CHUNK_SHIFT 9
+#define CHUNK_PAGES (1u << CHUNK_SHIFT)
+#define OBJECT_MAX_BYTES (1ull << 44)
+
+struct chunk {
+	_Atomic uint16_t dirty; /* pages whose word has WORD_DIRTY */
+	_Atomic uint8_t touched;
+	uint8_t spare;
+};
+
+struct bdi;
+
+/* Dirty pages of all objects that share a device: writers wait for their own device alone. */
+struct dirty_domain {
+	_Atomic int64_t nr_dirty, nr_writeback; /* pages */
+};
+
+struct weir_object {
+	/* Read by every pin. */
+	weir_pool *pool;
+	page_word *words;
+	_Atomic uint64_t npages;
+	bool writable;
+	_Atomic bool closing;
+	_Atomic uint8_t advice; /* enum weir_advice: NORMAL, SEQUENTIAL or RANDOM */
+
+	struct store store;
+	_Atomic uint64_t bytes;
+	uint64_t capacity; /* in pages: what words and chunks are reserved for */
+	struct chunk *chunks;
+	struct lock resize; /* held over I/O: one resize, sync or close at a time */
+
+	_Atomic uint64_t nr_touched; /* chunks */
+	_Atomic uint64_t nr_dirty;
+	_Atomic uint64_t nr_in_flight; /* reads and writes that the store has, and queue requests */
+
+	/* Writeback (src/reclaim/writeback.c). */
+	struct bdi *bdi;
+	struct dirty_domain *domain; /* the bdi's */
+	struct list_head bdi_link;         /* bdi->lock */
+	_Atomic unsigned flusher_holds;    /* the flusher works on it now */
+	uint64_t writeback_cursor;         /* page where the flusher goes on; the flusher's */
+	_Atomic int wb_error;              /* of background writeback, until weir_sync reports it */
+	_Atomic uint64_t wb_backoff_until_ms;
+	_Atomic(weir_write_hook) hook;
+	void *_Atomic hook_user;
+	_Atomic unsigned hook_running;
+
+	struct list_head pool_link; /* pool->objects_lock */
+};
+
+/* Map words and chunks for a store of that size. Errors: -EFBIG, -ENOMEM. Allocates: yes. */
+int object_create(weir_pool *pool, const struct store *store, uint64_t bytes, bool writable,
+		  struct weir_object **object);
+/* No page may be resident. The store is not closed. */
+void object_destroy(struct weir_object *object);
+
+static inline uint64_t object_pages_of(uint64_t bytes)
+{
+	return (bytes + PAGE_SIZE - 1) >> PAGE_SHIFT;
+}
+/* Bytes of a page that are inside the object: 0 past the end. */
+static inline size_t object_page_bytes(const struct weir_object *object, uint64_t page)
+{
+	uint64_t bytes = atomic_load_explicit(&object->bytes, memory_order_acquire), start = page << PAGE_SHIFT;
+
+	return start >= bytes ? 0 : (size_t)MIN(bytes - start, PAGE_SIZE);
+}
+
+/* Note that a chunk is in use, before its first word changes. */
+void object_touch_slow(struct weir_object *object, struct chunk *chunk);
+static inline void object_touch(struct weir_object *object, uint64_t page)
+{
+	struct chunk *chunk = &object->chunks[page >> CHUNK_SHIFT];
+
+	if (unlikely(!atomic_load_explicit(&chunk->touched, memory_order_relaxed)))
+		object_touch_slow(object, chunk);
+}
+
+/* The first page in [page, last) whose chunk was touched (dirty: has dirty pages), or last. */
+uint64_t object_next_touched(const struct weir_object *object, uint64_t page, uint64_t last);
+uint64_t object_next_dirty(const struct weir_object *object, uint64_t page, uint64_t last);
+
+uint64_t object_metadata_bytes(const struct weir_object *object);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * page_word.h - the whole state of a page in one atomic word.
+ *
+ *        63 62  60 59                28 27 26 25 24 23        12 11 ........... 3 2   0
+ *       +--+------+--------------------+-----------+------------+----------------+-----+
+ *       |  |      | frame number       |   spare   | pin count  | flags          |state|   resident
+ *       |ws| node | eviction age       |           |            | shadow valid   |  0  |   absent
+ *       +--+------+--------------------+-----------+------------+----------------+-----+
+ *
+ * One compare-and-swap is one transition, each a function below named for it. Waiters sleep on the low half.
+ *
+ *   from \ to   absent          loading    unmapped              writeback     isolated
+ *   absent      -               a miss     -                     -             -
+ *   loading     read failed     -          read done             -             -
+ *   unmapped    -               -          flags, pins           a write       reclaim takes it
+ *   writeback   -               -          write done or failed  flags, pins   -
+ *   isolated    evicted         -          put back, or rescued  -             -
+ *
+ * (State 3, mapped, is the place of pages in windows.)
+ *
+ * Who may do what: whoever made a page loading or isolated owns that state, with one exception: a pinner that finds
+ * a page isolated may put it back to unmapped ("rescue"), and the owner's commit to absent then fails. A page
+ * leaves the cache only as isolated, and only by someone who took its frame off the LRU lists first.
+ *
+ * Pins are mostly not in the word but in slots of the pinning thread (thread.h). The rule that joins the two: a
+ * pinner writes its slot and then reads the word; an evictor (or a writer-out, or an exclusive pinner) changes
+ * the word and then reads the slots, both with a full barrier between. So at least one sees the other.
+ */
+#ifndef WEIR_PAGE_WORD_H
+#define WEIR_PAGE_WORD_H
+
+#include "base/base.h"
+#include "base/lock.h"
+
+typedef _Atomic uint64_t page_word;
+
+enum page_state { PAGE_ABSENT, PAGE_LOADING, PAGE_UNMAPPED, PAGE_MAPPED, PAGE_WRITEBACK, PAGE_ISOLATED };
+#define WORD_STATE 7ull
+#define NR_PAGE_STATES 6
+
+#define WORD_REF (1ull << 3)      /* used since it was read in, or last looked at */
+#define WORD_REF2 (1ull << 4)     /* used again: seen twice */
+#define WORD_DIRTY (1ull << 5)    /* differs from the store; in writeback: will differ again */
+#define WORD_WAITERS (1ull << 6)  /* someone sleeps on the word: whoever changes state wakes */
+#define WORD_EXCLUSIVE (1ull << 7) /* held, or about to be held, by one pin alone */
+#define WORD_MLOCKED (1ull << 8)  /* weir_mlock */
+#define WORD_RECLAIM (1ull << 9)  /* in writeback for reclaim: free it when the write is done */
+#define WORD_WPIN (1ull << 10)    /* one of the counted pins may write */
+#define WORD_SHADOW (1ull << 11)  /* absent: an eviction age is there */
+
+#define WORD_PIN_SHIFT 12
+#define WORD_PIN (1ull << WORD_PIN_SHIFT)
+#define WORD_PIN_MAX 0xfffull
+#define WORD_PIN_MASK (WORD_PIN_MAX << WORD_PIN_SHIFT)
+#define WORD_FRAME_SHIFT 28
+#define WORD_AGE_SHIFT 28
+#define WORD_NODE_SHIFT 60
+#define WORD_WORKINGSET (1ull << 63) /* absent: was active when evicted */
+
+static inline enum page_state word_state(uint64_t w)
+{
+	return (enum page_state)(w & WORD_STATE);
+}
+static inline uint32_t word_frame(uint64_t w)
+{
+	return (uint32_t)(w >> WORD_FRAME_SHIFT);
+}
+static inline unsigned word_pins(uint64_t w)
+{
+	return (unsigned)((w & WORD_PIN_MASK) >> WORD_PIN_SHIFT);
+}
+static inline uint64_t word_with_state(uint64_t w, enum page_state state)
+{
+	return (w & ~WORD_STATE) | (uint64_t)state;
+}
+
+/* The table above, for the assertion in word_change; bit t of row s: s may become t. */
+static const uint8_t word_transitions[8] = {
+	[PAGE_ABSENT] = 1 << PAGE_LOADING,
+	[PAGE_LOADING] = 1 << PAGE_ABSENT | 1 << PAGE_LOADING | 1 << PAGE_UNMAPPED,
+	[PAGE_UNMAPPED] = 1 << PAGE_UNMAPPED | 1 << PAGE_WRITEBACK | 1 << PAGE_ISOLATED,
+	[PAGE_WRITEBACK] = 1 << PAGE_UNMAPPED | 1 << PAGE_WRITEBACK,
+	[PAGE_ISOLATED] = 1 << PAGE_ABSENT | 1 << PAGE_UNMAPPED | 1 << PAGE_ISOLATED,
+};
+
+static inline uint64_t word_load(const page_word *word)
+{
+	return atomic_load_explicit(word, memory_order_acquire);
+}
+
+/* One transition; false and *seen renewed where the word has changed. A full barrier on success. */
+static inline bool word_change(page_word *word, uint64_t *seen, uint64_t next)
+{
+	weir_debug_assert(word_transitions[*seen & WORD_STATE] & (1u << (next & WORD_STATE)));
+	return atomic_compare_exchange_strong_explicit(word, seen, next, memory_order_seq_cst, memory_order_acquire);
+}
+
+/* Waiting: on the low 32 bits, where state and flags are. */
+static inline const _Atomic uint32_t *word_futex(const page_word *word)
+{
+	_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the futex is the low half of the word");
+	return (const _Atomic uint32_t *)(const void *)word;
+}
+static inline void word_wake(page_word *word)
+{
+	futex_wake(word_futex(word), INT32_MAX);
+}
+/* After a transition out of `before`: wake who slept there. The transition must have cleared WORD_WAITERS. */
+static inline void word_wake_after(page_word *word, uint64_t before)
+{
+	if (unlikely(before & WORD_WAITERS))
+		word_wake(word);
+}
+/* Sleep until the word is not `seen` any more, at most timeout_ns; marks the word so that it is woken. */
+void word_wait(page_word *word, uint64_t seen, uint64_t timeout_ns);
+
+/* absent -> loading, by a miss that has a frame in hand. */
+static inline bool word_start_loading(page_word *word, uint64_t *seen, uint32_t frame, uint64_t flags)
+{
+	weir_assert(word_state(*seen) == PAGE_ABSENT);
+	return word_change(word, seen, (uint64_t)frame << WORD_FRAME_SHIFT | flags | PAGE_LOADING);
+}
+/* loading -> unmapped or, when the read failed, absent. The owner's: only WAITERS can change under it. */
+void word_finish_loading(page_word *word, uint64_t flags);
+void word_abort_loading(page_word *word, uint64_t shadow);
+
+/* unmapped -> isolated: the caller owns the frame's place on the LRU. Everything but the state stays. */
+static inline bool word_isolate(page_word *word, uint64_t *seen)
+{
+	uint64_t next = word_with_state(*seen, PAGE_ISOLATED);
+
+	if (word_state(*seen) != PAGE_UNMAPPED || !word_change(word, seen, next))
+		return false;
+	*seen = next;
+	return true;
+}
+/* isolated -> absent, if nobody has rescued it. */
+static inline bool word_evict(page_word *word, uint64_t seen, uint64_t shadow)
+{
+	weir_assert(word_state(seen) == PAGE_ISOLATED && !(seen & (WORD_PIN_MASK | WORD_EXCLUSIVE)));
+	for (;;) {
+		uint64_t before = seen;
+
+		if (word_change(word, &seen, shadow)) {
+			word_wake_after(word, before);
+			return true;
+		}
+		if ((seen | WORD_WAITERS) != (before | WORD_WAITERS)) /* else a waiter came: try again */
+			return false;
+	}
+}
+/* isolated -> unmapped: by the isolator that keeps it, or by a pinner. */
+static inline void word_put_back(page_word *word, uint64_t seen)
+{
+	while (word_state(seen) == PAGE_ISOLATED) {
+		uint64_t before = seen;
+
+		if (word_change(word, &seen, word_with_state(seen & ~WORD_WAITERS, PAGE_UNMAPPED))) {
+			word_wake_after(word, before);
+			return;
+		}
+	}
+}
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * thread.h - what the pool knows of each thread: its pin slots, and the contexts that it is in.
+ *
+ * A pin must cost little more than the memory it protects, also when many threads pin the same page. So a pin is not a count
+ * in the page's word but a note in a slot of the pinning thread: "I hold the page of this word". Whoever
+ * wants a page for himself (reclaim, writeback, an exclusive pin) changes the word first and then reads everybody's slots.
+ *
+ *   pinner                         evictor
+ *     slot = key        (xchg)       word: unmapped -> isolated   (cas)
+ *     ---- full barrier ----         ---- full barrier ----
+ *     read word                      read all slots
+ *     unmapped: held                 key found: put back
+ *
+ * The key is the word's address, with the low bit set for a pin that may write, and a generation in the top 16 bits so that a
+ * second unpin of the same pin is noticed. Only the owner fills a slot; any thread may empty it.
+ * When the slots are full, or the table of records is, the pin is counted in the word instead.
+ *
+ * Records live in one table that is mapped when the pool is made; a record whose thread has ended is
+ * used again by the next newcomer that finds no fresh one.
+ */
+#ifndef WEIR_THREAD_H
+#define WEIR_THREAD_H
+
+#include "cache/page_word.h"
+
+#define PIN_SLOTS 16
+
+struct thread_record {
+	_Atomic uint64_t slots[PIN_SLOTS];
+	_Atomic uint64_t hits; /* owner writes */
+	_Atomic int tid;       /* 0: never used */
+	uint32_t generation;   /* owner's */
+} __attribute__((aligned(CACHE_LINE)));
+
+struct thread_table {
+	struct thread_record *records;
+	uint64_t pool_id; /* never used twice in a process */
+	unsigned max;
+	_Atomic unsigned used; /* records below it have been taken at least once */
+	size_t mapped_bytes;
+};
+
+int thread_table_init(struct thread_table *table, unsigned max_threads);
+void thread_table_destroy(struct thread_table *table);
+
+/* Contexts of a thread, as PF_* flags. */
+#define PF_MEMALLOC 0x1u      /* inside reclaim or writeback (contract 21) */
+#define PF_NOFS 0x2u
+#define PF_NOIO 0x4u
+#define PF_SHRINKER 0x8u      /* inside a shrinker callback */
+#define PF_FLUSHER 0x10u
+
+struct thread_context {
+	unsigned flags;
+	unsigned nomemalloc_depth; /* contract 23: 0 or 1 */
+	int tid;
+	uint64_t dirty_debt_ns;    /* pause owed for pages dirtied (throttle.c) */
+	struct {
+		uint64_t pool_id;
+		struct thread_record *record;
+	} known[4];
+};
+/* initial-exec: no allocation at the first touch, not even in a signal handler. */
+extern __thread struct thread_context thread_context __attribute__((tls_model("initial-exec")));
+
+struct thread_record *thread_record_find(struct thread_table *table);
+
+/* This thread's record; NULL where the table is full. Blocks: no. Allocates: no. Not signal-safe the first time. */
+static inline struct thread_record *thread_record(struct thread_table *table)
+{
+	if (likely(thread_context.known[0].pool_id == table->pool_id))
+		return thread_context.known[0].record;
+	return thread_record_find(table);
+}
+
+int thread_tid(void);
+
+#define PIN_KEY_WRITE 1ull
+#define PIN_KEY_ADDRESS (((1ull << 48) - 1) & ~7ull)
+
+static inline uint64_t pin_key(const page_word *word, uint32_t generation, bool write)
+{
+	return ((uint64_t)(uintptr_t)word & PIN_KEY_ADDRESS) | (uint64_t)generation << 48 | (write ? PIN_KEY_WRITE : 0);
+}
+
+/* Which of n (at most 64) words have a pin in a slot, as bits. write_only: only pins that may write count.
+ * The caller has changed the words before, with a full barrier. Blocks: no. */
+uint64_t pins_find(const struct thread_table *table, page_word *const *words, unsigned n, bool write_only);
+/* Is any word in [first, last) pinned by a slot? */
+bool pins_find_range(const struct thread_table *table, const page_word *first, const page_word *last);
+/* Does this thread itself hold a slot on the word? */
+bool pins_mine(struct thread_table *table, const page_word *word);
+
+uint64_t thread_hits(const struct thread_table *table);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * counters.h - event counters, per node, with the kernel's names where the meaning is the kernel's.
+ *
+ * Counting is a relaxed add to one of a few stripes (by CPU), so that threads seldom share a line; reading sums the stripes
+ * and stops nothing. Signal-safe. What can be looked up (free frames, list lengths) is not counted: see gauges.c.
+ */
+#ifndef WEIR_COUNTERS_H
+#define WEIR_COUNTERS_H
+
+#include "base/base.h"
+
+/* clang-format off */
+#define WEIR_COUNTERS(C) \
+	C(PIN_HIT, "pin_hit")                    /* pins of pages that were resident */ \
+	C(PIN_MISS, "pin_miss")                  /* pins that read, or waited for a read */ \
+	C(BYTES_READ, "bytes_read")              /* from stores */ \
+	C(BYTES_WRITTEN, "bytes_written")        /* to stores */ \
+	C(READ_ERROR, "read_error") \
+	C(WRITE_ERROR, "write_error")            /* pages whose writeback failed */ \
+	C(PGALLOC, "pgalloc") \
+	C(PGFREE, "pgfree") \
+	C(PGALLOC_FAIL, "pgalloc_fail")          /* allocations that ended with -ENOMEM */ \
+	C(PGACTIVATE, "pgactivate") \
+	C(PGDEACTIVATE, "pgdeactivate") \
+	C(PGREFILL, "pgrefill")                  /* active pages looked at */ \
+	C(PGROTATED, "pgrotated")                /* kept: back to the head of their list */ \
+	C(PGSCAN_KSWAPD, "pgscan_kswapd") \
+	C(PGSCAN_DIRECT, "pgscan_direct") \
+	C(PGSCAN_NOMEMALLOC, "pgscan_nomemalloc") \
+	C(PGSCAN_FLUSHER, "pgscan_flusher")      /* looked at when their write was done */ \
+	C(PGSTEAL_KSWAPD, "pgsteal_kswapd") \
+	C(PGSTEAL_DIRECT, "pgsteal_direct") \
+	C(PGSTEAL_NOMEMALLOC, "pgsteal_nomemalloc") \
+	C(PGSTEAL_FLUSHER, "pgsteal_flusher") \
+	C(ALLOCSTALL, "allocstall")              /* direct reclaims, and NOMEMALLOC calls on their own */ \
+	C(RECLAIM_NESTED, "reclaim_nested")      /* NOMEMALLOC calls from a reclaiming context */ \
+	C(RECLAIM_WAKE_FLUSHER, "reclaim_wake_flusher") /* escalations of a reclaim that fell short */ \
+	C(RECLAIM_NAP, "reclaim_nap") \
+	C(PGSCAN_DIRECT_THROTTLE, "pgscan_direct_throttle") /* reclaimers held back under min/2 */ \
+	C(PAGEOUTRUN, "pageoutrun")              /* runs of the background reclaimer */ \
+	C(SLABS_SCANNED, "slabs_scanned") \
+	C(SHRINK_SKIPPED, "shrink_skipped") \
+	C(NR_VMSCAN_WRITE, "nr_vmscan_write")    /* pages that reclaim sent to be written */ \
+	C(NR_DIRTIED, "nr_dirtied") \
+	C(NR_WRITTEN, "nr_written") \
+	C(BALANCE_DIRTY_PAUSE, "balance_dirty_pause") /* times that a writer was slowed or held */ \
+	C(BALANCE_DIRTY_MS, "balance_dirty_ms") \
+	C(WORKINGSET_REFAULT_FILE, "workingset_refault_file") \
+	C(WORKINGSET_ACTIVATE_FILE, "workingset_activate_file") \
+	C(WORKINGSET_RESTORE_FILE, "workingset_restore_file") \
+	C(UNEVICTABLE_PGS_CULLED, "unevictable_pgs_culled") \
+	C(UNEVICTABLE_PGS_RESCUED, "unevictable_pgs_rescued") \
+	C(READAHEAD, "readahead")                /* pages read ahead of a pin */
+/* clang-format on */
+
+enum counter {
+#define C(id, name) COUNT_##id,
+	WEIR_COUNTERS(C)
+#undef C
+		NR_COUNTERS
+};
+
+#define COUNTER_STRIPES 8
+
+struct counters {
+	struct {
+		_Atomic uint64_t value[NR_COUNTERS];
+	} __attribute__((aligned(CACHE_LINE))) stripe[COUNTER_STRIPES][WEIR_MAX_NODES];
+};
+
+extern const char *const counter_names[NR_COUNTERS];
+
+void counters_add(struct counters *counters, unsigned node, enum counter counter, uint64_t n);
+uint64_t counters_read(const struct counters *counters, unsigned node, enum counter counter);
+
+#endif

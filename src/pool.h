@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pool.h - a pool: what the folders share, wired together by weir.c.
+ */
+#ifndef WEIR_POOL_H
+#define WEIR_POOL_H
+
+#include <pthread.h>
+
+#include "cache/lru.h"
+#include "cache/object.h"
+#include "cache/policy.h"
+#include "cache/thread.h"
+#include "mem/mem.h"
+#include "observe/counters.h"
+
+/* The background reclaimer of a node (src/reclaim/kswapd.c). */
+struct kswapd {
+	weir_pool *pool;
+	unsigned node;
+	pthread_t thread;
+	_Atomic uint32_t wake;     /* futex: bumped by whoever wants it to run */
+	_Atomic bool awake;
+	_Atomic unsigned failures; /* runs in a row that freed nothing; at 16 the node is passed over */
+};
+
+struct weir_pool {
+	struct mem mem;
+	struct weir_config config;
+	struct thread_table threads;
+	const struct policy *policy;
+	struct lruvec lruvecs[WEIR_MAX_NODES];
+	struct lruvec *lruvec_of[WEIR_MAX_NODES];
+	struct counters counters;
+
+	/* Frames that are on no LRU list and not free, per node. */
+	_Atomic int64_t nr_loading[WEIR_MAX_NODES];
+	_Atomic int64_t nr_other[WEIR_MAX_NODES];
+
+	/* Dirty accounting, in pages, lock-free. */
+	_Atomic int64_t nr_dirty, nr_writeback;
+	_Atomic int64_t nr_node_dirty[WEIR_MAX_NODES], nr_node_writeback[WEIR_MAX_NODES];
+
+	/* Bumped when writeback ends or frames come free: naps and held-back writers sleep on it. */
+	_Atomic uint32_t progress;
+	_Atomic unsigned progress_sleepers;
+
+	struct kswapd kswapd[WEIR_MAX_NODES];
+	_Atomic bool stopping;
+
+	struct lock objects_lock; /* lists of objects, queues, bdis; never held over I/O or a callback */
+	struct list_head objects, queues, bdis;
+	unsigned nr_writable_bdis;
+
+	/* Shrinkers (src/reclaim/shrinker.c). */
+	struct lock shrinker_lock; /* changes of the list */
+	_Atomic uint32_t shrinker_changing;
+	_Atomic uint32_t shrinker_readers;
+	struct list_head shrinkers;
+};
+
+static inline void count(weir_pool *pool, unsigned node, enum counter counter, uint64_t n)
+{
+	counters_add(&pool->counters, node, counter, n);
+}
+static inline struct frame *pool_frame(weir_pool *pool, uint64_t word)
+{
+	return &pool->mem.frames[word_frame(word)];
+}
+static inline page_word *frame_word(const struct frame *frame)
+{
+	return &frame->object->words[frame->index];
+}
+/* Wake whoever waits for memory or for writeback to move on. No system call when nobody does. */
+static inline void pool_progress(weir_pool *pool)
+{
+	atomic_fetch_add(&pool->progress, 1); /* pairs with the load in pool_wait_progress */
+	if (atomic_load(&pool->progress_sleepers))
+		futex_wake(&pool->progress, INT32_MAX);
+}
+/* Sleep until there was progress since `seen` (a value of pool->progress), at most timeout_ns. */
+static inline void pool_wait_progress(weir_pool *pool, uint32_t seen, uint64_t timeout_ns)
+{
+	atomic_fetch_add(&pool->progress_sleepers, 1);
+	if (atomic_load(&pool->progress) == seen)
+		futex_wait(&pool->progress, seen, timeout_ns);
+	atomic_fetch_sub(&pool->progress_sleepers, 1);
+}
+
+#endif
