@@ -19,14 +19,17 @@
 struct batch {
 	unsigned n;
 	struct frame *frames[BATCH_MAX];
+	struct weir_object *objects[BATCH_MAX]; /* whose pages they are; alive while the caller holds frame or object */
 	page_word *words[BATCH_MAX];
 	uint64_t seen[BATCH_MAX]; /* each word as this thread left it */
 };
 
-static inline void batch_add(struct batch *batch, struct frame *frame, page_word *word, uint64_t seen)
+static inline void batch_add(struct batch *batch, struct weir_object *object, struct frame *frame, page_word *word,
+			     uint64_t seen)
 {
 	weir_assert(batch->n < BATCH_MAX);
 	batch->frames[batch->n] = frame;
+	batch->objects[batch->n] = object;
 	batch->words[batch->n] = word;
 	batch->seen[batch->n++] = seen;
 }
@@ -37,6 +40,7 @@ static inline void batch_remove(struct batch *batch, unsigned i)
 	unsigned last = --batch->n;
 
 	batch->frames[i] = batch->frames[last];
+	batch->objects[i] = batch->objects[last];
 	batch->words[i] = batch->words[last];
 	batch->seen[i] = batch->seen[last];
 }
@@ -51,7 +55,8 @@ void evict_batch(weir_pool *pool, struct batch *batch, bool was_active, bool dis
  * which could not are removed from the batch. even_pinned: write held pages as they are and leave them dirty (weir_sync).
  * Does not need the frames off the LRU. */
 void begin_writeback(weir_pool *pool, struct batch *batch, uint64_t set, bool even_pinned);
-/* The end of a write: back to unmapped, dirty again where it failed. Returns the word as it is now. */
+/* The end of a write: back to unmapped, dirty again where it failed. Returns the word as it was in writeback; the page, and
+ * its object, may be gone by then. */
 uint64_t end_writeback(weir_pool *pool, struct frame *frame, page_word *word, bool failed);
 
 /* Accounting of the dirty bit, by whoever set or cleared it in a word. */

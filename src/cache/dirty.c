@@ -26,72 +26,97 @@ void account_cleaned(struct weir_object *object, struct frame *frame)
 	atomic_fetch_sub_explicit(&pool->nr_node_dirty[frame->node], 1, memory_order_relaxed);
 }
 
+/* Count the page in the present epoch. The epoch may turn between looking and counting: then once more. */
+static uint64_t epoch_enter(struct weir_object *object)
+{
+	for (;;) {
+		unsigned epoch = atomic_load(&object->epoch);
+
+		atomic_fetch_add(&object->nr_epoch[epoch], 1);
+		if (atomic_load(&object->epoch) == epoch)
+			return epoch ? WORD_EPOCH : 0;
+		atomic_fetch_sub(&object->nr_epoch[epoch], 1);
+	}
+}
+
+static void epoch_leave(struct weir_object *object, uint64_t word)
+{
+	atomic_fetch_sub(&object->nr_epoch[word & WORD_EPOCH ? 1 : 0], 1);
+}
+
+/* unmapped|dirty -> writeback. A page that is held stays dirty: its holder may go on writing. */
+static bool word_begin_writeback(struct batch *batch, unsigned i, uint64_t set, bool even_pinned)
+{
+	uint64_t seen = batch->seen[i], next, held = seen & (WORD_EXCLUSIVE | WORD_WPIN);
+	struct weir_object *object = batch->objects[i];
+
+	if (word_state(seen) != PAGE_UNMAPPED || !(seen & WORD_DIRTY) || (held && !even_pinned))
+		return false;
+	next = word_with_state(held ? seen : seen & ~WORD_DIRTY, PAGE_WRITEBACK) | set | epoch_enter(object);
+	if (!word_change(batch->words[i], &seen, next)) {
+		epoch_leave(object, next);
+		return false;
+	}
+	batch->seen[i] = next;
+	return true;
+}
+
+/* Out of writeback, or back out of it: dirty or as it is. Returns the word as it was. */
+static uint64_t word_end_writeback(page_word *word, uint64_t set)
+{
+	uint64_t seen = word_load(word), before;
+
+	do {
+		before = seen;
+		weir_assert(word_state(seen) == PAGE_WRITEBACK);
+	} while (!word_change(word, &seen,
+			      word_with_state((before & ~(WORD_RECLAIM | WORD_EPOCH | WORD_WAITERS)) | set,
+					      PAGE_UNMAPPED)));
+	word_wake_after(word, before);
+	return before;
+}
+
 void begin_writeback(weir_pool *pool, struct batch *batch, uint64_t set, bool even_pinned)
 {
-	uint64_t pinned, held = WORD_EXCLUSIVE | WORD_WPIN;
+	uint64_t pinned;
 
-	for (unsigned i = batch->n; i-- > 0;) {
-		uint64_t seen = batch->seen[i], next;
-
-		next = word_with_state(seen & ~WORD_DIRTY, PAGE_WRITEBACK) | set;
-		if (seen & held) /* stays dirty: its holder may go on writing */
-			next |= WORD_DIRTY;
-		if (word_state(seen) != PAGE_UNMAPPED || !(seen & WORD_DIRTY) || ((seen & held) && !even_pinned) ||
-		    !word_change(batch->words[i], &seen, next))
+	for (unsigned i = batch->n; i-- > 0;)
+		if (!word_begin_writeback(batch, i, set, even_pinned))
 			batch_remove(batch, i);
-		else
-			batch->seen[i] = next;
-	}
 	if (!batch->n)
 		return;
 	pinned = pins_find(&pool->threads, batch->words, batch->n, true);
 	for (unsigned i = batch->n; i-- > 0;) {
 		struct frame *frame = batch->frames[i];
-		bool stays_dirty = batch->seen[i] & WORD_DIRTY;
+		struct weir_object *object = batch->objects[i];
 
-		if (!(pinned & 1ull << i)) {
-			/* dirty was cleared by the change above */
-		} else if (even_pinned) {
-			atomic_fetch_or(batch->words[i], WORD_DIRTY);
-			stays_dirty = true;
-		} else {
-			uint64_t seen = word_load(batch->words[i]), before;
-
-			do {
-				before = seen;
-			} while (!word_change(batch->words[i], &seen,
-					      word_with_state((before & ~(WORD_RECLAIM | WORD_WAITERS)) |
-								      WORD_DIRTY,
-							      PAGE_UNMAPPED)));
-			word_wake_after(batch->words[i], before);
+		if (pinned & 1ull << i && !even_pinned) {
+			epoch_leave(object, batch->seen[i]);
+			word_end_writeback(batch->words[i], WORD_DIRTY);
 			batch_remove(batch, i);
 			continue;
 		}
-		if (!stays_dirty)
-			account_cleaned(frame->object, frame);
+		if (pinned & 1ull << i)
+			atomic_fetch_or(batch->words[i], WORD_DIRTY);
+		else if (!(batch->seen[i] & WORD_DIRTY))
+			account_cleaned(object, frame);
 		atomic_fetch_add(&pool->nr_writeback, 1);
 		atomic_fetch_add_explicit(&pool->nr_node_writeback[frame->node], 1, memory_order_relaxed);
-		atomic_fetch_add(&frame->object->domain->nr_writeback, 1);
+		atomic_fetch_add(&object->domain->nr_writeback, 1);
 	}
 }
 
 uint64_t end_writeback(weir_pool *pool, struct frame *frame, page_word *word, bool failed)
 {
-	uint64_t seen = word_load(word), next, before;
 	struct weir_object *object = frame->object;
+	uint64_t seen = word_load(word);
 
+	/* All that touches the object comes before the change: after it the page may go, and the object too. */
 	if (failed && !(seen & WORD_DIRTY))
 		account_dirtied(object, frame);
 	atomic_fetch_sub(&pool->nr_writeback, 1);
 	atomic_fetch_sub_explicit(&pool->nr_node_writeback[frame->node], 1, memory_order_relaxed);
 	atomic_fetch_sub(&object->domain->nr_writeback, 1);
-	do {
-		weir_assert(word_state(seen) == PAGE_WRITEBACK);
-		before = seen;
-		next = word_with_state(seen & ~(WORD_RECLAIM | WORD_WAITERS), PAGE_UNMAPPED);
-		if (failed)
-			next |= WORD_DIRTY;
-	} while (!word_change(word, &seen, next));
-	word_wake_after(word, before);
-	return next;
+	epoch_leave(object, seen);
+	return word_end_writeback(word, failed ? WORD_DIRTY : 0);
 }

@@ -26,7 +26,7 @@ void evict_batch(weir_pool *pool, struct batch *batch, bool was_active, bool dis
 	pinned = pins_find(&pool->threads, batch->words, batch->n, false);
 	for (unsigned i = 0; i < batch->n; i++) {
 		struct frame *frame = batch->frames[i];
-		struct weir_object *object = frame->object;
+		struct weir_object *object = batch->objects[i];
 		struct lruvec *lruvec = &pool->lruvecs[frame->node];
 		bool dirty = batch->seen[i] & WORD_DIRTY;
 

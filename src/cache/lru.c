@@ -11,8 +11,6 @@ void lruvec_init(struct lruvec *lruvec, struct mem *mem)
 	atomic_init(&lruvec->nr_isolated, 0);
 	atomic_init(&lruvec->deferred, 0);
 	atomic_init(&lruvec->nonresident_age, 0);
-	atomic_init(&lruvec->cost_anon, 0);
-	atomic_init(&lruvec->cost_file, 0);
 	lruvec->mem = mem;
 }
 

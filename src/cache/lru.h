@@ -45,8 +45,6 @@ struct lruvec {
 	_Atomic int64_t nr_isolated;               /* off the lists, and pages of objects */
 	_Atomic uint64_t deferred;                 /* top of the stack: frame number + 1, 0 empty; see lru.c */
 	_Atomic uint64_t nonresident_age;          /* evictions and activations so far (workingset.c) */
-	/* Recent cost of each kind, halved as it ages: refaults and rotations (contract 17). lock-free, approximate. */
-	_Atomic uint64_t cost_anon, cost_file;
 	struct mem *mem;
 } __attribute__((aligned(CACHE_LINE)));
 

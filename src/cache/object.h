@@ -11,6 +11,7 @@
 
 #include "cache/lru.h"
 #include "cache/page_word.h"
+#include "cache/thread.h"
 #include "store/store.h"
 
 #define CHUNK_SHIFT 9
@@ -35,6 +36,8 @@ struct weir_object {
 	weir_pool *pool;
 	page_word *words;
 	_Atomic uint64_t npages;
+	char *frames_base; /* of the pool: frame n's bytes are at + n * 4096 */
+	struct thread_table *threads; /* of the pool */
 	bool writable;
 	_Atomic bool closing;
 	_Atomic uint8_t advice; /* enum weir_advice: NORMAL, SEQUENTIAL or RANDOM */
@@ -47,7 +50,12 @@ struct weir_object {
 
 	_Atomic uint64_t nr_touched; /* chunks */
 	_Atomic uint64_t nr_dirty;
-	_Atomic uint64_t nr_in_flight; /* reads and writes that the store has, and queue requests */
+	_Atomic uint64_t nr_in_flight; /* requests that still use the object: reads, writes, queued pins */
+
+	/* Pages in writeback, by the epoch in which their writeback began: weir_sync turns to the other epoch and waits until
+	 * the one before has none, and so for all that it saw, but not for what began later. */
+	_Atomic unsigned epoch; /* 0 or 1; `resize` guards its turning */
+	_Atomic int64_t nr_epoch[2];
 
 	/* Writeback (src/reclaim/writeback.c). */
 	struct bdi *bdi;

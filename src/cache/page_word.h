@@ -53,6 +53,7 @@ enum page_state { PAGE_ABSENT, PAGE_LOADING, PAGE_UNMAPPED, PAGE_MAPPED, PAGE_WR
 #define WORD_PIN (1ull << WORD_PIN_SHIFT)
 #define WORD_PIN_MAX 0xfffull
 #define WORD_PIN_MASK (WORD_PIN_MAX << WORD_PIN_SHIFT)
+#define WORD_EPOCH (1ull << 25) /* writeback: which of object->nr_epoch counts it */
 #define WORD_FRAME_SHIFT 28
 #define WORD_AGE_SHIFT 28
 #define WORD_NODE_SHIFT 60

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * drop.c - evict by page number: for closing, cutting and advice.
+ *
+ * Reclaim comes from the lists to the words; this comes from the words. So it first takes each frame off its list, which is what
+ * gives the right to evict it, and where someone else has it off the list just now, looks again later.
+ */
+#include "cache/drop.h"
+
+#include <sched.h>
+
+#include "cache/batch.h"
+
+struct drop {
+	struct weir_object *object;
+	enum drop_mode mode;
+	struct batch batch;
+	enum lru_list from[BATCH_MAX];
+	int result;
+};
+
+static void drop_batch(struct drop *drop)
+{
+	weir_pool *pool = drop->object->pool;
+	struct frame *freed[BATCH_MAX], *kept[BATCH_MAX], *frames[BATCH_MAX];
+	unsigned nr_freed = 0, nr_kept = 0, n = drop->batch.n;
+
+	if (!n)
+		return;
+	for (unsigned i = 0; i < n; i++)
+		frames[i] = drop->batch.frames[i];
+	evict_batch(pool, &drop->batch, false, drop->mode == DROP_DIRTY, freed, &nr_freed, kept, &nr_kept);
+	for (unsigned k = 0; k < nr_kept; k++)
+		for (unsigned i = 0; i < n; i++)
+			if (frames[i] == kept[k])
+				lru_put_back_nowait(&pool->lruvecs[kept[k]->node], kept[k], drop->from[i]);
+	for (unsigned i = 0; i < nr_freed; i++) {
+		lru_forget_isolated(&pool->lruvecs[freed[i]->node], 1);
+		count(pool, freed[i]->node, COUNT_PGFREE, 1);
+	}
+	zone_free_batch(&pool->mem, freed, nr_freed);
+	if (nr_kept && drop->mode != DROP_CLEAN)
+		drop->result = -EBUSY;
+	drop->batch.n = 0;
+}
+
+/* True: done with this page. False: look again. */
+static bool drop_page(struct drop *drop, uint64_t page)
+{
+	struct weir_object *object = drop->object;
+	weir_pool *pool = object->pool;
+	page_word *word = &object->words[page];
+	uint64_t seen = word_load(word);
+	struct frame *frame;
+	enum lru_list from;
+
+	switch (word_state(seen)) {
+	case PAGE_ABSENT:
+		return true;
+	case PAGE_UNMAPPED:
+		break;
+	default: /* in someone's hands: that ends soon */
+		if (drop->mode != DROP_CLEAN)
+			word_wait(word, seen, 1000000);
+		return drop->mode == DROP_CLEAN;
+	}
+	if (drop->mode == DROP_CLEAN && (seen & (WORD_DIRTY | WORD_MLOCKED | WORD_PIN_MASK | WORD_EXCLUSIVE)))
+		return true;
+	if ((seen & (WORD_PIN_MASK | WORD_EXCLUSIVE)) || (drop->mode == DROP_ALL && (seen & WORD_DIRTY))) {
+		drop->result = -EBUSY;
+		return true;
+	}
+	if (drop->mode != DROP_CLEAN && (seen & WORD_MLOCKED)) {
+		word_change(word, &seen, seen & ~WORD_MLOCKED);
+		return false;
+	}
+	frame = pool_frame(pool, seen);
+	if (!lru_isolate_frame(&pool->lruvecs[frame->node], frame, object, (uint32_t)page, &from)) {
+		sched_yield();
+		return drop->mode == DROP_CLEAN;
+	}
+	seen = word_load(word); /* ours now: only flags can change */
+	drop->from[drop->batch.n] = from;
+	batch_add(&drop->batch, object, frame, word, seen);
+	return true;
+}
+
+int object_drop(struct weir_object *object, uint64_t first, uint64_t last, enum drop_mode mode)
+{
+	struct drop drop = {.object = object, .mode = mode, .batch = {.n = 0}};
+	uint64_t page = first;
+
+	while (!drop.result && (page = object_next_touched(object, page, last)) < last) {
+		uint64_t end = MIN(last, (page | (CHUNK_PAGES - 1)) + 1);
+
+		while (page < end && !drop.result) {
+			if (drop_page(&drop, page))
+				page++;
+			else
+				drop_batch(&drop); /* what we hold may be what others wait for */
+			if (drop.batch.n == BATCH_MAX)
+				drop_batch(&drop);
+		}
+	}
+	drop_batch(&drop);
+	pool_progress(object->pool);
+	return drop.result;
+}
+
+bool object_pinned(struct weir_object *object, uint64_t first, uint64_t last)
+{
+	if (pins_find_range(&object->pool->threads, &object->words[first], &object->words[last]))
+		return true;
+	for (uint64_t page = first; (page = object_next_touched(object, page, last)) < last; page++) {
+		uint64_t seen = word_load(&object->words[page]);
+
+		if (word_state(seen) != PAGE_ABSENT && (seen & (WORD_PIN_MASK | WORD_EXCLUSIVE)))
+			return true;
+	}
+	return false;
+}

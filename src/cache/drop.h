@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WEIR_DROP_H
+#define WEIR_DROP_H
+
+#include "pool.h"
+
+enum drop_mode {
+	DROP_CLEAN, /* what is clean and held by nobody; the rest stays. Waits for nothing but locks */
+	DROP_ALL,   /* everything; waits for I/O under way. -EBUSY at a pinned or dirty page */
+	DROP_DIRTY, /* everything, dirty pages too: their data is lost. -EBUSY at a pinned page */
+};
+
+/* Take the pages [first, last) of an object out of the cache. Those before a -EBUSY are gone.
+ * Blocks: as the mode says. Allocates: no. */
+int object_drop(struct weir_object *object, uint64_t first, uint64_t last, enum drop_mode mode);
+
+/* Is any page of [first, last) pinned, by a slot, a count or exclusively? The caller has made sure that no new pins come. */
+bool object_pinned(struct weir_object *object, uint64_t first, uint64_t last);
+
+#endif

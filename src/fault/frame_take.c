@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * frame_take.c - the allocator's slow path: which watermark, and which reclaim.
+ *
+ *   above low ............................ take it
+ *   below low ............................ wake the background reclaimer, go on
+ *   above what the flags allow ........... take it
+ *   a reclaiming context ................. the whole reserve; that gone: NOMEMALLOC reclaim, and again while it frees
+ *   NOWAIT, ATOMIC ....................... -ENOMEM
+ *   else ................................. direct reclaim, and again while it frees (contract 20 to 22)
+ */
+#include "fault/frame_take.h"
+
+#include "reclaim/reclaim.h"
+#include "reclaim/scan_control.h"
+
+static struct frame *take_from_nodes(weir_pool *pool, unsigned order, enum alloc_depth depth)
+{
+	unsigned local = mem_local_node(&pool->mem), nr = pool->mem.nr_nodes;
+
+	for (unsigned i = 0; i < nr; i++) {
+		struct frame *frame = zone_alloc(&pool->mem, (local + i) % nr, order, depth, true);
+
+		if (frame) {
+			count(pool, frame->node, COUNT_PGALLOC, 1ull << order);
+			return frame;
+		}
+	}
+	return NULL;
+}
+
+static void wake_background(weir_pool *pool)
+{
+	for (unsigned i = 0; i < pool->mem.nr_nodes; i++)
+		kswapd_wake(pool, i);
+}
+
+/* Frames of a higher order may be there in single pieces that only wait in per-CPU caches to be joined. */
+static void drain_for_order(weir_pool *pool, unsigned order)
+{
+	for (unsigned i = 0; order && i < pool->mem.nr_nodes; i++)
+		zone_drain(&pool->mem, i);
+}
+
+/* In a reclaiming context (contract 21, 22): never ordinary reclaim. */
+static struct frame *take_reclaiming(weir_pool *pool, unsigned order, enum alloc_depth depth)
+{
+	unsigned failures = 0, node = mem_local_node(&pool->mem);
+	struct frame *frame;
+
+	while (!(frame = take_from_nodes(pool, order, depth))) {
+		if (try_to_free_pages(pool, node, order, pool->config.swap_cluster_max, WEIR_NOMEMALLOC))
+			failures = 0;
+		else if (++failures >= MAX_RECLAIM_FAILURES)
+			return NULL;
+		drain_for_order(pool, order);
+	}
+	return frame;
+}
+
+static struct frame *take_directly(weir_pool *pool, unsigned order, unsigned flags)
+{
+	unsigned failures = 0, node = mem_local_node(&pool->mem);
+	struct frame *frame;
+
+	while (!(frame = take_from_nodes(pool, order, ALLOC_MIN_MARK))) {
+		uint64_t freed;
+
+		throttle_direct_reclaim(pool, node);
+		freed = try_to_free_pages(pool, node, order, pool->config.swap_cluster_max, flags);
+		drain_for_order(pool, order);
+		/* For a block, frames freed elsewhere are no progress for ever: bound the whole (contract 18). */
+		if (freed && !order)
+			failures = 0;
+		else if (++failures >= MAX_RECLAIM_FAILURES)
+			return take_from_nodes(pool, order, ALLOC_MIN_MARK);
+		else if (atomic_load(&pool->nr_writeback) == 0 && !freed && failures > 1)
+			failures = MAX_RECLAIM_FAILURES - 1; /* nothing will come by waiting: one last look */
+	}
+	return frame;
+}
+
+int frame_take(weir_pool *pool, unsigned order, unsigned flags, struct frame **result)
+{
+	unsigned effective = effective_flags(flags);
+	enum alloc_depth depth = ALLOC_MIN_MARK;
+	struct frame *frame = take_from_nodes(pool, order, ALLOC_LOW_MARK);
+
+	if (!frame) {
+		wake_background(pool);
+		if (flags & WEIR_NORESERVE)
+			depth = ALLOC_MIN_MARK;
+		else if (effective & WEIR_MEMALLOC)
+			depth = ALLOC_NO_WATERMARK;
+		else if (flags & WEIR_ATOMIC)
+			depth = ALLOC_HIGH_HARDER;
+		else if (flags & WEIR_NOWAIT)
+			depth = ALLOC_HARDER;
+		if (effective & WEIR_MEMALLOC) {
+			unsigned saved = thread_context.flags;
+
+			thread_context.flags |= PF_MEMALLOC; /* WEIR_MEMALLOC without the scope */
+			frame = take_reclaiming(pool, order, depth);
+			thread_context.flags = saved;
+		} else if (flags & (WEIR_NOWAIT | WEIR_ATOMIC)) {
+			frame = take_from_nodes(pool, order, depth);
+		} else {
+			frame = take_directly(pool, order, effective & (WEIR_NOFS | WEIR_NOIO));
+		}
+	}
+	if (!frame) {
+		count(pool, mem_local_node(&pool->mem), COUNT_PGALLOC_FAIL, 1);
+		return -ENOMEM;
+	}
+	atomic_store_explicit(&frame->lru_list, LRU_NONE, memory_order_relaxed);
+	*result = frame;
+	return 0;
+}
+
+struct frame *frame_take_spare(weir_pool *pool)
+{
+	struct frame *frame = take_from_nodes(pool, 0, ALLOC_LOW_MARK);
+
+	if (frame)
+		atomic_store_explicit(&frame->lru_list, LRU_NONE, memory_order_relaxed);
+	else
+		wake_background(pool);
+	return frame;
+}
+
+void frame_give(weir_pool *pool, struct frame *frame)
+{
+	count(pool, frame->node, COUNT_PGFREE, 1ull << frame->order);
+	zone_free(&pool->mem, frame, frame->order);
+	pool_progress(pool);
+}
+
+int weir_alloc_frames(weir_pool *pool, unsigned order, unsigned flags, void **frames)
+{
+	const unsigned known = WEIR_NOWAIT | WEIR_ATOMIC | WEIR_NOIO | WEIR_NOFS | WEIR_MEMALLOC | WEIR_NORESERVE;
+	struct frame *frame;
+	int error;
+
+	if (order > WEIR_MAX_ORDER || (flags & ~known))
+		return -EINVAL;
+	error = frame_take(pool, order, flags, &frame);
+	if (error)
+		return error;
+	frame->state = FRAME_OTHER;
+	frame->object = NULL;
+	atomic_fetch_add_explicit(&pool->nr_other[frame->node], 1ll << order, memory_order_relaxed);
+	*frames = frame_address(&pool->mem, frame);
+	return 0;
+}
+
+int weir_free_frames(weir_pool *pool, void *frames, unsigned order)
+{
+	struct frame *frame = frame_of_address(&pool->mem, frames);
+
+	if (!frame || frame->state != FRAME_OTHER || frame->order != order ||
+	    frame_address(&pool->mem, frame) != frames)
+		return -EINVAL;
+	atomic_fetch_sub_explicit(&pool->nr_other[frame->node], 1ll << order, memory_order_relaxed);
+	atomic_store_explicit(&pool->kswapd[frame->node].failures, 0, memory_order_relaxed);
+	frame_give(pool, frame);
+	return 0;
+}
+
+/* The scopes (weir.h): flags of the thread, given back as they were. */
+static unsigned scope_save(unsigned flag)
+{
+	unsigned saved = thread_context.flags & flag;
+
+	thread_context.flags |= flag;
+	return saved;
+}
+
+static void scope_restore(unsigned flag, unsigned saved)
+{
+	thread_context.flags = (thread_context.flags & ~flag) | (saved & flag);
+}
+
+unsigned weir_scope_nofs_save(void)
+{
+	return scope_save(PF_NOFS);
+}
+void weir_scope_nofs_restore(unsigned saved)
+{
+	scope_restore(PF_NOFS, saved);
+}
+unsigned weir_scope_noio_save(void)
+{
+	return scope_save(PF_NOIO);
+}
+void weir_scope_noio_restore(unsigned saved)
+{
+	scope_restore(PF_NOIO, saved);
+}
+unsigned weir_scope_memalloc_save(void)
+{
+	return scope_save(PF_MEMALLOC);
+}
+void weir_scope_memalloc_restore(unsigned saved)
+{
+	scope_restore(PF_MEMALLOC, saved);
+}

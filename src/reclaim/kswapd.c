@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * kswapd.c - the background reclaimer of a node: sleeps until free frames are below low, works until they are above high.
+ */
+#include <signal.h>
+
+#include "reclaim/bdi.h"
+#include "reclaim/reclaim.h"
+#include "reclaim/scan_control.h"
+#include "reclaim/shrink_list.h"
+
+static bool balanced(const weir_pool *pool, unsigned node)
+{
+	return zone_watermark_ok(&pool->mem, node, 0, ALLOC_HIGH_MARK);
+}
+
+/* One run: passes of rising effort until the node is balanced. Returns frames freed. */
+static uint64_t balance_node(weir_pool *pool, unsigned node)
+{
+	struct scan_control sc = scan_control_for(pool, 0, 0, SCAN_BATCH);
+	uint64_t high = zone_watermark(&pool->mem, node, ALLOC_HIGH_MARK), total_scanned = 0;
+
+	sc.kswapd = true;
+	sc.scan_counter = COUNT_PGSCAN_KSWAPD;
+	sc.steal_counter = COUNT_PGSTEAL_KSWAPD;
+	count(pool, node, COUNT_PAGEOUTRUN, 1);
+	for (sc.priority = DEF_PRIORITY; sc.priority >= 0 && !balanced(pool, node);) {
+		uint64_t before = sc.nr_reclaimed;
+
+		if (atomic_load(&pool->stopping))
+			break;
+		sc.nr_scanned = 0;
+		sc.nr_to_reclaim = before + MAX(high, SCAN_BATCH);
+		shrink_node(pool, node, &sc);
+		total_scanned += sc.nr_scanned;
+		/* Scanning gave enough: the same priority will go on giving (balance_pgdat's raise_priority). */
+		if (sc.nr_scanned && sc.nr_reclaimed - before >= sc.nr_scanned / 2 && sc.nr_reclaimed > before)
+			continue;
+		sc.priority--;
+		if (total_scanned > 2 * SCAN_BATCH && total_scanned > sc.nr_reclaimed + sc.nr_reclaimed / 2) {
+			bdi_wake_all(pool, pool->config.laptop_mode ? UINT64_MAX : total_scanned);
+			sc.may_writepage = true;
+		}
+		if (sc.nr_scanned && sc.priority < DEF_PRIORITY - 2)
+			reclaim_nap(pool);
+	}
+	return sc.nr_reclaimed;
+}
+
+static void *kswapd_main(void *arg)
+{
+	struct kswapd *kswapd = arg;
+	weir_pool *pool = kswapd->pool;
+
+	thread_context.flags |= PF_MEMALLOC;
+	while (!atomic_load(&pool->stopping)) {
+		uint32_t seen = atomic_load(&kswapd->wake);
+
+		if (zone_watermark_ok(&pool->mem, kswapd->node, 0, ALLOC_LOW_MARK) ||
+		    atomic_load(&kswapd->failures) >= MAX_RECLAIM_FAILURES) {
+			atomic_store(&kswapd->awake, false);
+			pool_progress(pool); /* whoever is held back need not wait for us */
+			futex_wait(&kswapd->wake, seen, UINT64_MAX);
+			atomic_store(&kswapd->awake, true);
+		}
+		if (atomic_load(&pool->stopping))
+			break;
+		if (balance_node(pool, kswapd->node) || balanced(pool, kswapd->node))
+			atomic_store(&kswapd->failures, 0);
+		else
+			atomic_fetch_add(&kswapd->failures, 1);
+		pool_progress(pool);
+	}
+	return NULL;
+}
+
+int kswapd_start(weir_pool *pool, unsigned node)
+{
+	struct kswapd *kswapd = &pool->kswapd[node];
+	sigset_t all, before;
+	int error;
+
+	kswapd->pool = pool;
+	kswapd->node = node;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&kswapd->thread, NULL, kswapd_main, kswapd);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return -error;
+}
+
+void kswapd_stop(weir_pool *pool, unsigned node)
+{
+	struct kswapd *kswapd = &pool->kswapd[node];
+
+	weir_assert(atomic_load(&pool->stopping));
+	atomic_fetch_add(&kswapd->wake, 1);
+	futex_wake(&kswapd->wake, 1);
+	pthread_join(kswapd->thread, NULL);
+}
+
+void kswapd_wake(weir_pool *pool, unsigned node)
+{
+	struct kswapd *kswapd = &pool->kswapd[node];
+
+	if (atomic_load_explicit(&kswapd->awake, memory_order_relaxed))
+		return;
+	atomic_fetch_add(&kswapd->wake, 1);
+	futex_wake(&kswapd->wake, 1);
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * shrink_list.c - scan a node's lists: what becomes of each page.
+ *
+ * A batch of 32 is taken off the tail of a list under the lruvec lock, and from there on each page's fate is decided from its word
+ * alone. First its references, then its dirtiness; then those to evict go through cache/evict.c, which finds
+ * the pinned ones, and those to write through cache/dirty.c. What is left goes back to a list.
+ *
+ *   fate       when                                                        then
+ *   CULL       mlocked (ordinary modes)                                    the unevictable list
+ *   KEEP       held, in I/O, mlocked; dirty and may not be written         head of its list
+ *   ACTIVATE   seen twice, or used and dirty (ordinary modes)              active list, bits cleared
+ *   PAGEOUT    dirty, may be written                                       writeback; freed when it is done
+ *   EVICT      clean                                                       free, a shadow stays
+ */
+#include "reclaim/shrink_list.h"
+
+#include "cache/batch.h"
+#include "reclaim/bdi.h"
+#include "reclaim/reclaim.h"
+
+enum page_fate { FATE_KEEP, FATE_CULL, FATE_ACTIVATE, FATE_PAGEOUT, FATE_EVICT };
+
+/* What a scanned batch comes apart into. */
+struct scan_result {
+	struct batch evict, pageout;
+	struct frame *freed[BATCH_MAX], *kept[BATCH_MAX], *activated[BATCH_MAX], *culled[BATCH_MAX];
+	unsigned nr_freed, nr_kept, nr_activated, nr_culled;
+};
+
+static bool may_write(const struct scan_control *sc, const struct frame *frame)
+{
+	const struct weir_object *object = frame->object;
+
+	/* After a failed write the object is left alone for a while, so that its pages can't keep reclaim busy. */
+	return sc->may_enter_fs && sc->may_writepage &&
+	       (atomic_load_explicit(&object->wb_backoff_until_ms, memory_order_relaxed) == 0 ||
+		now_ms() >= atomic_load_explicit(&object->wb_backoff_until_ms, memory_order_relaxed));
+}
+
+static enum page_fate fate_of_dirty(const struct scan_control *sc, const struct frame *frame)
+{
+	return may_write(sc, frame) ? FATE_PAGEOUT : FATE_KEEP;
+}
+
+static enum page_fate page_fate(const weir_pool *pool, const struct scan_control *sc, const struct frame *frame,
+				uint64_t word)
+{
+	if (word_state(word) != PAGE_UNMAPPED)
+		return FATE_KEEP;
+	if (word & WORD_MLOCKED)
+		return sc_nomemalloc(sc) ? FATE_KEEP : FATE_CULL;
+	if (word & (WORD_PIN_MASK | WORD_EXCLUSIVE))
+		return FATE_KEEP;
+	if (sc_nomemalloc(sc))
+		return word & WORD_DIRTY ? FATE_KEEP : FATE_EVICT;
+	switch (pool->policy->check_references(word)) {
+	case REFERENCES_ACTIVATE:
+		return FATE_ACTIVATE;
+	case REFERENCES_KEEP:
+		atomic_fetch_and(frame_word(frame), ~(WORD_REF | WORD_REF2));
+		return FATE_KEEP;
+	case REFERENCES_RECLAIM:
+		break;
+	}
+	return word & WORD_DIRTY ? fate_of_dirty(sc, frame) : FATE_EVICT;
+}
+
+/* A page found in writeback is freed when the write is done, if this call could have started that write itself. */
+static void mark_for_reclaim(const struct scan_control *sc, struct frame *frame, uint64_t word)
+{
+	if (word_state(word) != PAGE_WRITEBACK || !sc->may_enter_fs || !sc->may_writepage ||
+	    (word & (WORD_RECLAIM | WORD_REF | WORD_MLOCKED)))
+		return;
+	word_change(frame_word(frame), &word, word | WORD_RECLAIM);
+}
+
+static void sort_by_fate(weir_pool *pool, struct scan_control *sc, struct frame **frames, unsigned n,
+			 struct scan_result *result)
+{
+	for (unsigned i = 0; i < n; i++)
+		__builtin_prefetch(frame_word(frames[i]), 1);
+	for (unsigned i = 0; i < n; i++) {
+		struct frame *frame = frames[i];
+		page_word *word = frame_word(frame);
+		uint64_t seen = word_load(word);
+
+		switch (page_fate(pool, sc, frame, seen)) {
+		case FATE_EVICT:
+			batch_add(&result->evict, frame->object, frame, word, seen);
+			break;
+		case FATE_PAGEOUT:
+			batch_add(&result->pageout, frame->object, frame, word, seen);
+			break;
+		case FATE_ACTIVATE:
+			atomic_fetch_and(word, ~(WORD_REF | WORD_REF2));
+			result->activated[result->nr_activated++] = frame;
+			break;
+		case FATE_CULL:
+			result->culled[result->nr_culled++] = frame;
+			break;
+		case FATE_KEEP:
+			mark_for_reclaim(sc, frame, seen);
+			result->kept[result->nr_kept++] = frame;
+			break;
+		}
+	}
+}
+
+/* Dirty pages: under writeback from here on, then back on the list, and to the flushers of their devices. */
+static void pageout(weir_pool *pool, unsigned node, struct scan_result *result, struct frame **frames, unsigned *n)
+{
+	struct batch *batch = &result->pageout;
+
+	for (unsigned i = 0; i < batch->n; i++)
+		result->kept[result->nr_kept++] = batch->frames[i];
+	if (batch->n)
+		begin_writeback(pool, batch, WORD_RECLAIM, false);
+	for (unsigned i = 0; i < batch->n; i++)
+		frames[i] = batch->frames[i];
+	*n = batch->n;
+	count(pool, node, COUNT_NR_VMSCAN_WRITE, batch->n);
+}
+
+static void put_back(struct lruvec *lruvec, struct frame **frames, unsigned n, enum lru_list list, bool locked)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (locked)
+			lru_put_back(lruvec, frames[i], list, false);
+		else
+			lru_put_back_nowait(lruvec, frames[i], list);
+}
+
+static void put_back_all(weir_pool *pool, unsigned node, const struct scan_control *sc, enum lru_list list,
+			 struct scan_result *result)
+{
+	struct lruvec *lruvec = &pool->lruvecs[node];
+	unsigned total = result->nr_kept + result->nr_activated + result->nr_culled;
+	bool locked;
+
+	if (!total)
+		return;
+	locked = lru_lock(lruvec, sc->may_wait);
+	put_back(lruvec, result->kept, result->nr_kept, list, locked);
+	put_back(lruvec, result->activated, result->nr_activated, LRU_ACTIVE_FILE, locked);
+	put_back(lruvec, result->culled, result->nr_culled, LRU_UNEVICTABLE, locked);
+	if (locked)
+		lru_unlock(lruvec);
+	atomic_fetch_add_explicit(&lruvec->nonresident_age, result->nr_activated, memory_order_relaxed);
+	count(pool, node, COUNT_PGROTATED, result->nr_kept);
+	count(pool, node, COUNT_PGACTIVATE, result->nr_activated);
+	count(pool, node, COUNT_UNEVICTABLE_PGS_CULLED, result->nr_culled);
+}
+
+static void free_evicted(weir_pool *pool, unsigned node, struct scan_control *sc, struct scan_result *result)
+{
+	if (!result->nr_freed)
+		return;
+	lru_forget_isolated(&pool->lruvecs[node], result->nr_freed);
+	zone_free_batch(&pool->mem, result->freed, result->nr_freed);
+	atomic_store_explicit(&pool->kswapd[node].failures, 0, memory_order_relaxed);
+	count(pool, node, sc->steal_counter, result->nr_freed);
+	count(pool, node, COUNT_PGFREE, result->nr_freed);
+	sc->nr_reclaimed += result->nr_freed;
+	pool_progress(pool);
+}
+
+/* Scan one batch off the tail of a list. Returns how many were there. */
+static unsigned shrink_batch(weir_pool *pool, unsigned node, enum lru_list list, struct scan_control *sc, unsigned max)
+{
+	struct lruvec *lruvec = &pool->lruvecs[node];
+	struct frame *frames[SCAN_BATCH];
+	struct scan_result result;
+	unsigned n, nr_written;
+
+	if (!lru_lock(lruvec, sc->may_wait))
+		return 0;
+	n = lru_isolate_tail(lruvec, list, frames, MIN(max, SCAN_BATCH));
+	lru_unlock(lruvec);
+	if (!n)
+		return 0;
+	result.evict.n = result.pageout.n = 0;
+	result.nr_freed = result.nr_kept = result.nr_activated = result.nr_culled = 0;
+	sc->nr_scanned += n;
+	count(pool, node, sc->scan_counter, n);
+	sort_by_fate(pool, sc, frames, n, &result);
+	evict_batch(pool, &result.evict, lru_is_active(list), false, result.freed, &result.nr_freed, result.kept,
+		    &result.nr_kept);
+	pageout(pool, node, &result, frames, &nr_written);
+	put_back_all(pool, node, sc, list, &result);
+	free_evicted(pool, node, sc, &result);
+	for (unsigned i = 0; i < nr_written; i++) /* after they are on a list again, for the end of the write to find */
+		bdi_queue_pageout(frames[i]);
+	return n;
+}
+
+/* Move the coldest of the active list to the inactive one; those used since they were last looked at stay. */
+static void shrink_active_batch(weir_pool *pool, unsigned node, struct scan_control *sc, unsigned max)
+{
+	struct lruvec *lruvec = &pool->lruvecs[node];
+	struct frame *frames[SCAN_BATCH], *stay[SCAN_BATCH], *leave[SCAN_BATCH];
+	unsigned n, nr_stay = 0, nr_leave = 0;
+	bool locked;
+
+	if (!lru_lock(lruvec, sc->may_wait))
+		return;
+	n = lru_isolate_tail(lruvec, LRU_ACTIVE_FILE, frames, MIN(max, SCAN_BATCH));
+	lru_unlock(lruvec);
+	for (unsigned i = 0; i < n; i++) {
+		page_word *word = frame_word(frames[i]);
+
+		if (pool->policy->stay_active(word_load(word))) {
+			atomic_fetch_and(word, ~(WORD_REF | WORD_REF2));
+			stay[nr_stay++] = frames[i];
+		} else {
+			leave[nr_leave++] = frames[i];
+		}
+	}
+	if (!n)
+		return;
+	locked = lru_lock(lruvec, sc->may_wait);
+	put_back(lruvec, stay, nr_stay, LRU_ACTIVE_FILE, locked);
+	put_back(lruvec, leave, nr_leave, LRU_INACTIVE_FILE, locked);
+	if (locked)
+		lru_unlock(lruvec);
+	count(pool, node, COUNT_PGREFILL, n);
+	count(pool, node, COUNT_PGDEACTIVATE, nr_leave);
+}
+
+static bool inactive_is_low(const weir_pool *pool, unsigned node)
+{
+	return pool->policy->inactive_is_low(lru_size(&pool->lruvecs[node], LRU_INACTIVE_FILE),
+					     lru_size(&pool->lruvecs[node], LRU_ACTIVE_FILE));
+}
+
+/* size >> priority, but at least a cluster: small lists must not need many passes. */
+static uint64_t nr_to_scan(const weir_pool *pool, unsigned node, enum lru_list list, int priority)
+{
+	uint64_t size = lru_size(&pool->lruvecs[node], list);
+
+	return MAX(size >> priority, MIN(size, SCAN_BATCH));
+}
+
+static void shrink_lruvec(weir_pool *pool, unsigned node, struct scan_control *sc)
+{
+	uint64_t inactive = nr_to_scan(pool, node, LRU_INACTIVE_FILE, sc->priority);
+	uint64_t active = nr_to_scan(pool, node, LRU_ACTIVE_FILE, sc->priority);
+
+	while (inactive || active) {
+		if (active && inactive_is_low(pool, node)) {
+			unsigned n = (unsigned)MIN(active, SCAN_BATCH);
+
+			shrink_active_batch(pool, node, sc, n);
+			active -= n;
+		} else if (!inactive) {
+			break;
+		}
+		if (inactive) {
+			unsigned n = (unsigned)MIN(inactive, SCAN_BATCH);
+
+			if (!shrink_batch(pool, node, LRU_INACTIVE_FILE, sc, n))
+				inactive = 0;
+			else
+				inactive -= n;
+		}
+		if (sc->nr_reclaimed >= sc->nr_to_reclaim)
+			break;
+	}
+}
+
+void shrink_node(weir_pool *pool, unsigned node, struct scan_control *sc)
+{
+	bool skipped;
+
+	shrink_lruvec(pool, node, sc);
+	/* What shrinkers free is objects of the program's, not frames: no progress by itself, but frames may follow. */
+	shrink_slab(pool, node, sc->flags, sc->priority, &skipped);
+}
+
+void shrink_active_for_nomemalloc(weir_pool *pool, unsigned node, struct scan_control *sc)
+{
+	uint64_t left = lru_size(&pool->lruvecs[node], LRU_ACTIVE_FILE);
+
+	weir_assert(sc_nomemalloc(sc));
+	while (left && sc->nr_reclaimed < sc->nr_to_reclaim) {
+		unsigned n = shrink_batch(pool, node, LRU_ACTIVE_FILE, sc, (unsigned)MIN(left, SCAN_BATCH));
+
+		if (!n)
+			break;
+		left -= n;
+	}
+}

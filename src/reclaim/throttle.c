@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * throttle.c - who waits, for what, and for how long at most.
+ *
+ * Writers. Dirty pages can't be reclaimed without I/O, so there is a hard limit to them:
+ *
+ *      0 ───────── background ───── freerun ──────────── setpoint ──────────── limit
+ *        nothing        │ flushers write │  writers pause, the longer the nearer │ writers are held
+ *
+ *   freerun = (background + limit) / 2,  setpoint = (freerun + limit) / 2
+ *   pos_ratio = 1 + ((setpoint - dirty) / (limit - setpoint))^3, within 0 .. 2
+ *   pause for one page = 1 / (write bandwidth * pos_ratio)            (Linux mm/page-writeback.c)
+ *
+ * Each device has an equal share of the limit, so a device that stalls holds up those who write to it, and no others.
+ *
+ * Reclaimers nap while writeback they wait for makes progress, at most 100 ms, and are held back while less than half of
+ * min is free and the background reclaimer works, so that what comes free refills the reserve first.
+ */
+#include "reclaim/bdi.h"
+#include "reclaim/reclaim.h"
+#include "reclaim/scan_control.h"
+
+#define MAX_PAUSE_NS 200000000ull
+#define MIN_PAUSE_NS 1000000ull
+#define NAP_NS 100000000ull
+#define HOLD_BACK_NS 100000000ull
+#define DEFAULT_PAGES_PER_S 12800 /* 50 MiB/s, until it was measured */
+
+static uint64_t available(const weir_pool *pool)
+{
+	uint64_t other = 0;
+
+	for (unsigned i = 0; i < pool->mem.nr_nodes; i++)
+		other += (uint64_t)MAX(atomic_load_explicit(&pool->nr_other[i], memory_order_relaxed), 0);
+	return pool->mem.nr_frames - MIN(other, pool->mem.nr_frames);
+}
+
+uint64_t dirty_limit(const weir_pool *pool)
+{
+	return available(pool) * pool->config.dirty_pct / 100;
+}
+
+uint64_t dirty_background(const weir_pool *pool)
+{
+	return available(pool) * pool->config.dirty_background_pct / 100;
+}
+
+static uint64_t domain_dirty(const struct dirty_domain *domain)
+{
+	int64_t n = atomic_load_explicit(&domain->nr_dirty, memory_order_relaxed) +
+		    atomic_load_explicit(&domain->nr_writeback, memory_order_relaxed);
+
+	return n > 0 ? (uint64_t)n : 0;
+}
+
+static unsigned shares(const weir_pool *pool)
+{
+	return MAX(pool->nr_writable_bdis, 1u);
+}
+
+bool over_background(const weir_pool *pool, const struct dirty_domain *domain)
+{
+	return (uint64_t)MAX(atomic_load_explicit(&domain->nr_dirty, memory_order_relaxed), 0) >
+	       dirty_background(pool) / shares(pool);
+}
+
+/* pos_ratio in 1/1024. */
+static int64_t pos_ratio(uint64_t dirty, uint64_t freerun, uint64_t limit)
+{
+	int64_t setpoint = (int64_t)(freerun + limit) / 2, x, ratio;
+
+	x = (setpoint - (int64_t)dirty) * 1024 / MAX((int64_t)limit - setpoint, 1);
+	ratio = 1024 + x * x / 1024 * x / 1024;
+	return MAX(MIN(ratio, 2048), 0);
+}
+
+static void pause_writer(weir_pool *pool, uint32_t seen, uint64_t ns)
+{
+	uint64_t start = now_ns();
+
+	pool_wait_progress(pool, seen, ns);
+	count(pool, 0, COUNT_BALANCE_DIRTY_PAUSE, 1);
+	count(pool, 0, COUNT_BALANCE_DIRTY_MS, (now_ns() - start + 500000) / 1000000);
+}
+
+/* Between freerun and limit: owe a pause for this page, pay when it is worth a sleep. */
+static void slow_writer(struct weir_object *object, uint64_t dirty, uint64_t freerun, uint64_t limit)
+{
+	uint64_t rate = atomic_load_explicit(&object->bdi->pages_per_s, memory_order_relaxed);
+	int64_t ratio = pos_ratio(dirty, freerun, limit);
+
+	if (!rate)
+		rate = DEFAULT_PAGES_PER_S;
+	thread_context.dirty_debt_ns += ratio ? 1000000000ull * 1024 / (rate * (uint64_t)ratio) : MAX_PAUSE_NS;
+	if (thread_context.dirty_debt_ns < MIN_PAUSE_NS)
+		return;
+	pause_writer(object->pool, atomic_load(&object->pool->progress), MIN(thread_context.dirty_debt_ns, MAX_PAUSE_NS));
+	thread_context.dirty_debt_ns = 0;
+}
+
+static bool nothing_else_left(const weir_pool *pool)
+{
+	uint64_t limit = dirty_limit(pool), all = available(pool);
+	int64_t dirty = atomic_load_explicit(&pool->nr_dirty, memory_order_relaxed) +
+			atomic_load_explicit(&pool->nr_writeback, memory_order_relaxed);
+
+	return dirty > (int64_t)(limit + (all - limit) / 2);
+}
+
+int balance_dirty_pages(struct weir_object *object, bool may_wait)
+{
+	weir_pool *pool = object->pool;
+	uint64_t deadline = 0, limit, background, freerun, dirty;
+
+	if (thread_context.flags & PF_MEMALLOC)
+		return 0; /* never in a reclaiming context (contract 29) */
+	for (;;) {
+		uint32_t seen = atomic_load(&pool->progress);
+
+		limit = dirty_limit(pool) / shares(pool);
+		background = dirty_background(pool) / shares(pool);
+		freerun = (background + limit) / 2;
+		dirty = domain_dirty(object->domain);
+		if (dirty > background)
+			bdi_wake(object->bdi);
+		if (dirty <= freerun)
+			return 0;
+		if (dirty < limit && !nothing_else_left(pool)) {
+			if (may_wait)
+				slow_writer(object, dirty, freerun, limit);
+			return 0;
+		}
+		if (!may_wait)
+			return -EAGAIN;
+		if (!deadline)
+			deadline = now_ms() + pool->config.wait_ms;
+		else if (now_ms() >= deadline)
+			return -ENOMEM;
+		pause_writer(pool, seen, MAX_PAUSE_NS / 10);
+	}
+}
+
+void reclaim_nap(weir_pool *pool)
+{
+	uint32_t seen = atomic_load(&pool->progress);
+
+	if (atomic_load(&pool->nr_writeback) > 0)
+		pool_wait_progress(pool, seen, NAP_NS);
+}
+
+void throttle_direct_reclaim(weir_pool *pool, unsigned node)
+{
+	uint64_t until = now_ns() + HOLD_BACK_NS;
+	bool counted = false;
+
+	while (zone_free_frames(&pool->mem, node) < zone_watermark(&pool->mem, node, ALLOC_MIN_MARK) / 2 &&
+	       atomic_load(&pool->kswapd[node].awake) &&
+	       atomic_load(&pool->kswapd[node].failures) < MAX_RECLAIM_FAILURES && now_ns() < until) {
+		uint32_t seen = atomic_load(&pool->progress);
+
+		if (!counted)
+			count(pool, node, COUNT_PGSCAN_DIRECT_THROTTLE, 1);
+		counted = true;
+		kswapd_wake(pool, node);
+		pool_wait_progress(pool, seen, HOLD_BACK_NS / 10);
+	}
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * vmscan.c - try_to_free_pages: the passes of one reclaim call.
+ *
+ *   priority 12 ── shrink each node's lists by size >> 12 ── enough? ── yes: done
+ *      │  fell short: escalate (ordinary modes: wake the flusher, allow writing, nap)
+ *   priority 11 ── ...
+ *      │
+ *   priority 0  ── the whole lists; NOMEMALLOC then takes from the active list too, so that it never returns 0 while a
+ *                  clean page exists that nobody holds
+ *
+ * A NOMEMALLOC call differs by what its scan control forbids, and by nothing else in this file.
+ */
+#include "reclaim/reclaim.h"
+#include "reclaim/bdi.h"
+#include "reclaim/scan_control.h"
+#include "reclaim/shrink_list.h"
+
+unsigned effective_flags(unsigned flags)
+{
+	unsigned context = thread_context.flags;
+
+	if (context & PF_MEMALLOC)
+		flags |= WEIR_MEMALLOC;
+	if (context & PF_NOFS)
+		flags |= WEIR_NOFS;
+	if (context & PF_NOIO)
+		flags |= WEIR_NOIO;
+	return flags;
+}
+
+struct scan_control scan_control_for(const weir_pool *pool, unsigned flags, unsigned order, uint64_t nr_to_reclaim)
+{
+	bool nomemalloc = flags & WEIR_NOMEMALLOC;
+	struct scan_control sc = {
+		.flags = flags & (WEIR_NOMEMALLOC | WEIR_NOFS | WEIR_NOIO),
+		.order = order,
+		.nr_to_reclaim = MAX(nr_to_reclaim, 1ull << order),
+		.priority = DEF_PRIORITY,
+		.may_writepage = !nomemalloc && !pool->config.laptop_mode,
+		.may_unmap = true,
+		.may_swap = !nomemalloc,
+		.may_enter_fs = !(flags & (WEIR_NOMEMALLOC | WEIR_NOFS | WEIR_NOIO)),
+		.may_throttle = !(flags & (WEIR_NOMEMALLOC | WEIR_NOIO)),
+		.may_wait = !nomemalloc,
+		.scan_counter = nomemalloc ? COUNT_PGSCAN_NOMEMALLOC : COUNT_PGSCAN_DIRECT,
+		.steal_counter = nomemalloc ? COUNT_PGSTEAL_NOMEMALLOC : COUNT_PGSTEAL_DIRECT,
+	};
+
+	return sc;
+}
+
+void scan_control_check(const struct scan_control *sc)
+{
+	if (sc_nomemalloc(sc))
+		weir_assert(!sc->may_writepage && sc->may_unmap && !sc->may_swap && !sc->may_enter_fs &&
+			    !sc->may_throttle && !sc->may_wait);
+}
+
+/* One pass over the nodes, the preferred one first. */
+static void shrink_nodes(weir_pool *pool, unsigned first, struct scan_control *sc)
+{
+	unsigned nr = pool->mem.nr_nodes;
+
+	for (unsigned i = 0; i < nr && sc->nr_reclaimed < sc->nr_to_reclaim; i++) {
+		unsigned node = (first + i) % nr;
+
+		/* Gave nothing 16 times: look only in the first pass whether that has changed (contract 18). */
+		if (!sc_nomemalloc(sc) && sc->priority != DEF_PRIORITY &&
+		    atomic_load_explicit(&pool->kswapd[node].failures, memory_order_relaxed) >= MAX_RECLAIM_FAILURES)
+			continue;
+		shrink_node(pool, node, sc);
+	}
+}
+
+/* After a pass that fell short (contract 9). */
+static void escalate(weir_pool *pool, unsigned node, struct scan_control *sc, uint64_t total_scanned)
+{
+	if (!sc_nomemalloc(sc) && total_scanned > sc->nr_to_reclaim + sc->nr_to_reclaim / 2) {
+		count(pool, node, COUNT_RECLAIM_WAKE_FLUSHER, 1);
+		bdi_wake_all(pool, pool->config.laptop_mode ? UINT64_MAX : total_scanned);
+		sc->may_writepage = true;
+	}
+	if (sc->may_throttle && sc->nr_scanned && sc->priority < DEF_PRIORITY - 2) {
+		count(pool, node, COUNT_RECLAIM_NAP, 1);
+		reclaim_nap(pool);
+	}
+}
+
+static uint64_t do_try_to_free_pages(weir_pool *pool, unsigned node, struct scan_control *sc)
+{
+	uint64_t total_scanned = 0;
+
+	for (sc->priority = DEF_PRIORITY; sc->priority >= 0; sc->priority--) {
+		sc->nr_scanned = 0;
+		shrink_nodes(pool, node, sc);
+		total_scanned += sc->nr_scanned;
+		if (sc->nr_reclaimed >= sc->nr_to_reclaim)
+			break;
+		escalate(pool, node, sc, total_scanned);
+	}
+	if (sc_nomemalloc(sc) && sc->nr_reclaimed == 0)
+		for (unsigned i = 0; i < pool->mem.nr_nodes && sc->nr_reclaimed < sc->nr_to_reclaim; i++)
+			shrink_active_for_nomemalloc(pool, (node + i) % pool->mem.nr_nodes, sc);
+	scan_control_check(sc);
+	return sc->nr_reclaimed;
+}
+
+/* Depth is one: a NOMEMALLOC call that a signal lays over another finds everything taken, and says so (contract 23). */
+static uint64_t free_nomemalloc(weir_pool *pool, unsigned node, struct scan_control *sc)
+{
+	bool nested = thread_context.flags & PF_MEMALLOC;
+	uint64_t freed;
+
+	if (thread_context.nomemalloc_depth)
+		return 0;
+	thread_context.nomemalloc_depth = 1;
+	atomic_signal_fence(memory_order_seq_cst);
+	count(pool, node, nested ? COUNT_RECLAIM_NESTED : COUNT_ALLOCSTALL, 1);
+	freed = do_try_to_free_pages(pool, node, sc);
+	weir_assert(thread_context.nomemalloc_depth == 1);
+	atomic_signal_fence(memory_order_seq_cst);
+	thread_context.nomemalloc_depth = 0;
+	return freed;
+}
+
+uint64_t try_to_free_pages(weir_pool *pool, unsigned node, unsigned order, uint64_t nr_to_reclaim, unsigned flags)
+{
+	struct scan_control sc;
+	uint64_t freed;
+
+	if (thread_context.flags & PF_MEMALLOC)
+		flags |= WEIR_NOMEMALLOC;
+	sc = scan_control_for(pool, flags, order, nr_to_reclaim);
+	if (sc_nomemalloc(&sc))
+		return free_nomemalloc(pool, node, &sc);
+	count(pool, node, COUNT_ALLOCSTALL, 1);
+	thread_context.flags |= PF_MEMALLOC;
+	freed = do_try_to_free_pages(pool, node, &sc);
+	thread_context.flags &= ~PF_MEMALLOC;
+	return freed;
+}
+
+long weir_reclaim(weir_pool *pool, uint64_t pages, unsigned flags)
+{
+	unsigned effective = effective_flags(flags);
+	uint64_t total = 0;
+
+	if (!pages || (flags & ~(WEIR_NOFS | WEIR_NOIO | WEIR_NOMEMALLOC)))
+		return -EINVAL;
+	if (effective & WEIR_MEMALLOC)
+		effective |= WEIR_NOMEMALLOC;
+	while (total < pages) {
+		/* A quarter of what is left at a time, as memory.reclaim: large steps would scan by too low a priority. */
+		uint64_t step = MIN(pages - total, MAX((pages - total) / 4, pool->config.swap_cluster_max));
+		uint64_t freed = try_to_free_pages(pool, mem_local_node(&pool->mem), 0, step, effective);
+
+		if (!freed)
+			break;
+		total += freed;
+	}
+	return (long)MIN(total, (uint64_t)INT64_MAX);
+}

@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * writeback.c - what a flusher does: collect pages, join neighbours, write, and see to what became of them.
+ *
+ * Order of service: reads ahead (someone is about to need them), pages that reclaim handed over, ranges that weir_sync waits for,
+ * then dirty pages by limit, request or age. Each step starts a bounded number of transfers, so none starves another.
+ *
+ * A page's write:  unmapped|dirty ─► writeback (begin_writeback) ─► hook asked ─► issued ─► unmapped, clean
+ *                        ▲                                            │ not yet    │ failed
+ *                        └────────────────────────────────────────────┴────────────┘ error kept for weir_sync
+ */
+#include <string.h>
+
+#include "cache/batch.h"
+#include "cache/load.h"
+#include "reclaim/bdi.h"
+#include "reclaim/reclaim.h"
+
+#define STEP_TRANSFERS 16
+
+static void write_done(struct weir_io *io);
+static void read_done(struct weir_io *io);
+
+void flusher_init(struct bdi *bdi)
+{
+	bdi->free_ios = NULL;
+	for (unsigned i = FLUSH_DEPTH; i-- > 0;) {
+		bdi->ios[i].bdi = bdi;
+		bdi->ios[i].next_free = bdi->free_ios;
+		bdi->free_ios = &bdi->ios[i];
+	}
+	bdi->last_periodic_ms = now_ms();
+	bdi->bandwidth_since_ns = now_ns();
+}
+
+/* A free transfer; waits for one to end where all are under way. */
+static struct flush_io *io_take(struct bdi *bdi)
+{
+	struct flush_io *io;
+
+	while (!bdi->free_ios)
+		channel_reap(bdi->channel, 1, bdi->pool->config.flush_interval_ms);
+	io = bdi->free_ios;
+	bdi->free_ios = io->next_free;
+	return io;
+}
+
+static void io_put(struct flush_io *io)
+{
+	io->next_free = io->bdi->free_ios;
+	io->bdi->free_ios = io;
+}
+
+static void io_submit(struct flush_io *io, bool write)
+{
+	struct bdi *bdi = io->bdi;
+	size_t offset = 0;
+
+	for (unsigned i = 0; i < io->n; i++) {
+		io->iov[i].iov_base = frame_address(&bdi->pool->mem, io->frames[i]);
+		io->iov[i].iov_len = MIN(PAGE_SIZE, io->bytes - offset);
+		offset += io->iov[i].iov_len;
+	}
+	io->io = (struct weir_io){
+		.write = write,
+		.iov_count = (int)io->n,
+		.iov = io->iov,
+		.offset = io->first << PAGE_SHIFT,
+		.done = write ? write_done : read_done,
+	};
+	while (channel_submit(bdi->channel, &io->object->store, &io->io) == -EAGAIN)
+		channel_reap(bdi->channel, 1, 100);
+}
+
+/* ---- writing ---- */
+
+/* The page is not written after all: dirty as before. */
+static void revert_writeback(weir_pool *pool, struct frame *frame)
+{
+	end_writeback(pool, frame, frame_word(frame), true);
+}
+
+/* Pages that dirty neighbours can be joined to: the next one after `page`, taken into writeback too. */
+static struct frame *join_neighbour(weir_pool *pool, struct weir_object *object, uint64_t page)
+{
+	struct batch batch = {.n = 0};
+	uint64_t seen;
+
+	if (page >= atomic_load(&object->npages))
+		return NULL;
+	seen = word_load(&object->words[page]);
+	if (word_state(seen) != PAGE_UNMAPPED || !(seen & WORD_DIRTY))
+		return NULL;
+	/* The frame can't change while the word says unmapped|dirty: the change in begin_writeback checks that. */
+	if (pool_frame(pool, seen)->object != object)
+		return NULL;
+	batch_add(&batch, object, pool_frame(pool, seen), &object->words[page], seen);
+	begin_writeback(pool, &batch, 0, false);
+	return batch.n ? batch.frames[0] : NULL;
+}
+
+static bool hook_refuses(struct weir_object *object, uint64_t first, unsigned n)
+{
+	weir_write_hook hook;
+	bool refused = false;
+
+	atomic_fetch_add(&object->hook_running, 1); /* pairs with weir_set_write_hook, which waits for 0 */
+	hook = atomic_load(&object->hook);
+	if (hook)
+		refused = hook(object, first, n, atomic_load(&object->hook_user)) != 0;
+	if (atomic_fetch_sub(&object->hook_running, 1) == 1)
+		pool_progress(object->pool);
+	return refused;
+}
+
+/* Write neighbouring pages of one object, all in writeback. Returns false where the hook held some back. */
+static bool write_run(struct bdi *bdi, struct weir_object *object, struct frame **frames, unsigned n)
+{
+	weir_pool *pool = bdi->pool;
+	struct flush_io *io;
+	uint64_t first = frames[0]->index;
+	size_t tail;
+
+	/* Cut off by a resize that waits for us: left dirty, it drops them. */
+	while (n && object_page_bytes(object, first + n - 1) == 0)
+		revert_writeback(pool, frames[--n]);
+	if (!n)
+		return true;
+	tail = object_page_bytes(object, first + n - 1);
+	if (hook_refuses(object, first, n)) {
+		if (n == 1)
+			revert_writeback(pool, frames[0]);
+		for (unsigned i = 0; n > 1 && i < n; i++) /* one page that must wait holds back none of the others */
+			write_run(bdi, object, &frames[i], 1);
+		return false;
+	}
+	io = io_take(bdi);
+	io->object = object;
+	io->first = first;
+	io->n = n;
+	io->bytes = (n - 1) * PAGE_SIZE + tail;
+	memcpy(io->frames, frames, n * sizeof(*frames));
+	atomic_fetch_add(&object->nr_in_flight, 1);
+	io_submit(io, true);
+	return true;
+}
+
+static bool comes_before(const struct frame *x, const struct frame *y)
+{
+	return x->object != y->object ? x->object < y->object : x->index < y->index;
+}
+
+/* Shell's sort (gaps of Ciura, 2001): for a few hundred, in place. The C library's qsort may use the heap. */
+static void sort_frames(struct frame **frames, unsigned n)
+{
+	static const unsigned gaps[] = {132, 57, 23, 10, 4, 1};
+
+	for (unsigned g = 0; g < ARRAY_SIZE(gaps); g++)
+		for (unsigned gap = gaps[g], i = gap; i < n; i++) {
+			struct frame *frame = frames[i];
+			unsigned j = i;
+
+			for (; j >= gap && comes_before(frame, frames[j - gap]); j -= gap)
+				frames[j] = frames[j - gap];
+			frames[j] = frame;
+		}
+}
+
+/* Write n frames in writeback: sorted, neighbours joined, runs grown by the dirty pages that follow them. */
+static bool write_frames(struct bdi *bdi, struct frame **frames, unsigned n)
+{
+	struct frame *run[FLUSH_PAGES];
+	bool all = true;
+
+	sort_frames(frames, n);
+	for (unsigned i = 0; i < n;) {
+		struct weir_object *object = frames[i]->object;
+		uint64_t first = frames[i]->index;
+		unsigned length = 0;
+		struct frame *next;
+
+		atomic_fetch_add(&object->flusher_holds, 1); /* the run may end while we still look at the object */
+		while (i < n && length < FLUSH_PAGES && frames[i]->object == object &&
+		       frames[i]->index == first + length)
+			run[length++] = frames[i++];
+		while (length < FLUSH_PAGES && (i == n || frames[i]->object != object || frames[i]->index != first + length) &&
+		       (next = join_neighbour(bdi->pool, object, first + length)))
+			run[length++] = next;
+		all &= write_run(bdi, object, run, length);
+		atomic_fetch_sub(&object->flusher_holds, 1);
+	}
+	pool_progress(bdi->pool);
+	return all;
+}
+
+/* Pages whose write was for reclaim are free now, unless someone wants them. */
+static void free_written(weir_pool *pool, struct weir_object *object, struct frame **frames, const uint32_t *indices,
+			 unsigned n)
+{
+	struct batch batch = {.n = 0};
+	struct frame *freed[BATCH_MAX], *kept[BATCH_MAX];
+	unsigned nr_freed = 0, nr_kept = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct lruvec *lruvec = &pool->lruvecs[frames[i]->node];
+		enum lru_list from;
+
+		if (!lru_isolate_frame(lruvec, frames[i], object, indices[i], &from))
+			continue; /* a reclaimer has it, or it is another page's by now */
+		count(pool, frames[i]->node, COUNT_PGSCAN_FLUSHER, 1);
+		batch_add(&batch, object, frames[i], frame_word(frames[i]), word_load(frame_word(frames[i])));
+		if (word_state(batch.seen[batch.n - 1]) != PAGE_UNMAPPED || (batch.seen[batch.n - 1] & WORD_REF)) {
+			batch.n--;
+			lru_put_back_nowait(lruvec, frames[i], from);
+		}
+	}
+	if (batch.n)
+		evict_batch(pool, &batch, false, false, freed, &nr_freed, kept, &nr_kept);
+	for (unsigned i = 0; i < nr_kept; i++)
+		lru_put_back_nowait(&pool->lruvecs[kept[i]->node], kept[i], LRU_INACTIVE_FILE);
+	for (unsigned i = 0; i < nr_freed; i++) {
+		lru_forget_isolated(&pool->lruvecs[freed[i]->node], 1);
+		count(pool, freed[i]->node, COUNT_PGSTEAL_FLUSHER, 1);
+		count(pool, freed[i]->node, COUNT_PGFREE, 1);
+		atomic_store_explicit(&pool->kswapd[freed[i]->node].failures, 0, memory_order_relaxed);
+	}
+	zone_free_batch(&pool->mem, freed, nr_freed);
+}
+
+static void measure_bandwidth(struct bdi *bdi, unsigned pages)
+{
+	uint64_t now = now_ns(), elapsed = now - bdi->bandwidth_since_ns, rate;
+
+	bdi->bandwidth_pages += pages;
+	if (elapsed < 200000000u)
+		return;
+	rate = bdi->bandwidth_pages * 1000000000u / elapsed;
+	atomic_store_explicit(&bdi->pages_per_s, (atomic_load_explicit(&bdi->pages_per_s, memory_order_relaxed) + rate) / 2,
+			      memory_order_relaxed);
+	bdi->bandwidth_pages = 0;
+	bdi->bandwidth_since_ns = now;
+}
+
+static void write_failed(struct weir_object *object, unsigned node, unsigned n, ssize_t result)
+{
+	weir_pool *pool = object->pool;
+	int none = 0;
+
+	atomic_compare_exchange_strong(&object->wb_error, &none, result < 0 ? (int)result : -EIO);
+	atomic_store(&object->wb_backoff_until_ms, now_ms() + pool->config.dirty_expire_ms);
+	count(pool, node, COUNT_WRITE_ERROR, n);
+}
+
+static void write_done(struct weir_io *io)
+{
+	struct flush_io *flush = container_of(io, struct flush_io, io);
+	struct weir_object *object = flush->object;
+	weir_pool *pool = object->pool;
+	bool failed = io->result != (ssize_t)flush->bytes;
+	struct frame *reclaim[FLUSH_PAGES];
+	uint32_t indices[FLUSH_PAGES];
+	unsigned nr_reclaim = 0, node = flush->frames[0]->node;
+
+	if (failed) {
+		write_failed(object, node, flush->n, io->result);
+	} else {
+		atomic_store_explicit(&object->wb_backoff_until_ms, 0, memory_order_relaxed);
+		count(pool, node, COUNT_NR_WRITTEN, flush->n);
+		count(pool, node, COUNT_BYTES_WRITTEN, flush->bytes);
+		measure_bandwidth(flush->bdi, flush->n);
+	}
+	for (unsigned i = 0; i < flush->n; i++) {
+		struct frame *frame = flush->frames[i];
+		uint32_t index = (uint32_t)(flush->first + i);
+		uint64_t before;
+
+		if (failed) /* to be tried again by age */
+			frame->dirtied_ms = (uint32_t)now_ms();
+		before = end_writeback(pool, frame, &object->words[index], failed);
+		if (!failed && (before & (WORD_RECLAIM | WORD_DIRTY | WORD_REF)) == WORD_RECLAIM) {
+			reclaim[nr_reclaim] = frame;
+			indices[nr_reclaim++] = index;
+		}
+	}
+	if (nr_reclaim)
+		free_written(pool, object, reclaim, indices, nr_reclaim);
+	io_put(flush);
+	atomic_fetch_sub(&object->nr_in_flight, 1); /* the object may be gone from here on */
+	pool_progress(pool);
+}
+
+/* ---- reading ahead ---- */
+
+static void read_done(struct weir_io *io)
+{
+	struct flush_io *flush = container_of(io, struct flush_io, io);
+	struct weir_object *object = flush->object;
+	weir_pool *pool = object->pool;
+	unsigned node = flush->frames[0]->node;
+
+	if (io->result < 0)
+		count(pool, node, COUNT_READ_ERROR, 1);
+	else
+		count(pool, node, COUNT_BYTES_READ, (uint64_t)io->result);
+	for (unsigned i = 0; i < flush->n; i++) {
+		ssize_t got = io->result;
+
+		if (got >= 0)
+			got = MAX(0, MIN((ssize_t)PAGE_SIZE, got - (ssize_t)(i * PAGE_SIZE)));
+		load_finish(object, flush->first + i, flush->frames[i], got, 0);
+	}
+	io_put(flush);
+	atomic_fetch_sub(&object->nr_in_flight, 1);
+	pool_progress(pool);
+}
+
+static void read_frames(struct bdi *bdi, struct frame **frames, unsigned n)
+{
+	sort_frames(frames, n);
+	for (unsigned i = 0; i < n;) {
+		struct flush_io *io = io_take(bdi);
+
+		io->object = frames[i]->object;
+		io->first = frames[i]->index;
+		io->n = 0;
+		while (i < n && io->n < FLUSH_PAGES && frames[i]->object == io->object &&
+		       frames[i]->index == io->first + io->n)
+			io->frames[io->n++] = frames[i++];
+		io->bytes = io->n * PAGE_SIZE;
+		atomic_fetch_add(&io->object->nr_in_flight, 1);
+		io_submit(io, false);
+	}
+}
+
+/* ---- the steps ---- */
+
+/* Serve a stack of frames, oldest first, in lots that can be sorted on the stack of this thread. */
+static bool serve_stack(struct bdi *bdi, _Atomic uint64_t *stack, bool write)
+{
+	uint64_t top = atomic_exchange_explicit(stack, 0, memory_order_acquire);
+	struct frame *frames[256];
+	unsigned n = 0;
+	bool any = top;
+
+	while (top) {
+		struct frame *frame = &bdi->pool->mem.frames[top - 1];
+
+		top = frame->io_next;
+		frames[n++] = frame;
+		if (n == ARRAY_SIZE(frames) || !top) {
+			if (write)
+				write_frames(bdi, frames, n);
+			else
+				read_frames(bdi, frames, n);
+			n = 0;
+		}
+	}
+	return any;
+}
+
+enum collect { COLLECT_ANY, COLLECT_EXPIRED };
+
+/* Take up to FLUSH_PAGES dirty pages from *page on into writeback, in order; *page moves on. */
+static unsigned collect_dirty(struct weir_object *object, uint64_t *page, uint64_t last, enum collect what, bool even_pinned,
+			      struct frame **frames)
+{
+	weir_pool *pool = object->pool;
+	struct batch batch = {.n = 0};
+	uint32_t now = (uint32_t)now_ms();
+
+	last = MIN(last, atomic_load(&object->npages));
+	for (; batch.n < FLUSH_PAGES && *page < last; ++*page) {
+		struct frame *frame;
+		uint64_t seen;
+
+		if ((*page & (CHUNK_PAGES - 1)) == 0 || batch.n == 0)
+			*page = object_next_dirty(object, *page, last);
+		if (*page >= last)
+			break;
+		seen = word_load(&object->words[*page]);
+		if (word_state(seen) != PAGE_UNMAPPED || !(seen & WORD_DIRTY))
+			continue;
+		frame = pool_frame(pool, seen);
+		if (frame->object != object || frame->index != *page)
+			continue; /* went and came back meanwhile */
+		if (what == COLLECT_EXPIRED && now - frame->dirtied_ms < pool->config.dirty_expire_ms)
+			continue;
+		batch_add(&batch, object, frame, &object->words[*page], seen);
+	}
+	begin_writeback(pool, &batch, 0, even_pinned);
+	memcpy(frames, batch.frames, batch.n * sizeof(*frames));
+	return batch.n;
+}
+
+static struct flush_work *next_work(struct bdi *bdi)
+{
+	struct flush_work *work;
+
+	lock_acquire(&bdi->lock);
+	work = list_empty(&bdi->works) ? NULL : list_first(&bdi->works, struct flush_work, link);
+	lock_release(&bdi->lock);
+	return work;
+}
+
+static bool serve_works(struct bdi *bdi)
+{
+	struct flush_work *work = next_work(bdi);
+	struct frame *frames[FLUSH_PAGES];
+
+	if (!work)
+		return false;
+	for (unsigned i = 0; i < STEP_TRANSFERS && work->page < work->last; i++) {
+		unsigned n = collect_dirty(work->object, &work->page, work->last, COLLECT_ANY, true, frames);
+
+		if (work->page >= atomic_load(&work->object->npages))
+			work->page = work->last;
+		if (n && !write_frames(bdi, frames, n))
+			work->result = -EAGAIN;
+	}
+	if (work->page < work->last)
+		return true;
+	lock_acquire(&bdi->lock);
+	list_del(&work->link);
+	lock_release(&bdi->lock);
+	channel_flush(bdi->channel);
+	atomic_store(&work->done, 1); /* the waiter's stack may be gone after this; its futex word is only an address */
+	futex_wake(&work->done, 1);
+	return true;
+}
+
+/* The next object with dirty pages, held against being closed; it goes to the end of the line. */
+static struct weir_object *next_object(struct bdi *bdi, uint64_t now)
+{
+	struct weir_object *object;
+
+	lock_acquire(&bdi->lock);
+	list_for_each_entry(object, &bdi->objects, bdi_link)
+		if (atomic_load(&object->nr_dirty) && now >= atomic_load(&object->wb_backoff_until_ms)) {
+			atomic_fetch_add(&object->flusher_holds, 1);
+			list_move_tail(&object->bdi_link, &bdi->objects);
+			lock_release(&bdi->lock);
+			return object;
+		}
+	lock_release(&bdi->lock);
+	return NULL;
+}
+
+/* Write up to max pages from where the last round ended; once round the object at most. Returns pages started. */
+static uint64_t write_object(struct bdi *bdi, struct weir_object *object, enum collect what, uint64_t max)
+{
+	uint64_t end = atomic_load(&object->npages), written = 0;
+	struct frame *frames[FLUSH_PAGES];
+
+	if (object->writeback_cursor >= end)
+		object->writeback_cursor = 0;
+	for (int half = 0; half < 2 && written < max; half++) {
+		while (written < max && object->writeback_cursor < end) {
+			unsigned n = collect_dirty(object, &object->writeback_cursor, end, what, false, frames);
+
+			if (n && !write_frames(bdi, frames, n))
+				return written; /* held back: look again later, not at once */
+			written += n;
+		}
+		if (written < max)
+			object->writeback_cursor = 0;
+	}
+	return written;
+}
+
+/* The same for the next object in line. False: no object has anything to write. */
+static bool write_some(struct bdi *bdi, enum collect what, uint64_t max, uint64_t *written)
+{
+	struct weir_object *object = next_object(bdi, now_ms());
+
+	if (!object)
+		return false;
+	*written += write_object(bdi, object, what, max);
+	if (atomic_fetch_sub(&object->flusher_holds, 1) == 1)
+		pool_progress(bdi->pool);
+	return true;
+}
+
+static bool serve_background(struct bdi *bdi)
+{
+	uint64_t wanted = atomic_load(&bdi->wanted), written = 0;
+
+	if (!wanted && !over_background(bdi->pool, &bdi->domain))
+		return false;
+	write_some(bdi, COLLECT_ANY, STEP_TRANSFERS * FLUSH_PAGES, &written);
+	/* Where nothing could be written the request is dropped; whoever made it will ask again. */
+	if (wanted)
+		atomic_store(&bdi->wanted, written ? wanted - MIN(wanted, written) : 0);
+	return written > 0;
+}
+
+static bool serve_age(struct bdi *bdi)
+{
+	uint64_t now = now_ms(), written = 0;
+
+	if (now - bdi->last_periodic_ms < bdi->pool->config.flush_interval_ms)
+		return false;
+	bdi->last_periodic_ms = now;
+	for (unsigned objects = bdi->users; objects > 0; objects--)
+		if (!write_some(bdi, COLLECT_EXPIRED, UINT64_MAX, &written))
+			break;
+	return written > 0;
+}
+
+bool flusher_step(struct bdi *bdi)
+{
+	bool busy = serve_stack(bdi, &bdi->reads, false);
+
+	busy |= serve_stack(bdi, &bdi->pageouts, true);
+	busy |= serve_works(bdi);
+	busy |= serve_background(bdi);
+	busy |= serve_age(bdi);
+	return busy;
+}
