@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+#include "input.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "say.h"
+
+int input_open(struct input *input, const char *path)
+{
+	struct stat status;
+
+	memset(input, 0, sizeof(*input));
+	input->fd = -1;
+	input->name = path;
+	if (strcmp(path, "-") == 0) {
+		input->name = "standard input";
+		input->fd = dup(STDIN_FILENO);
+	} else {
+		input->fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	if (input->fd < 0)
+		return say_error("%s: cannot open the trace: %s", input->name, strerror(errno));
+	if (fstat(input->fd, &status) == 0 && S_ISDIR(status.st_mode)) {
+		input_close(input);
+		return say_error("%s: is a directory: --trace wants a file, or - for standard input", path);
+	}
+	input->buffer = malloc(INPUT_BUFFER + 1); /* and a 0 after a last line without newline */
+	if (!input->buffer) {
+		input_close(input);
+		return say_error("%s: no memory to read the trace", input->name);
+	}
+	return 0;
+}
+
+void input_close(struct input *input)
+{
+	free(input->buffer);
+	input->buffer = NULL;
+	if (input->fd >= 0)
+		close(input->fd);
+	input->fd = -1;
+}
+
+/* Have `wanted` bytes in the buffer, or all that are left. */
+static int fill(struct input *input, size_t wanted)
+{
+	while (input->end - input->start < wanted && !input->at_end) {
+		ssize_t n;
+
+		if (input->start) {
+			memmove(input->buffer, input->buffer + input->start, input->end - input->start);
+			input->end -= input->start;
+			input->start = 0;
+		}
+		n = read(input->fd, input->buffer + input->end, INPUT_BUFFER - input->end);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return say_error("%s: cannot read the trace: %s", input->name, strerror(errno));
+		if (n == 0)
+			input->at_end = true;
+		input->end += (size_t)n;
+	}
+	return 0;
+}
+
+long input_peek(struct input *input, size_t wanted, const char **bytes)
+{
+	if (fill(input, wanted) < 0)
+		return -1;
+	*bytes = input->buffer + input->start;
+	return (long)(input->end - input->start);
+}
+
+int input_line(struct input *input, char **line, size_t *length)
+{
+	size_t have, n;
+	char *start, *newline;
+
+	/* One more than the longest line, for its newline. */
+	if (input->end - input->start < INPUT_MAX_LINE + 2 && fill(input, INPUT_MAX_LINE + 2) < 0)
+		return -1;
+	have = input->end - input->start;
+	if (have == 0)
+		return 0;
+	start = input->buffer + input->start;
+	newline = memchr(start, '\n', have);
+	input->line++;
+	n = newline ? (size_t)(newline - start) : have;
+	if (n > INPUT_MAX_LINE)
+		return say_error("%s:%llu: the line is longer than %d bytes: this is not a text or CSV trace (see --format)",
+				 input->name, (unsigned long long)input->line, INPUT_MAX_LINE);
+	input->start += newline ? n + 1 : n;
+	input->offset += newline ? n + 1 : n;
+	if (n && start[n - 1] == '\r')
+		n--;
+	start[n] = 0;
+	*line = start;
+	*length = n;
+	return 1;
+}
+
+int input_record(struct input *input, size_t size, const char **record)
+{
+	if (input->end - input->start < size && fill(input, size) < 0)
+		return -1;
+	if (input->end == input->start)
+		return 0;
+	if (input->end - input->start < size)
+		return say_error("%s: the record at byte %llu is cut off: a record has %zu bytes, %zu are left",
+				 input->name, (unsigned long long)input->offset, size, input->end - input->start);
+	*record = input->buffer + input->start;
+	input->start += size;
+	input->offset += size;
+	return 1;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#include "say.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static char first[1024];
+static bool quiet;
+
+int say_error(const char *format, ...)
+{
+	char sentence[sizeof(first)];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(sentence, sizeof(sentence), format, args);
+	va_end(args);
+
+	pthread_mutex_lock(&lock);
+	if (!first[0])
+		snprintf(first, sizeof(first), "%s", sentence);
+	if (!quiet)
+		fprintf(stderr, "weir: %s\n", sentence);
+	pthread_mutex_unlock(&lock);
+	return -1;
+}
+
+const char *say_first(void)
+{
+	return first[0] ? first : NULL;
+}
+
+void say_reset_quietly(void)
+{
+	first[0] = 0;
+	quiet = true;
+}

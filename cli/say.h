@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * say.h - what the tool says when something is wrong: a sentence on stderr.
+ *
+ * Exit statuses are EXIT_OK, EXIT_FAILED (the run or its verification failed), EXIT_USAGE (the command line was
+ * wrong) and 128 + the signal's number when a signal ended the run early.
+ */
+#ifndef CLI_SAY_H
+#define CLI_SAY_H
+
+#define EXIT_OK 0
+#define EXIT_FAILED 1
+#define EXIT_USAGE 2
+
+/* Prints "weir: <sentence>" and keeps it. Returns -1, so that callers write return say_error(...). The first sentence is
+ * the one kept: what comes later is mostly its consequence. Thread-safe. */
+int say_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The first sentence said, or NULL. */
+const char *say_first(void);
+/* For tests: forget it, and print nothing from now on. */
+void say_reset_quietly(void);
+
+#endif
