@@ -1,0 +1,235 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# usage: test_replay.sh WEIR - the tool end to end, as TAP. Small files; each case says what it claims.
+weir=$(realpath "$1")
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/weir-test.XXXXXX") || exit 1
+trap 'rm -rf "$work"' EXIT
+export TMPDIR=$work/tmp
+mkdir "$TMPDIR"
+cd "$work" || exit 1
+number=0
+small=(--memory 8M --size 64M)
+sanitized=$(nm -D "$weir" | grep -c __asan_init)
+
+# result STATUS NAME: one line of TAP; on a failure with what the command said.
+result() {
+	number=$((number + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $number - $2"
+	else
+		echo "not ok $number - $2"
+		sed 's/^/# /' out err 2>/dev/null | head -n 40
+	fi
+}
+
+skip() {
+	number=$((number + 1))
+	echo "ok $number - $1 # SKIP $2"
+}
+
+# run [options]: weir replay, output in `out` and `err`, status in $status.
+run() {
+	"$weir" replay "$@" >out 2>err
+	status=$?
+}
+
+# holds EXPRESSION: python's, over the JSON object in `out` as r, its counters as c.
+holds() {
+	python3 -c '
+import json, sys
+r = json.load(open("out"))
+c = r.get("counters", {})
+sys.exit(0 if eval(sys.argv[1]) else 1)' "$1" 2>>err
+}
+
+# json NAME EXPRESSION [options]: succeeds, is JSON, and the expression holds.
+json() {
+	local name=$1 expression=$2
+	shift 2
+	run --json "$@"
+	[ "$status" -eq 0 ] && holds "$expression"
+	result $? "$name"
+}
+
+# refused NAME STATUS PATTERN [options]: ends with the status, says the pattern, in one line, and leaves no file.
+refused() {
+	local name=$1 wanted=$2 pattern=$3
+	shift 3
+	run "$@"
+	[ "$status" -eq "$wanted" ] && grep -Eq -- "$pattern" err && [ "$(wc -l <err)" -eq 1 ] && [ -z "$(ls "$TMPDIR")" ]
+	result $? "$name"
+}
+
+# --- the tool
+"$weir" --version >out 2>err && grep -Eq '^weir [0-9]+\.[0-9]+\.[0-9]+$' out
+result $? "--version prints the version"
+"$weir" --help >out 2>err && grep -q replay out && "$weir" replay --help >out 2>err && grep -q -- --trace out
+result $? "--help names the commands and the options"
+"$weir" frobnicate >out 2>err
+[ $? -eq 2 ] && grep -q 'no such command' err
+result $? "an unknown command is refused with status 2"
+
+# --- patterns
+sound="r['hits'] + r['misses'] == r['accesses'] and r['verify']['errors'] == 0 and r['verify']['pages_checked'] == r['accesses']"
+for pattern in uniform zipf scan loop mixed; do
+	json "pattern $pattern with writes keeps every page right" "r['accesses'] == 20000 and r['writes'] > 0 and $sound" \
+		"${small[@]}" --pattern "$pattern" --accesses 20000 --writes 20 --verify
+done
+json "four threads with writes keep every page right" "r['accesses'] == 40000 and $sound" \
+	"${small[@]}" --threads 4 --accesses 40000 --writes 50 --verify
+json "a queue of 32 keeps every page right" "r['accesses'] == 40000 and $sound" \
+	"${small[@]}" --depth 32 --accesses 40000 --writes 30 --verify
+json "two threads with queues of 16 keep every page right" "r['accesses'] == 40000 and $sound" \
+	"${small[@]}" --threads 2 --depth 16 --accesses 40000 --writes 30 --verify
+json "the file is read from the disk, and what was written goes there" \
+	"r['bytes_read'] >= r['misses'] * 4096 * 0.5 and r['bytes_written'] > 0 and c['nr_dirtied'] > 0" \
+	"${small[@]}" --accesses 20000 --writes 30
+json "pages that come back are refaults" "r['refaults'] > 0" "${small[@]}" --pattern uniform --accesses 40000
+json "what fits the memory is read once" "r['misses'] <= r['file_bytes'] // 4096 and r['hits'] > 0.8 * r['accesses']" \
+	--memory 16M --size 4M --accesses 20000
+[ -z "$(ls "$TMPDIR")" ]
+result $? "no file is left behind"
+
+# --- reclaim
+for mode in default nofs noio nomemalloc; do
+	json "--reclaim $mode frees pages and harms none" \
+		"r['reclaim'][0]['mode'] == '$mode' and r['reclaim'][0]['calls'] > 0 and r['reclaim'][0]['freed'] > 0 and $sound" \
+		"${small[@]}" --threads 2 --accesses 60000 --writes 20 --verify --reclaim "$mode" --reclaim-every 200
+done
+json "NOMEMALLOC reclaim is counted by its name" "c['pgsteal_nomemalloc'] > 0 and c['pgscan_nomemalloc'] >= c['pgsteal_nomemalloc']" \
+	"${small[@]}" --accesses 60000 --reclaim nomemalloc --reclaim-every 200
+json "the background reclaimer steals what misses need" "c['pgsteal_kswapd'] + c['pgsteal_direct'] > 0" \
+	"${small[@]}" --pattern uniform --accesses 40000
+if [ "$sanitized" -eq 0 ]; then
+	json "resident memory stays below budget, metadata and 8 MiB" \
+		"r['peak_rss_bytes'] <= r['memory_bytes'] + r['metadata_bytes'] + (8 << 20)" \
+		--memory 32M --size 256M --pattern uniform --accesses 40000 --writes 20 --threads 2
+else
+	skip "resident memory stays below budget, metadata and 8 MiB" "sanitizers take memory of their own"
+fi
+
+# --- policies and ways to read
+run --policy help
+[ "$status" -eq 0 ] && [ -s out ]
+result $? "--policy help lists the policies"
+for policy in $(cut -d' ' -f1 out); do
+	json "policy $policy keeps every page right" "r['policy'] == '$policy' and $sound" \
+		"${small[@]}" --policy "$policy" --accesses 20000 --writes 20 --verify
+done
+json "without io_uring" "$sound" "${small[@]}" --no-io-uring --accesses 20000 --writes 20 --verify
+json "through the kernel's page cache" "$sound" "${small[@]}" --buffered --accesses 20000 --writes 20 --verify
+json "two nodes" "$sound" "${small[@]}" --nodes 2 --accesses 20000 --writes 20 --verify
+json "laptop mode" "$sound" "${small[@]}" --laptop-mode --accesses 20000 --writes 20 --verify
+
+# --- traces
+python3 - <<'PYTHON'
+import random, struct
+random.seed(4)
+pages = [random.randrange(4096) if random.random() < 0.5 else i % 3000 for i in range(20000)]
+with open("t.txt", "w") as text, open("t.csv", "w") as csv, open("t.bin", "wb") as oracle, open("w.txt", "w") as writes:
+    csv.write("time,op,offset,size\n")
+    for i, page in enumerate(pages):
+        text.write(f"{page}\n")
+        csv.write(f"{i},read,{page * 4096},4096\n")
+        oracle.write(struct.pack("<IQIq", i, page, 4096, -1))
+        writes.write(f"{page} {'w' if i % 5 == 0 else 'r'}\n")
+PYTHON
+for trace in t.txt t.csv t.bin; do
+	json "$trace is replayed whole" "r['accesses'] == 20000 and r['file_bytes'] <= 4096 * 4096 and $sound" \
+		--memory 4M --trace "$trace" --verify
+done
+json "a trace on standard input, with writes, by three threads" "r['accesses'] == 20000 and r['writes'] == 4000 and $sound" \
+	--memory 4M --trace - --threads 3 --verify <w.txt
+json "a trace is gone through again for more accesses" "r['accesses'] == 50000" --memory 4M --trace t.txt --accesses 50000
+printf '%s\n' 5 6 900000000000 >far.txt
+json "--map dense numbers pages as they appear" "r['file_bytes'] == 3 * 4096 and r['dense']" --memory 4M --trace far.txt --map dense
+refused "a page beyond any file names line and remedy" 1 'far.txt:3: page 900000000000 .*--map dense' --memory 4M --trace far.txt
+printf '1\n2\nbanana\n' >bad.txt
+refused "garbage names file and line" 1 'bad.txt:3: "banana"' --trace bad.txt
+printf '1\n-2\n' >bad.txt
+refused "a negative page names file and line" 1 'bad.txt:2: "-2" is negative' --trace bad.txt
+printf '1\n20000\n' >bad.txt
+refused "a page beyond --size names file, line and remedy" 1 'bad.txt:2: page 20000 is beyond.*--size' "${small[@]}" --trace bad.txt
+head -c 100 t.bin >cut.bin
+refused "a cut off record is refused" 1 'cut.bin: the record at byte 96 is cut off' --format oracle --trace cut.bin
+: >empty.txt
+refused "an empty trace is refused" 1 'empty.txt: the trace has no accesses' --trace empty.txt
+refused "a trace that is not there is refused" 1 'nowhere.txt: cannot open the trace' --trace nowhere.txt
+gzip -k t.txt 2>/dev/null && refused "a compressed trace says what to do" 1 'zcat' --trace t.txt.gz
+head -c 1G /dev/zero | tr '\0' 7 | "$weir" replay --trace - >out 2>err
+[ "${PIPESTATUS[2]}" -eq 1 ] && grep -q 'standard input:1: the line is longer than 4096 bytes' err
+result $? "a line of a gigabyte is refused at once"
+
+# --- files of the user's
+head -c 20000100 /dev/urandom >own.dat
+before=$(sha256sum <own.dat)
+json "a file of the user's is compared with a plain read" "not r['file_made'] and r['file_bytes'] == 20000100 and $sound" \
+	--memory 4M --file own.dat --pattern uniform --accesses 20000 --verify
+json "its last page ends inside a page" "$sound" --memory 4M --file own.dat --pattern scan --accesses 5000 --verify
+refused "writes to it are refused with the remedy" 2 'own.dat is not written to unless --write-file' --file own.dat --writes 10
+refused "writes of a trace to it are refused with the remedy" 1 'own.dat is not written to unless --write-file' \
+	--memory 4M --file own.dat --trace w.txt
+[ "$before" = "$(sha256sum <own.dat)" ]
+result $? "it was not changed"
+cp own.dat copy.dat
+json "--write-file writes, and every page is right in the file" "r['writes'] > 0 and r['verify']['file_pages_checked'] > 0 and $sound" \
+	--memory 4M --file copy.dat --write-file --pattern uniform --writes 30 --accesses 20000 --verify
+! cmp -s own.dat copy.dat && [ "$(stat -c %s copy.dat)" -eq 20000100 ]
+result $? "... with its size as it was"
+cp own.dat copy.dat
+run --memory 4M --file copy.dat --write-file --writes 30 --accesses 20000
+[ "$status" -eq 0 ] && cmp own.dat copy.dat >>err
+result $? "--write-file without --verify leaves its contents as they were"
+refused "a file that is not there" 1 'gone.dat: No such file or directory: without --file one is made' --file gone.dat
+refused "a directory" 1 'is a directory' --file .
+: >nothing.dat
+refused "an empty file" 1 'is empty' --file nothing.dat
+
+# --- memory and disk
+refused "a memory of 0" 1 '^weir: --memory 0: ' --memory 0 --size 64M
+refused "a memory below the least" 1 '^weir: --memory 65536: ' --memory 64K --size 64M
+refused "more memory than the machine has" 1 '^weir: --memory ' --memory 512T --size 64M
+refused "more disk than there is" 1 'a file of 16.0 TiB is needed.*--size' --memory 8M --size 16T
+refused "an unknown policy names those that there are" 2 'there is no such policy; there are: [a-z]' --policy cleverest
+TMPDIR=/nonexistent run --memory 8M
+[ "$status" -eq 1 ] && grep -q '/nonexistent: No such file or directory: set TMPDIR' err
+result $? "a TMPDIR that is not there names the remedy"
+
+# --- output
+run "${small[@]}" --accesses 5000
+[ "$status" -eq 0 ] && [ ! -s err ] && grep -q '^accesses' out && grep -q kswapd out && grep -q nomemalloc out
+result $? "the report is readable, and nothing else is said in a pipe"
+run "${small[@]}" --accesses 200000 --progress always
+[ "$status" -eq 0 ] && grep -q 'making .* %' err
+result $? "--progress always shows it"
+run --json --memory 0 --size 64M
+[ "$status" -eq 1 ] && holds "'--memory 0' in r['error']"
+result $? "with --json an error is an object too"
+json "--seconds ends it in time" "0.4 < r['seconds'] < 5 and r['accesses'] < 10**12" "${small[@]}" --accesses 1000000000000 --seconds 0.5
+json "--keep keeps the file" "__import__('os').path.getsize(r['file']) == 67108864" "${small[@]}" --accesses 1000 --keep
+rm -f "$TMPDIR"/*
+json "latencies are in order" "0 < r['latency']['all']['p50_ns'] <= r['latency']['all']['p99_ns'] <= r['latency']['all']['max_ns'] and r['latency']['hits']['count'] + r['latency']['misses']['count'] == 5000" \
+	"${small[@]}" --accesses 5000
+
+# --- signals. A shell's background jobs have SIGINT ignored, so python starts it.
+python3 - "$weir" >out 2>err <<'PYTHON'
+import os, signal, subprocess, sys, time
+command = [sys.argv[1], "replay", "--memory", "8M", "--size", "64M", "--accesses", "1000000000000", "--writes", "20"]
+def end_by(number, after):
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    time.sleep(after)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    print(number, process.returncode, out, err)
+    return process.returncode, out
+status, out = end_by(signal.SIGINT, 3)
+assert status == 130 and "ended early by Interrupt" in out and "accesses/s" in out
+status, out = end_by(signal.SIGTERM, 0.1)  # while the file is made, most likely: there is nothing to report
+assert status == 143
+PYTHON
+result $? "SIGINT ends it early with a report and status 130"
+[ -z "$(ls "$TMPDIR")" ]
+result $? "... and removes the file"
+
+echo "1..$number"
