@@ -50,7 +50,7 @@ struct weir_pool {
 
 	struct lock objects_lock; /* lists of objects, queues, bdis; never held over I/O or a callback */
 	struct list_head objects, queues, bdis;
-	unsigned nr_writable_bdis;
+	_Atomic unsigned nr_writable_bdis;
 
 	/* Shrinkers (src/reclaim/shrinker.c). */
 	struct lock shrinker_lock; /* changes of the list */

@@ -3,6 +3,8 @@
 
 #include <sys/mman.h>
 
+#include "pool.h"
+
 #define CAPACITY_MIN_BYTES (64ull << 30)
 
 static uint64_t round_to_page(uint64_t bytes)
@@ -44,6 +46,8 @@ int object_create(weir_pool *pool, const struct store *store, uint64_t bytes, bo
 		return -ENOMEM;
 	capacity = (capacity + CHUNK_PAGES - 1) & ~(uint64_t)(CHUNK_PAGES - 1);
 	object->pool = pool;
+	object->frames_base = pool->mem.base;
+	object->threads = &pool->threads;
 	object->capacity = capacity;
 	object->words = reserve(words_bytes(capacity));
 	object->chunks = reserve(chunks_bytes(capacity));

@@ -50,7 +50,8 @@ struct weir_object {
 
 	_Atomic uint64_t nr_touched; /* chunks */
 	_Atomic uint64_t nr_dirty;
-	_Atomic uint64_t nr_in_flight; /* requests that still use the object: reads, writes, queued pins */
+	_Atomic uint64_t nr_in_flight; /* transfers that the flusher has under way */
+	_Atomic uint64_t nr_requests;  /* of queues, not yet ready */
 
 	/* Pages in writeback, by the epoch in which their writeback began: weir_sync turns to the other epoch and waits until
 	 * the one before has none, and so for all that it saw, but not for what began later. */

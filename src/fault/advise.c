@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * advise.c - what the program knows of its future: weir_advise, weir_mlock.
+ */
+#include "cache/drop.h"
+#include "fault/pin.h"
+#include "reclaim/bdi.h"
+
+int object_range(const struct weir_object *object, uint64_t offset, uint64_t bytes, uint64_t *first, uint64_t *last)
+{
+	uint64_t size = weir_size(object), end = bytes ? offset + bytes : size;
+
+	if (end < offset || (offset >= size && (offset || size)))
+		return -EINVAL;
+	*first = offset >> PAGE_SHIFT;
+	*last = MIN(object_pages_of(end), object_pages_of(size));
+	return 0;
+}
+
+/* Move a resident page to a list of our choice. False: someone has it off the lists just now. */
+static bool move_page(struct weir_object *object, uint64_t page, uint64_t seen, enum lru_list list, bool tail)
+{
+	struct frame *frame = pool_frame(object->pool, seen);
+	struct lruvec *lruvec = &object->pool->lruvecs[frame->node];
+	enum lru_list from;
+
+	if (!lru_isolate_frame(lruvec, frame, object, (uint32_t)page, &from))
+		return false;
+	lru_lock(lruvec, true);
+	lru_put_back(lruvec, frame, list, tail);
+	lru_unlock(lruvec);
+	return true;
+}
+
+static void cool_down(struct weir_object *object, uint64_t first, uint64_t last)
+{
+	for (uint64_t page = first; (page = object_next_touched(object, page, last)) < last; page++) {
+		uint64_t seen = word_load(&object->words[page]);
+
+		if (word_state(seen) != PAGE_UNMAPPED || (seen & WORD_MLOCKED) ||
+		    !word_change(&object->words[page], &seen, seen & ~(WORD_REF | WORD_REF2)))
+			continue;
+		move_page(object, page, seen, LRU_INACTIVE_FILE, true);
+	}
+}
+
+static int page_out(struct weir_object *object, uint64_t first, uint64_t last)
+{
+	int error = 0;
+
+	if (object->writable) {
+		lock_acquire(&object->resize);
+		error = object_write_and_wait(object, first, last);
+		lock_release(&object->resize);
+	}
+	object_drop(object, first, last, DROP_CLEAN);
+	return error;
+}
+
+int weir_advise(weir_object *object, uint64_t offset, uint64_t bytes, enum weir_advice advice)
+{
+	uint64_t first, last;
+	int error;
+
+	if ((unsigned)advice > WEIR_ADV_PAGEOUT)
+		return -EINVAL;
+	error = object_range(object, offset, bytes, &first, &last);
+	if (error)
+		return error;
+	switch (advice) {
+	case WEIR_ADV_NORMAL:
+	case WEIR_ADV_SEQUENTIAL:
+	case WEIR_ADV_RANDOM:
+		atomic_store(&object->advice, (uint8_t)advice);
+		return 0;
+	case WEIR_ADV_WILLNEED:
+		readahead_start(object, first, last - first);
+		return 0;
+	case WEIR_ADV_DONTNEED:
+		return object_drop(object, first, last, DROP_CLEAN);
+	case WEIR_ADV_COLD:
+		cool_down(object, first, last);
+		return 0;
+	case WEIR_ADV_PAGEOUT:
+		return page_out(object, first, last);
+	}
+	return -EINVAL;
+}
+
+/* Set or clear the bit of a page that the caller has pinned, and put its frame on the list that goes with it. */
+static void set_mlocked(struct weir_object *object, uint64_t page, bool locked)
+{
+	page_word *word = &object->words[page];
+	uint64_t seen = word_load(word);
+
+	while (!word_change(word, &seen, locked ? seen | WORD_MLOCKED : seen & ~WORD_MLOCKED))
+		;
+	if (!!(seen & WORD_MLOCKED) == locked)
+		return;
+	/* Where reclaim has the frame it will see the bit, or the unevictable list's page is found at the next munlock. */
+	if (move_page(object, page, seen, locked ? LRU_UNEVICTABLE : LRU_INACTIVE_FILE, false))
+		count(object->pool, 0, locked ? COUNT_UNEVICTABLE_PGS_CULLED : COUNT_UNEVICTABLE_PGS_RESCUED, 1);
+}
+
+int weir_mlock(weir_object *object, uint64_t offset, uint64_t bytes)
+{
+	uint64_t first, last;
+	int error = object_range(object, offset, bytes, &first, &last);
+
+	for (uint64_t page = first; !error && page < last; page++) {
+		struct weir_pin pin;
+
+		error = weir_pin(object, page, WEIR_READ, &pin);
+		if (error)
+			break;
+		set_mlocked(object, page, true);
+		weir_unpin(&pin);
+	}
+	return error;
+}
+
+int weir_munlock(weir_object *object, uint64_t offset, uint64_t bytes)
+{
+	uint64_t first, last;
+	int error = object_range(object, offset, bytes, &first, &last);
+
+	if (error)
+		return error;
+	for (uint64_t page = first; (page = object_next_touched(object, page, last)) < last; page++) {
+		struct weir_pin pin;
+
+		/* Only resident pages can be locked; the pin keeps the page while its list is changed. */
+		if (!(word_load(&object->words[page]) & WORD_MLOCKED) ||
+		    weir_pin(object, page, WEIR_READ, &pin))
+			continue;
+		set_mlocked(object, page, false);
+		weir_unpin(&pin);
+	}
+	return 0;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * open.c - objects come and go.
+ */
+#include <string.h>
+
+#include "cache/drop.h"
+#include "fault/pin.h"
+#include "observe/error.h"
+#include "reclaim/bdi.h"
+
+/* The same file in two objects would be one page in two places, which could differ. */
+static bool open_already(weir_pool *pool, const struct store *store)
+{
+	struct weir_object *object;
+	bool found = false;
+
+	lock_acquire(&pool->objects_lock);
+	list_for_each_entry(object, &pool->objects, pool_link)
+		found |= store_same(&object->store, store);
+	lock_release(&pool->objects_lock);
+	return found;
+}
+
+/* Reserve what one writeout of this store needs, find its flusher, make the object known. The store is not closed on failure. */
+static int open_store(weir_pool *pool, const struct store *store, bool writable, struct weir_object **result)
+{
+	struct weir_object *object;
+	struct bdi *bdi;
+	uint64_t bytes;
+	int error = store_size(store, &bytes);
+
+	if (error)
+		return weir_error_set(error, "cannot learn the store's size: %s", strerror(-error));
+	if (open_already(pool, store))
+		return weir_error_set(-EBUSY, "this file is open in the pool already; use that object");
+	error = mem_reserve_adjust(&pool->mem, (long)store->ops->writeout_frames);
+	if (error)
+		return weir_error_set(-ENOMEM, "the store needs %u frames to write one out: more than this budget can reserve",
+				      store->ops->writeout_frames);
+	error = object_create(pool, store, bytes, writable, &object);
+	if (error) {
+		weir_error_set(error, "cannot map an object of %llu bytes: %s", (unsigned long long)bytes, strerror(-error));
+		goto unreserve;
+	}
+	error = bdi_get(pool, store_device(store), writable, &bdi);
+	if (error) {
+		weir_error_set(error, "cannot start a flusher thread: %s", strerror(-error));
+		object_destroy(object);
+		goto unreserve;
+	}
+	bdi_attach(bdi, object);
+	lock_acquire(&pool->objects_lock);
+	list_add(&object->pool_link, &pool->objects);
+	lock_release(&pool->objects_lock);
+	*result = object;
+	return 0;
+
+unreserve:
+	mem_reserve_adjust(&pool->mem, -(long)store->ops->writeout_frames);
+	return error;
+}
+
+int weir_open(weir_pool *pool, const char *path, unsigned flags, weir_object **object)
+{
+	struct store store;
+	int error;
+
+	if (!path || !object)
+		return weir_error_set(-EINVAL, "weir_open needs a path and a place for the object");
+	error = weir_file_store_open(path, flags, &store.ops, &store.data);
+	if (error)
+		return error;
+	error = open_store(pool, &store, flags & WEIR_RDWR, object);
+	if (error)
+		store_close(&store);
+	return error;
+}
+
+int weir_open_store(weir_pool *pool, const struct weir_store_ops *ops, void *data, unsigned flags, weir_object **object)
+{
+	struct store store = {ops, data};
+	int error = store_check_ops(ops);
+
+	if (error || (flags & ~WEIR_RDWR) || !object)
+		return weir_error_set(-EINVAL, "weir_open_store: %s",
+				      error ? "a required function of the store is missing" :
+					      "flags may be WEIR_RDONLY or WEIR_RDWR");
+	return open_store(pool, &store, flags & WEIR_RDWR, object);
+}
+
+/* Everything out, dirty pages too if asked; -EBUSY leaves the object as it can be. */
+static int empty_object(struct weir_object *object, bool discard)
+{
+	uint64_t npages = atomic_load(&object->npages);
+	int error;
+
+	if (discard)
+		return object_drop(object, 0, object->capacity, DROP_DIRTY);
+	if (object->writable) {
+		error = weir_sync(object, 0, 0);
+		if (error && npages)
+			return weir_error_set(error,
+					      "cannot write back all of an object: %s; its pages are kept: repair the store "
+					      "and close again, or close with WEIR_DISCARD",
+					      strerror(-error));
+	}
+	return object_drop(object, 0, object->capacity, DROP_ALL);
+}
+
+int weir_close(weir_object *object, unsigned flags)
+{
+	weir_pool *pool = object->pool;
+	unsigned writeout = object->store.ops->writeout_frames;
+	int error;
+
+	if (flags & ~WEIR_DISCARD)
+		return weir_error_set(-EINVAL, "weir_close: unknown flags 0x%x", flags & ~WEIR_DISCARD);
+	if (object_pinned(object, 0, object->capacity))
+		return weir_error_set(-EBUSY, "cannot close an object with pins held: unpin them first");
+	if (atomic_load(&object->nr_requests))
+		return weir_error_set(-EBUSY, "cannot close an object with requests under way: reap its queues first");
+	error = empty_object(object, flags & WEIR_DISCARD);
+	if (error == -EBUSY)
+		return weir_error_set(-EBUSY, "cannot close an object that is in use: it was pinned or written meanwhile");
+	if (error)
+		return error;
+	lock_acquire(&pool->objects_lock);
+	list_del(&object->pool_link);
+	lock_release(&pool->objects_lock);
+	bdi_detach(object->bdi, object);
+	bdi_put(object->bdi, object->writable);
+	store_close(&object->store);
+	object_destroy(object);
+	mem_reserve_adjust(&pool->mem, -(long)writeout);
+	return 0;
+}
+
+uint64_t weir_size(const weir_object *object)
+{
+	return atomic_load_explicit(&object->bytes, memory_order_acquire);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pin.h - pins, for the other files of this folder.
+ */
+#ifndef WEIR_PIN_H
+#define WEIR_PIN_H
+
+#include "pool.h"
+
+/* What private_[1] of a pin holds: where the pin is kept, with its kind in the low bits. */
+#define PIN_KIND 7ull
+#define PIN_SLOT 0ull      /* address of the slot; private_[0] is the key in it */
+#define PIN_COUNTED 1ull   /* address of the page word; private_[0] has PIN_KEY_WRITE */
+#define PIN_EXCLUSIVE 2ull /* address of the page word */
+
+/* Not an errno: look at the word again. */
+#define PIN_AGAIN 1
+
+/* Are these flags, on this page, something that could be asked for? 0, -EINVAL, -ERANGE, -EROFS. */
+int pin_check(const struct weir_object *object, uint64_t page, unsigned flags);
+
+/* Hold a page that is resident. 0: held. PIN_AGAIN: it is not resident, or loading. -EAGAIN, -EDEADLK,
+ * -ETIMEDOUT as weir_pin; with WEIR_TRY it never waits. */
+int pin_resident(struct weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin);
+
+/* For whoever reads a page in: prepare the pin before the page is published; *word_flags go to load_finish. After its success
+ * pin_published, after its failure pin_unprepare. */
+void pin_prepare(struct weir_object *object, uint64_t page, struct frame *frame, unsigned flags, struct weir_pin *pin,
+		 uint64_t *word_flags);
+void pin_unprepare(struct weir_pin *pin);
+void pin_published(struct weir_object *object, struct frame *frame, unsigned flags);
+
+/* queue.c: reap other threads' queues whose owners are busy elsewhere, for whoever waits for a page of theirs. */
+void queues_help(weir_pool *pool);
+
+/* readahead.c: start reading those of [first, first + n) that are absent, as far as spare frames go. Returns pages started. Blocks: no. */
+uint64_t readahead_start(struct weir_object *object, uint64_t first, uint64_t n);
+#define READAHEAD_PAGES 64
+
+/* resize.c: make the object at least so long. Errors: as weir_resize. Blocks: yes. */
+int object_grow(struct weir_object *object, uint64_t bytes);
+/* sync.c: write the dirty pages of [first, last) and wait for them, and for what was in writeback before; durable or not.
+ * object->resize held. Errors: of background writeback, once; -EAGAIN (the hook). */
+int object_write_and_wait(struct weir_object *object, uint64_t first, uint64_t last);
+/* A byte range as pages [*first, *last), bytes 0: to the end. -EINVAL: it overflows or starts past the end. */
+int object_range(const struct weir_object *object, uint64_t offset, uint64_t bytes, uint64_t *first, uint64_t *last);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sync.c - weir_sync, and the hook that orders writes.
+ */
+#include "fault/pin.h"
+#include "reclaim/bdi.h"
+
+/* All writeback that began before now: turn to the other epoch and wait until the old one has no page left. */
+static void wait_for_writeback(struct weir_object *object)
+{
+	unsigned old = atomic_load(&object->epoch);
+
+	weir_assert(lock_held(&object->resize));
+	weir_assert(atomic_load(&object->nr_epoch[!old]) >= 0);
+	atomic_store(&object->epoch, !old); /* pairs with the second look in epoch_enter */
+	for (;;) {
+		uint32_t seen = atomic_load(&object->pool->progress);
+
+		if (atomic_load(&object->nr_epoch[old]) == 0)
+			return;
+		pool_wait_progress(object->pool, seen, 10000000);
+	}
+}
+
+int object_write_and_wait(struct weir_object *object, uint64_t first, uint64_t last)
+{
+	int held = bdi_write_range(object, first, last), error;
+
+	wait_for_writeback(object);
+	error = atomic_exchange(&object->wb_error, 0);
+	return error ? error : held;
+}
+
+int weir_sync(weir_object *object, uint64_t offset, uint64_t bytes)
+{
+	uint64_t first, last;
+	unsigned saved;
+	int error = object_range(object, offset, bytes, &first, &last), synced;
+
+	if (error || !object->writable)
+		return error;
+	lock_acquire(&object->resize);
+	error = object_write_and_wait(object, first, last);
+	saved = weir_scope_memalloc_save(); /* stores run in reclaiming contexts */
+	synced = store_sync(&object->store);
+	weir_scope_memalloc_restore(saved);
+	lock_release(&object->resize);
+	return error ? error : synced;
+}
+
+int weir_set_write_hook(weir_object *object, weir_write_hook hook, void *user)
+{
+
+	if (!object->writable)
+		return -EINVAL;
+	atomic_store(&object->hook, NULL);
+	/* Whoever runs the old one has counted itself in before it looked: wait, so that hook and user never mix. */
+	while (atomic_load(&object->hook_running)) {
+		uint32_t seen = atomic_load(&object->pool->progress);
+
+		if (atomic_load(&object->hook_running))
+			pool_wait_progress(object->pool, seen, 1000000);
+	}
+	atomic_store(&object->hook_user, user);
+	atomic_store(&object->hook, hook);
+	return 0;
+}

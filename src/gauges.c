@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * gauges.c - reading: counters by number and by name, gauges (what is there now), weir_meminfo.
+ */
+#include <string.h>
+
+#include "pool.h"
+
+enum gauge {
+	GAUGE_FREE,
+	GAUGE_INACTIVE_FILE,
+	GAUGE_ACTIVE_FILE,
+	GAUGE_INACTIVE_ANON,
+	GAUGE_ACTIVE_ANON,
+	GAUGE_UNEVICTABLE,
+	GAUGE_ISOLATED,
+	GAUGE_LOADING,
+	GAUGE_OTHER,
+	GAUGE_DIRTY,
+	GAUGE_WRITEBACK,
+	GAUGE_MIN,
+	GAUGE_LOW,
+	GAUGE_HIGH,
+	NR_GAUGES
+};
+
+static const char *const gauge_names[NR_GAUGES] = {
+	"nr_free_pages",      "nr_inactive_file", "nr_active_file", "nr_inactive_anon", "nr_active_anon",
+	"nr_unevictable",     "nr_isolated",      "nr_loading",     "nr_other",         "nr_dirty",
+	"nr_writeback",       "watermark_min",    "watermark_low",  "watermark_high",
+};
+
+static uint64_t positive(const _Atomic int64_t *value)
+{
+	int64_t v = atomic_load_explicit(value, memory_order_relaxed);
+
+	return v > 0 ? (uint64_t)v : 0;
+}
+
+static uint64_t gauge_of_node(const weir_pool *pool, unsigned node, enum gauge gauge)
+{
+	const struct lruvec *lruvec = &pool->lruvecs[node];
+	struct zone_info info;
+
+	switch (gauge) {
+	case GAUGE_FREE:
+		zone_info(&pool->mem, node, &info);
+		return info.free;
+	case GAUGE_INACTIVE_FILE:
+		return lru_size(lruvec, LRU_INACTIVE_FILE);
+	case GAUGE_ACTIVE_FILE:
+		return lru_size(lruvec, LRU_ACTIVE_FILE);
+	case GAUGE_INACTIVE_ANON:
+		return lru_size(lruvec, LRU_INACTIVE_ANON);
+	case GAUGE_ACTIVE_ANON:
+		return lru_size(lruvec, LRU_ACTIVE_ANON);
+	case GAUGE_UNEVICTABLE:
+		return lru_size(lruvec, LRU_UNEVICTABLE);
+	case GAUGE_ISOLATED:
+		return positive(&lruvec->nr_isolated);
+	case GAUGE_LOADING:
+		return positive(&pool->nr_loading[node]);
+	case GAUGE_OTHER:
+		return positive(&pool->nr_other[node]);
+	case GAUGE_DIRTY:
+		return positive(&pool->nr_node_dirty[node]);
+	case GAUGE_WRITEBACK:
+		return positive(&pool->nr_node_writeback[node]);
+	case GAUGE_MIN:
+		return zone_watermark(&pool->mem, node, ALLOC_MIN_MARK);
+	case GAUGE_LOW:
+		return zone_watermark(&pool->mem, node, ALLOC_LOW_MARK);
+	case GAUGE_HIGH:
+		return zone_watermark(&pool->mem, node, ALLOC_HIGH_MARK);
+	case NR_GAUGES:
+		break;
+	}
+	return 0;
+}
+
+static uint64_t counter_of_node(const weir_pool *pool, unsigned node, enum counter counter)
+{
+	uint64_t n = counters_read(&pool->counters, node, counter);
+
+	/* Hits in slots are counted per thread, not per node: they are shown with node 0. */
+	if (counter == COUNT_PIN_HIT && node == 0)
+		n += thread_hits(&pool->threads);
+	return n;
+}
+
+static uint64_t value_of_node(const weir_pool *pool, unsigned node, unsigned i)
+{
+	return i < NR_COUNTERS ? counter_of_node(pool, node, (enum counter)i) :
+				 gauge_of_node(pool, node, (enum gauge)(i - NR_COUNTERS));
+}
+
+const char *weir_counter_name(unsigned i)
+{
+	if (i < NR_COUNTERS)
+		return counter_names[i];
+	return i - NR_COUNTERS < NR_GAUGES ? gauge_names[i - NR_COUNTERS] : NULL;
+}
+
+static uint64_t value(const weir_pool *pool, unsigned node, unsigned i)
+{
+	uint64_t sum = 0;
+
+	if (node != WEIR_ALL_NODES)
+		return value_of_node(pool, node, i);
+	for (unsigned n = 0; n < pool->mem.nr_nodes; n++)
+		sum += value_of_node(pool, n, i);
+	return sum;
+}
+
+int weir_counters(const weir_pool *pool, unsigned node, uint64_t *values, unsigned n)
+{
+	if (node != WEIR_ALL_NODES && node >= pool->mem.nr_nodes)
+		return -EINVAL;
+	for (unsigned i = 0; i < n && i < NR_COUNTERS + NR_GAUGES; i++)
+		values[i] = value(pool, node, i);
+	return NR_COUNTERS + NR_GAUGES;
+}
+
+uint64_t weir_counter(const weir_pool *pool, const char *name)
+{
+	for (unsigned i = 0; i < NR_COUNTERS + NR_GAUGES; i++)
+		if (strcmp(weir_counter_name(i), name) == 0)
+			return value(pool, WEIR_ALL_NODES, i);
+	return 0;
+}
+
+static uint64_t metadata_bytes(weir_pool *pool)
+{
+	uint64_t bytes = sizeof(*pool) + pool->mem.metadata_bytes + pool->threads.mapped_bytes;
+	struct weir_object *object;
+
+	lock_acquire(&pool->objects_lock);
+	list_for_each_entry(object, &pool->objects, pool_link)
+		bytes += object_metadata_bytes(object);
+	lock_release(&pool->objects_lock);
+	return bytes;
+}
+
+int weir_meminfo(const weir_pool *pool, unsigned node, struct weir_meminfo *info)
+{
+	unsigned first = node == WEIR_ALL_NODES ? 0 : node, last = node == WEIR_ALL_NODES ? pool->mem.nr_nodes : node + 1;
+
+	if (last > pool->mem.nr_nodes)
+		return -EINVAL;
+	*info = (struct weir_meminfo){0};
+	for (unsigned n = first; n < last; n++) {
+		struct zone_info zone;
+
+		zone_info(&pool->mem, n, &zone);
+		info->managed += zone.managed;
+		info->free += zone.free;
+		info->watermark_min += zone.min;
+		info->watermark_low += zone.low;
+		info->watermark_high += zone.high;
+		info->inactive_file += gauge_of_node(pool, n, GAUGE_INACTIVE_FILE);
+		info->active_file += gauge_of_node(pool, n, GAUGE_ACTIVE_FILE);
+		info->inactive_anon += gauge_of_node(pool, n, GAUGE_INACTIVE_ANON);
+		info->active_anon += gauge_of_node(pool, n, GAUGE_ACTIVE_ANON);
+		info->unevictable += gauge_of_node(pool, n, GAUGE_UNEVICTABLE);
+		info->isolated += gauge_of_node(pool, n, GAUGE_ISOLATED);
+		info->loading += gauge_of_node(pool, n, GAUGE_LOADING);
+		info->other += gauge_of_node(pool, n, GAUGE_OTHER);
+		info->dirty += gauge_of_node(pool, n, GAUGE_DIRTY);
+		info->writeback += gauge_of_node(pool, n, GAUGE_WRITEBACK);
+	}
+	info->metadata_bytes = metadata_bytes((weir_pool *)pool);
+	return 0;
+}

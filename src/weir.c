@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * weir.c - a pool is made and unmade: the wiring.
+ */
+#include <string.h>
+#include <sys/mman.h>
+
+#include "observe/error.h"
+#include "pool.h"
+#include "reclaim/reclaim.h"
+
+#define STRING2(x) #x
+#define STRING(x) STRING2(x)
+
+const char *weir_version(void)
+{
+	return STRING(WEIR_VERSION_MAJOR) "." STRING(WEIR_VERSION_MINOR) "." STRING(WEIR_VERSION_PATCH);
+}
+
+const char *weir_policy_name(unsigned number)
+{
+	const struct policy *policy = policy_number(number);
+
+	return policy ? policy->name : NULL;
+}
+
+void weir_config_init(struct weir_config *config)
+{
+	*config = (struct weir_config){
+		.size = sizeof(*config),
+		.watermark_scale_factor = 10,
+		.swappiness = 60,
+		.swap_cluster_max = 32,
+		.dirty_background_pct = 10,
+		.dirty_pct = 40,
+		.dirty_expire_ms = 3000,
+		.flush_interval_ms = 1000,
+		.max_threads = 1024,
+		.wait_ms = 10000,
+		.huge_pages = true,
+		.io_uring = true,
+	};
+}
+
+static int in_range(const char *field, uint64_t value, uint64_t min, uint64_t max)
+{
+	if (value >= min && value <= max)
+		return 0;
+	return weir_error_set(-EINVAL, "config.%s is %llu; it may be %llu to %llu", field, (unsigned long long)value,
+			      (unsigned long long)min, (unsigned long long)max);
+}
+
+static int check_config(const struct weir_config *c)
+{
+	const struct {
+		const char *field;
+		uint64_t value, min, max;
+	} ranges[] = {
+		{"nodes", c->nodes, 0, WEIR_MAX_NODES},
+		{"watermark_scale_factor", c->watermark_scale_factor, 1, 1000},
+		{"swappiness", c->swappiness, 0, 200},
+		{"swap_cluster_max", c->swap_cluster_max, 1, 256},
+		{"dirty_background_pct", c->dirty_background_pct, 1, 100},
+		{"dirty_pct", c->dirty_pct, 1, 90},
+		{"dirty_expire_ms", c->dirty_expire_ms, 1, UINT32_MAX / 2},
+		{"flush_interval_ms", c->flush_interval_ms, 1, 3600000},
+		{"max_threads", c->max_threads, 1, 65536},
+		{"wait_ms", c->wait_ms, 1, UINT32_MAX},
+	};
+
+	if (c->size != sizeof(*c))
+		return weir_error_set(-EINVAL, "config.size is %zu, not %zu: use weir_config_init", c->size, sizeof(*c));
+	for (unsigned i = 0; i < ARRAY_SIZE(ranges); i++) {
+		int error = in_range(ranges[i].field, ranges[i].value, ranges[i].min, ranges[i].max);
+
+		if (error)
+			return error;
+	}
+	if (c->dirty_pct <= c->dirty_background_pct)
+		return weir_error_set(-EINVAL, "config.dirty_pct (%u) must be above dirty_background_pct (%u)",
+				      c->dirty_pct, c->dirty_background_pct);
+	if (c->policy && !policy_find(c->policy))
+		return weir_error_set(-ENOENT, "there is no replacement policy \"%s\"; weir_policy_name lists them",
+				      c->policy);
+	return 0;
+}
+
+static int make_memory(weir_pool *pool)
+{
+	const struct weir_config *c = &pool->config;
+	struct mem_config mc = {
+		.bytes = c->memory_bytes,
+		.nodes = c->nodes,
+		.min_free_bytes = c->min_free_bytes,
+		.watermark_scale_factor = c->watermark_scale_factor,
+		.huge_pages = c->huge_pages,
+	};
+	const char *what = "";
+	int error = mem_init(&pool->mem, &mc, &what);
+
+	if (error)
+		return weir_error_set(error, "cannot make a pool of %llu bytes: %s",
+				      (unsigned long long)c->memory_bytes, what);
+	return 0;
+}
+
+static void init_fields(weir_pool *pool)
+{
+	pool->policy = pool->config.policy ? policy_find(pool->config.policy) : policy_number(0);
+	for (unsigned i = 0; i < WEIR_MAX_NODES; i++) {
+		lruvec_init(&pool->lruvecs[i], &pool->mem);
+		pool->lruvec_of[i] = &pool->lruvecs[i];
+	}
+	lock_init(&pool->objects_lock);
+	lock_init(&pool->shrinker_lock);
+	list_init(&pool->objects);
+	list_init(&pool->queues);
+	list_init(&pool->bdis);
+	list_init(&pool->shrinkers);
+}
+
+static int start_threads(weir_pool *pool)
+{
+	for (unsigned i = 0; i < pool->mem.nr_nodes; i++) {
+		int error = kswapd_start(pool, i);
+
+		if (!error)
+			continue;
+		atomic_store(&pool->stopping, true);
+		while (i > 0)
+			kswapd_stop(pool, --i);
+		return weir_error_set(error, "cannot start a background reclaimer thread: %s", strerror(-error));
+	}
+	return 0;
+}
+
+static size_t pool_bytes(void)
+{
+	return (sizeof(weir_pool) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+}
+
+int weir_create(const struct weir_config *config, weir_pool **result)
+{
+	weir_pool *pool;
+	int error;
+
+	if (!config || !result)
+		return weir_error_set(-EINVAL, "weir_create needs a configuration and a place for the pool");
+	error = check_config(config);
+	if (error)
+		return error;
+	pool = mmap(NULL, pool_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (pool == MAP_FAILED)
+		return weir_error_set(-ENOMEM, "cannot map the pool's own structure");
+	pool->config = *config;
+	init_fields(pool);
+	error = make_memory(pool);
+	if (error)
+		goto unmap;
+	error = thread_table_init(&pool->threads, config->max_threads);
+	if (error) {
+		weir_error_set(error, "cannot map records for %u threads", config->max_threads);
+		goto unmake;
+	}
+	error = start_threads(pool);
+	if (error)
+		goto unrecord;
+	*result = pool;
+	return 0;
+
+unrecord:
+	thread_table_destroy(&pool->threads);
+unmake:
+	mem_destroy(&pool->mem);
+unmap:
+	munmap(pool, pool_bytes());
+	return error;
+}
+
+/* What is still there, as a sentence's subject; NULL: nothing. */
+static const char *left_over(weir_pool *pool)
+{
+	const char *what = NULL;
+
+	lock_acquire(&pool->objects_lock);
+	if (!list_empty(&pool->objects))
+		what = "objects are open";
+	else if (!list_empty(&pool->queues))
+		what = "queues exist";
+	else if (!list_empty(&pool->shrinkers))
+		what = "shrinkers are registered";
+	lock_release(&pool->objects_lock);
+	for (unsigned i = 0; !what && i < pool->mem.nr_nodes; i++)
+		if (atomic_load(&pool->nr_other[i]))
+			what = "frames of weir_alloc_frames are out";
+	return what;
+}
+
+int weir_destroy(weir_pool *pool)
+{
+	const char *what = left_over(pool);
+
+	if (what)
+		return weir_error_set(-EBUSY, "cannot destroy the pool: %s", what);
+	atomic_store(&pool->stopping, true);
+	for (unsigned i = 0; i < pool->mem.nr_nodes; i++)
+		kswapd_stop(pool, i);
+	thread_table_destroy(&pool->threads);
+	mem_destroy(&pool->mem);
+	munmap(pool, pool_bytes());
+	return 0;
+}
