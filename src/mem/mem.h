@@ -21,7 +21,8 @@
 
 /* Where a frame is. Guarded by the lock of the list that it is on, or by whoever owns it while on none. */
 enum frame_state {
-	FRAME_FREE,  /* in the buddy allocator, a per-CPU cache or the deferred list */
+	FRAME_FREE,  /* the first of a free block in the buddy allocator */
+	FRAME_PARKED, /* free, in a per-CPU cache or on the deferred stack */
 	FRAME_TAIL,  /* part of a higher-order block that frames[head] stands for */
 	FRAME_OTHER, /* weir_alloc_frames */
 	FRAME_CACHE, /* holds, or is about to hold, a page of an object */

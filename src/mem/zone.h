@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * zone.h - a zone's inside, for the files of this folder.
+ */
+#ifndef WEIR_ZONE_H
+#define WEIR_ZONE_H
+
+#include "mem/mem.h"
+
+#define PCP_MAX 64
+#define PCP_BATCH 16
+
+/* A CPU's cache of single frames. The lock is only ever tried: whoever finds it held goes to the zone. */
+struct pcp {
+	struct lock lock;
+	_Atomic uint32_t count;  /* written under lock */
+	struct list_head frames; /* lock */
+} __attribute__((aligned(CACHE_LINE)));
+
+struct zone {
+	struct mem *mem;
+	unsigned node;
+	uint32_t first, nr;           /* frames */
+	struct lock lock;             /* free lists; NOMEMALLOC and frees only try it */
+	_Atomic uint64_t nr_free;     /* in the free lists; written under lock, read anywhere */
+	_Atomic uint64_t deferred;    /* frees that found the lock held: frame number + 1 of the top, linked by next */
+	_Atomic uint64_t nr_deferred; /* frames in it */
+	_Atomic uint64_t min, low, high;
+	uint64_t base_min, gap; /* without what was reserved since */
+	uint64_t reserved;      /* mem_reserve_adjust: lock */
+	_Atomic uint64_t nr_blocks[MAX_ORDER + 1]; /* written under lock */
+	struct list_head free[MAX_ORDER + 1];      /* lock */
+	unsigned nr_pcps, pcp_high;
+	struct pcp *pcps;
+} __attribute__((aligned(CACHE_LINE)));
+
+void zone_init(struct zone *zone, struct mem *mem, unsigned node, uint32_t first, uint32_t nr);
+void zone_set_watermarks(struct zone *zone);
+/* Lock held. */
+void buddy_free(struct zone *zone, struct frame *frame, unsigned order);
+struct frame *buddy_take(struct zone *zone, unsigned order);
+void zone_drain_deferred(struct zone *zone);
+/* Takes the lock (wait false: by trying) and drains what was deferred. */
+bool zone_lock(struct zone *zone, bool wait);
+void zone_unlock(struct zone *zone);
+
+void pcp_init(struct zone *zone, struct pcp *pcps, unsigned n);
+struct frame *pcp_take(struct zone *zone);
+bool pcp_give(struct zone *zone, struct frame *frame);
+uint64_t pcp_count(const struct zone *zone);
+/* All frames of all caches to the free lists, as far as locks can be had. Zone lock held. */
+void pcp_drain(struct zone *zone);
+
+#endif
