@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: man.sh FOLDER - every man page formats without a warning.
-folder=$1
+# usage: man.sh FOLDER HEADER - every man page formats without a warning, and every function has one.
+folder=$1 header=$2
 count=0 number=0
 for page in "$folder"/*.[13]; do
 	[ -e "$page" ] && count=$((count + 1))
@@ -18,7 +18,7 @@ else
 	echo "1..0 # SKIP neither mandoc nor groff is installed"
 	exit 0
 fi
-echo "1..$count"
+echo "1..$((count + 1))"
 for page in "$folder"/*.[13]; do
 	number=$((number + 1))
 	# Some linters exit 0 with warnings, so what counts is that they are silent.
@@ -30,3 +30,14 @@ for page in "$folder"/*.[13]; do
 		echo "$said" | sed 's/^/# /'
 	fi
 done
+
+missing=
+for function in $(grep -E '^[a-z].*[ *]weir_[a-z_0-9]+\(' "$header" | grep -v '^typedef' |
+	sed -E 's/^[^(]*[ *](weir_[a-z_0-9]+)\(.*/\1/'); do
+	grep -Eq "'$function'" "$folder/meson.build" && grep -qw "$function" "$folder"/weir_*.3 || missing="$missing $function"
+done
+if [ -z "$missing" ]; then
+	echo "ok $((count + 1)) - every function of weir.h has a page"
+else
+	echo "not ok $((count + 1)) - no page for:$missing"
+fi
