@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 struct id_map {
-	uint64_t *ids; /* by number */
+	uint64_t *ids;   /* by number */
 	uint32_t *table; /* number + 1, or 0 */
 	uint32_t count, capacity;
 	uint64_t table_size; /* a power of two */

@@ -93,8 +93,9 @@ int input_line(struct input *input, char **line, size_t *length)
 	input->line++;
 	n = newline ? (size_t)(newline - start) : have;
 	if (n > INPUT_MAX_LINE)
-		return say_error("%s:%llu: the line is longer than %d bytes: this is not a text or CSV trace (see --format)",
-				 input->name, (unsigned long long)input->line, INPUT_MAX_LINE);
+		return say_error(
+			"%s:%llu: the line is longer than %d bytes: this is not a text or CSV trace (see --format)",
+			input->name, (unsigned long long)input->line, INPUT_MAX_LINE);
 	input->start += newline ? n + 1 : n;
 	input->offset += newline ? n + 1 : n;
 	if (n && start[n - 1] == '\r')

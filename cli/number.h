@@ -17,8 +17,8 @@ bool parse_decimal(const char *text, double *value);
 
 /* Text of a value; `text` must have room for NUMBER_TEXT bytes and is returned. */
 #define NUMBER_TEXT 40
-char *format_bytes(char *text, double bytes);     /* 64.0 MiB */
-char *format_count(char *text, uint64_t value);   /* 1,234,567 */
-char *format_duration(char *text, uint64_t ns);   /* 12.3 us */
+char *format_bytes(char *text, double bytes);   /* 64.0 MiB */
+char *format_count(char *text, uint64_t value); /* 1,234,567 */
+char *format_duration(char *text, uint64_t ns); /* 12.3 us */
 
 #endif

@@ -52,12 +52,40 @@ const char options_help[] =
 	"  --help\n";
 
 enum {
-	OPT_TRACE = 256, OPT_FORMAT, OPT_MAP, OPT_PATTERN, OPT_THETA, OPT_WRITES, OPT_ACCESSES, OPT_SECONDS, OPT_SEED,
-	OPT_FILE, OPT_WRITE_FILE, OPT_SIZE, OPT_KEEP, OPT_BUFFERED,
-	OPT_MEMORY, OPT_POLICY, OPT_NODES, OPT_SWAPPINESS, OPT_SWAP_CLUSTER_MAX, OPT_WATERMARK_SCALE_FACTOR, OPT_MIN_FREE,
-	OPT_DIRTY_PCT, OPT_DIRTY_BACKGROUND_PCT, OPT_LAPTOP_MODE, OPT_NO_HUGE_PAGES, OPT_NO_IO_URING,
-	OPT_THREADS, OPT_DEPTH, OPT_VERIFY, OPT_RECLAIM, OPT_RECLAIM_EVERY,
-	OPT_JSON, OPT_PROGRESS, OPT_HELP,
+	OPT_TRACE = 256,
+	OPT_FORMAT,
+	OPT_MAP,
+	OPT_PATTERN,
+	OPT_THETA,
+	OPT_WRITES,
+	OPT_ACCESSES,
+	OPT_SECONDS,
+	OPT_SEED,
+	OPT_FILE,
+	OPT_WRITE_FILE,
+	OPT_SIZE,
+	OPT_KEEP,
+	OPT_BUFFERED,
+	OPT_MEMORY,
+	OPT_POLICY,
+	OPT_NODES,
+	OPT_SWAPPINESS,
+	OPT_SWAP_CLUSTER_MAX,
+	OPT_WATERMARK_SCALE_FACTOR,
+	OPT_MIN_FREE,
+	OPT_DIRTY_PCT,
+	OPT_DIRTY_BACKGROUND_PCT,
+	OPT_LAPTOP_MODE,
+	OPT_NO_HUGE_PAGES,
+	OPT_NO_IO_URING,
+	OPT_THREADS,
+	OPT_DEPTH,
+	OPT_VERIFY,
+	OPT_RECLAIM,
+	OPT_RECLAIM_EVERY,
+	OPT_JSON,
+	OPT_PROGRESS,
+	OPT_HELP,
 };
 
 static const struct option long_options[] = {
@@ -110,8 +138,8 @@ static int count_between(int option, uint64_t low, uint64_t high, uint64_t *valu
 {
 	if (parse_count(optarg, value) && *value >= low && *value <= high)
 		return 0;
-	return say_error("--%s %s: a number from %llu to %llu is wanted", name_of(option), optarg, (unsigned long long)low,
-			 (unsigned long long)high);
+	return say_error("--%s %s: a number from %llu to %llu is wanted", name_of(option), optarg,
+			 (unsigned long long)low, (unsigned long long)high);
 }
 
 static int unsigned_between(int option, unsigned low, unsigned high, unsigned *value)
@@ -138,7 +166,8 @@ static int bytes(int option, uint64_t *value)
 {
 	if (parse_bytes(optarg, value))
 		return 0;
-	return say_error("--%s %s: a number of bytes is wanted, such as 1048576, 512K, 64M or 2G", name_of(option), optarg);
+	return say_error("--%s %s: a number of bytes is wanted, such as 1048576, 512K, 64M or 2G", name_of(option),
+			 optarg);
 }
 
 static int decimal_between(int option, double low, double high, double *value)
@@ -181,7 +210,8 @@ static int add_reclaim(struct options *options)
 
 static int set_source(struct options *options, int option)
 {
-	static const char *const formats[] = {"auto", "text", "csv", "oracle"}, *const maps[] = {"auto", "dense", "none"};
+	static const char *const formats[] = {"auto", "text", "csv", "oracle"};
+	static const char *const maps[] = {"auto", "dense", "none"};
 	int choice = 0;
 
 	switch (option) {
@@ -316,20 +346,22 @@ static int check(const struct options *options, bool pattern_given)
 	if (options->trace && pattern_given)
 		return say_error("--trace and --pattern: only one of them");
 	if (options->file && options->size_bytes)
-		return say_error("--size is for a file that is made: with --file %s the size is the file's", options->file);
+		return say_error("--size is for a file that is made: with --file %s the size is the file's",
+				 options->file);
 	if (options->file && options->keep)
 		return say_error("--keep is for a file that is made: %s is kept in any case", options->file);
 	if (!options->file && options->write_file)
 		return say_error("--write-file goes with --file: a file that is made may be written in any case");
 	if (options->file && options->writes_pct && !options->write_file)
-		return say_error("--writes %u: %s is not written to unless --write-file is given too", options->writes_pct,
-				 options->file);
+		return say_error("--writes %u: %s is not written to unless --write-file is given too",
+				 options->writes_pct, options->file);
 	/* Half of the frames at most: pins that fill the pool would have to wait for each other. */
 	if (options->memory_bytes &&
 	    (uint64_t)options->threads * options->depth > options->memory_bytes / WEIR_PAGE_SIZE / 2)
-		return say_error("--threads %u with --depth %u may hold %llu pages at once, more than half of --memory: give "
-				 "more memory or fewer of them",
-				 options->threads, options->depth, (unsigned long long)options->threads * options->depth);
+		return say_error(
+			"--threads %u with --depth %u may hold %llu pages at once, more than half of --memory: give "
+			"more memory or fewer of them",
+			options->threads, options->depth, (unsigned long long)options->threads * options->depth);
 	return 0;
 }
 
@@ -359,13 +391,14 @@ int options_parse(struct options *options, int argc, char **argv)
 					 argv[optind - 1]);
 		if (option == 'h')
 			option = OPT_HELP;
-		result = option <= OPT_SEED	      ? set_source(options, option)
-			 : option <= OPT_BUFFERED     ? set_file(options, option)
-			 : option <= OPT_NO_IO_URING  ? set_pool(options, option)
-						      : set_rest(options, option);
+		result = option <= OPT_SEED          ? set_source(options, option)
+			 : option <= OPT_BUFFERED    ? set_file(options, option)
+			 : option <= OPT_NO_IO_URING ? set_pool(options, option)
+						     : set_rest(options, option);
 	}
 	if (result == 0 && optind < argc)
-		return say_error("%s: is not an option; a trace is given by --trace FILE, a file by --file PATH", argv[optind]);
+		return say_error("%s: is not an option; a trace is given by --trace FILE, a file by --file PATH",
+				 argv[optind]);
 	if (result == 0 && !options->help)
 		result = check(options, pattern_given);
 	return result;

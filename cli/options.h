@@ -19,7 +19,8 @@ enum progress { PROGRESS_AUTO, PROGRESS_ALWAYS, PROGRESS_NEVER };
 
 /* The pool's settings that are passed through; -1: the library's default. */
 struct tuning {
-	int64_t nodes, swappiness, swap_cluster_max, dirty_pct, dirty_background_pct, watermark_scale_factor, min_free_bytes;
+	int64_t nodes, swappiness, swap_cluster_max, dirty_pct, dirty_background_pct, watermark_scale_factor,
+		min_free_bytes;
 	bool laptop_mode, no_huge_pages, no_io_uring;
 };
 
@@ -36,8 +37,8 @@ struct options {
 	double seconds;    /* 0: no limit */
 
 	/* The file. */
-	const char *file;     /* or NULL: one is made */
-	uint64_t size_bytes;  /* of the file to make; 0: by the memory or the trace */
+	const char *file;    /* or NULL: one is made */
+	uint64_t size_bytes; /* of the file to make; 0: by the memory or the trace */
 	bool write_file, keep, buffered;
 
 	/* The pool. */

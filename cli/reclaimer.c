@@ -14,8 +14,8 @@
 
 static unsigned flags_of(const char *mode)
 {
-	return strcmp(mode, "nofs") == 0	 ? WEIR_NOFS
-	       : strcmp(mode, "noio") == 0	 ? WEIR_NOIO
+	return strcmp(mode, "nofs") == 0         ? WEIR_NOFS
+	       : strcmp(mode, "noio") == 0       ? WEIR_NOIO
 	       : strcmp(mode, "nomemalloc") == 0 ? WEIR_NOMEMALLOC
 						 : WEIR_DEFAULT;
 }

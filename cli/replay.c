@@ -58,7 +58,8 @@ static int load_trace(struct run *run)
 	if (trace_load(&run->trace, options->trace, options->format, options->map, pages, options->file) < 0)
 		return -1;
 	if (options->file && run->trace.writes && !options->write_file)
-		return say_error("%s: %llu of its accesses are writes, and %s is not written to unless --write-file is given too",
+		return say_error("%s: %llu of its accesses are writes, and %s is not written to unless --write-file is "
+				 "given too",
 				 options->trace, (unsigned long long)run->trace.writes, options->file);
 	return 0;
 }
@@ -338,6 +339,7 @@ int replay_main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	interrupt_install();
-	progress_start(options.progress == PROGRESS_ALWAYS || (options.progress == PROGRESS_AUTO && isatty(STDERR_FILENO)));
+	progress_start(options.progress == PROGRESS_ALWAYS ||
+		       (options.progress == PROGRESS_AUTO && isatty(STDERR_FILENO)));
 	return replay(&options);
 }

@@ -98,7 +98,9 @@ static void print_source(const struct report *report)
 	if (options->writes_pct)
 		printf(", %u %% writes", options->writes_pct);
 	printf("\n  file    %s, %s%s\n", run->target.path, format_bytes(size, (double)run->target.bytes),
-	       !run->target.made ? "" : run->target.linked ? ", made for this and kept" : ", made for this and removed");
+	       !run->target.made    ? ""
+	       : run->target.linked ? ", made for this and kept"
+				    : ", made for this and removed");
 	printf("  pool    %s, policy %s, %u thread%s, depth %u: the file is %.1f times the memory\n",
 	       format_bytes(memory, (double)options->memory_bytes), report->policy, options->threads,
 	       options->threads == 1 ? "" : "s", options->depth,
@@ -211,7 +213,8 @@ static void print_verify(const struct report *report)
 		return;
 	wrong = atomic_load(&verify->errors);
 	printf("\nverify\n  %s pages checked while running, %s in the file afterwards: ",
-	       format_count(checked, atomic_load(&verify->checked)), format_count(in_file, atomic_load(&verify->file_checked)));
+	       format_count(checked, atomic_load(&verify->checked)),
+	       format_count(in_file, atomic_load(&verify->file_checked)));
 	if (wrong)
 		printf("%s WRONG\n", format_count(errors, wrong));
 	else

@@ -46,7 +46,7 @@ struct worker {
 	unsigned index;
 	pthread_t thread;
 	struct pattern pattern;
-	struct random dice; /* for writes_pct */
+	struct random dice;  /* for writes_pct */
 	uint64_t next, left; /* position in the trace, accesses still to take */
 	char *scratch;
 	uint64_t sum; /* of what was read, so that reading is not optimised away */

@@ -35,7 +35,8 @@ int target_open(struct target *target, const char *path, bool for_writing)
 				 S_ISDIR(status.st_mode) ? "is a directory" : "is a special file");
 	target->fd = open(path, (for_writing ? O_RDWR : O_RDONLY) | O_CLOEXEC);
 	if (target->fd < 0)
-		return say_error("%s: cannot open it for %s: %s", path, for_writing ? "writing" : "reading", strerror(errno));
+		return say_error("%s: cannot open it for %s: %s", path, for_writing ? "writing" : "reading",
+				 strerror(errno));
 	end = lseek(target->fd, 0, SEEK_END);
 	if (end <= 0) {
 		target_close(target);
@@ -59,9 +60,10 @@ static int check_space(const char *folder, uint64_t bytes)
 	/* A twentieth is left to others. */
 	if (bytes <= free_bytes - free_bytes / 20)
 		return 0;
-	return say_error("%s: a file of %s is needed and %s are free there: give a smaller --size, number a trace's pages by "
-			 "--map dense, or set TMPDIR to a folder on another disk",
-			 folder, format_bytes(wanted, (double)bytes), format_bytes(have, (double)free_bytes));
+	return say_error(
+		"%s: a file of %s is needed and %s are free there: give a smaller --size, number a trace's pages by "
+		"--map dense, or set TMPDIR to a folder on another disk",
+		folder, format_bytes(wanted, (double)bytes), format_bytes(have, (double)free_bytes));
 }
 
 static int write_all(const struct target *target, int fd, const char *data, size_t bytes, uint64_t offset)
@@ -98,7 +100,8 @@ static int fill(struct target *target, int fd, uint64_t seed)
 			content_fill(buffer + i * WEIR_PAGE_SIZE, seed, page++, 0);
 		result = write_all(target, fd, buffer, n * WEIR_PAGE_SIZE, first * WEIR_PAGE_SIZE);
 		if (progress_due())
-			progress_show("making %s: %llu %%", target->path, (unsigned long long)(page * 100 / target->pages));
+			progress_show("making %s: %llu %%", target->path,
+				      (unsigned long long)(page * 100 / target->pages));
 		if (interrupt_signal())
 			result = -1;
 	}
@@ -139,7 +142,8 @@ int target_make(struct target *target, uint64_t pages, uint64_t seed)
 		return say_error("TMPDIR: the path is longer than %d bytes", PATH_MAX - 20);
 	target->fd = mkostemp(target->path, O_CLOEXEC);
 	if (target->fd < 0)
-		return say_error("%s: cannot make a file there: %s: set TMPDIR to another folder", folder, strerror(errno));
+		return say_error("%s: cannot make a file there: %s: set TMPDIR to another folder", folder,
+				 strerror(errno));
 	target->linked = true;
 	if (make_contents(target, seed) == 0)
 		return 0;

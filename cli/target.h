@@ -13,7 +13,7 @@
 
 struct target {
 	char path[PATH_MAX];
-	int fd;   /* for checks beside the pool */
+	int fd; /* for checks beside the pool */
 	bool made, linked;
 	uint64_t bytes, pages;
 };

@@ -16,7 +16,8 @@ const char *trace_place(const struct trace_loader *loader, char *text, size_t si
 	const struct input *input = loader->input;
 
 	if (loader->trace->format == TRACE_ORACLE)
-		snprintf(text, size, "%s, record %llu", input->name, (unsigned long long)(input->offset / ORACLE_RECORD));
+		snprintf(text, size, "%s, record %llu", input->name,
+			 (unsigned long long)(input->offset / ORACLE_RECORD));
 	else
 		snprintf(text, size, "%s:%llu", input->name, (unsigned long long)input->line);
 	return text;
@@ -28,9 +29,9 @@ bool trace_parse_op(const char *word, size_t length, enum trace_op *op)
 		const char *word;
 		enum trace_op op;
 	} words[] = {
-		{"r", OP_READ},   {"w", OP_WRITE},     {"read", OP_READ}, {"write", OP_WRITE}, {"rs", OP_READ},
-		{"ws", OP_WRITE}, {"rd", OP_READ},     {"wr", OP_WRITE},  {"0", OP_READ},      {"1", OP_WRITE},
-		{"get", OP_READ}, {"set", OP_WRITE},
+		{"r", OP_READ},  {"w", OP_WRITE},  {"read", OP_READ}, {"write", OP_WRITE},
+		{"rs", OP_READ}, {"ws", OP_WRITE}, {"rd", OP_READ},   {"wr", OP_WRITE},
+		{"0", OP_READ},  {"1", OP_WRITE},  {"get", OP_READ},  {"set", OP_WRITE},
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -52,8 +53,8 @@ static int reserve(struct trace_loader *loader)
 		return 0;
 	entries = realloc(trace->entries, capacity * sizeof(*entries));
 	if (!entries)
-		return say_error("%s: the trace does not fit in memory: %zu accesses so far, 8 bytes each", loader->input->name,
-				 trace->count);
+		return say_error("%s: the trace does not fit in memory: %zu accesses so far, 8 bytes each",
+				 loader->input->name, trace->count);
 	trace->entries = entries;
 	trace->capacity = capacity;
 	return 0;
@@ -65,16 +66,19 @@ static int beyond(const struct trace_loader *loader, uint64_t number)
 
 	trace_place(loader, place, sizeof(place));
 	if (!loader->file_pages)
-		return say_error("%s: page %llu is beyond what a file can have (%llu pages): number the pages by --map dense",
-				 place, (unsigned long long)number, (unsigned long long)TRACE_MAX_PAGES);
+		return say_error(
+			"%s: page %llu is beyond what a file can have (%llu pages): number the pages by --map dense",
+			place, (unsigned long long)number, (unsigned long long)TRACE_MAX_PAGES);
 	if (loader->number_all)
-		return say_error("%s: the trace has more different pages than %s, which has %llu: give a larger --file or --size",
+		return say_error("%s: the trace has more different pages than %s, which has %llu: give a larger --file "
+				 "or --size",
 				 place, loader->file_name ? loader->file_name : "the file",
 				 (unsigned long long)loader->file_pages);
-	return say_error("%s: page %llu is beyond the end of %s, which has %llu pages: give a larger --file or --size, or "
-			 "number the pages by --map dense",
-			 place, (unsigned long long)number, loader->file_name ? loader->file_name : "the file",
-			 (unsigned long long)loader->file_pages);
+	return say_error(
+		"%s: page %llu is beyond the end of %s, which has %llu pages: give a larger --file or --size, or "
+		"number the pages by --map dense",
+		place, (unsigned long long)number, loader->file_name ? loader->file_name : "the file",
+		(unsigned long long)loader->file_pages);
 }
 
 int trace_add(struct trace_loader *loader, uint64_t number, enum trace_op op)
@@ -141,7 +145,8 @@ static int detect(struct input *input, enum trace_format *format)
 	if (n < 0)
 		return -1;
 	if (n >= 4 && (memcmp(bytes, "\x1f\x8b", 2) == 0 || memcmp(bytes, "\x28\xb5\x2f\xfd", 4) == 0))
-		return say_error("%s: the trace is compressed: give it as zcat FILE | weir replay --trace -", input->name);
+		return say_error("%s: the trace is compressed: give it as zcat FILE | weir replay --trace -",
+				 input->name);
 	if (*format != TRACE_AUTO)
 		return 0;
 	*format = TRACE_TEXT;

@@ -33,8 +33,8 @@ enum trace_op { OP_UNKNOWN, OP_READ, OP_WRITE };
 struct trace {
 	uint64_t *entries; /* page << 2 | enum trace_op */
 	size_t count, capacity;
-	uint64_t pages;    /* the largest page + 1 */
-	uint64_t writes;   /* accesses that say they write */
+	uint64_t pages;           /* the largest page + 1 */
+	uint64_t writes;          /* accesses that say they write */
 	enum trace_format format; /* that it was read as */
 	bool dense;
 };

@@ -67,8 +67,9 @@ static int read_header(struct trace_loader *loader, char *line, struct columns *
 			columns->op = i;
 	}
 	if (columns->offset < 0)
-		return say_error("%s: no column is called \"offset\": a CSV trace starts with a line that names its columns",
-				 trace_place(loader, place, sizeof(place)));
+		return say_error(
+			"%s: no column is called \"offset\": a CSV trace starts with a line that names its columns",
+			trace_place(loader, place, sizeof(place)));
 	return 0;
 }
 
@@ -96,8 +97,8 @@ static int read_access(struct trace_loader *loader, char *line, const struct col
 	unsigned n = split(line, fields);
 
 	if (n != columns->count)
-		return say_error("%s: %u fields where the header names %u", trace_place(loader, place, sizeof(place)), n,
-				 columns->count);
+		return say_error("%s: %u fields where the header names %u", trace_place(loader, place, sizeof(place)),
+				 n, columns->count);
 	if (read_number(loader, "offset", fields[columns->offset], &offset) < 0)
 		return -1;
 	if (columns->size >= 0 && read_number(loader, "size", fields[columns->size], &size) < 0)
@@ -107,7 +108,8 @@ static int read_access(struct trace_loader *loader, char *line, const struct col
 	if (offset > UINT64_MAX - size)
 		return bad_field(loader, "offset", fields[columns->offset], "and size are together over 2^64");
 	if (columns->op >= 0 && !trace_parse_op(fields[columns->op], strlen(fields[columns->op]), &op))
-		return bad_field(loader, "op", fields[columns->op], "is neither a read nor a write (r, w, read, write)");
+		return bad_field(loader, "op", fields[columns->op],
+				 "is neither a read nor a write (r, w, read, write)");
 	if (size == 0)
 		return 0;
 	for (uint64_t page = offset >> WEIR_PAGE_SHIFT; page <= (offset + size - 1) >> WEIR_PAGE_SHIFT; page++)
@@ -128,7 +130,8 @@ int trace_read_csv(struct trace_loader *loader)
 		if (length == 0 || line[0] == '#')
 			continue;
 		if (strlen(line) != length)
-			return bad_field(loader, "line", line, "has a zero byte in it: this is not a CSV trace (see --format)");
+			return bad_field(loader, "line", line,
+					 "has a zero byte in it: this is not a CSV trace (see --format)");
 		if (!header) {
 			if (read_header(loader, line, &columns) < 0)
 				return -1;

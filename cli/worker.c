@@ -50,8 +50,8 @@ int worker_init(struct worker *worker, struct run *run, unsigned index)
 	/* Shares of a pattern differ by one at most; the chunks of a trace end where the accesses do. */
 	worker->left = run->trace.count ? UINT64_MAX : run->accesses / threads + (index < run->accesses % threads);
 	if (!run->trace.count)
-		pattern_init(&worker->pattern, options->pattern, run->target.pages, options->memory_bytes / WEIR_PAGE_SIZE,
-			     options->theta, options->seed, index, threads);
+		pattern_init(&worker->pattern, options->pattern, run->target.pages,
+			     options->memory_bytes / WEIR_PAGE_SIZE, options->theta, options->seed, index, threads);
 	worker->scratch = aligned_alloc(WEIR_PAGE_SIZE, WEIR_PAGE_SIZE);
 	if (!worker->scratch)
 		return say_error("no memory for thread %u", index);
@@ -196,8 +196,9 @@ static int batch_init(struct batch *batch, struct run *run)
 	batch->accesses = calloc(depth, sizeof(*batch->accesses));
 	batch->free = calloc(depth, sizeof(*batch->free));
 	batch->completions = calloc(depth, sizeof(*batch->completions));
-	error = batch->accesses && batch->free && batch->completions ? weir_queue_create(run->pool, depth, &batch->queue)
-								     : -ENOMEM;
+	error = batch->accesses && batch->free && batch->completions
+			? weir_queue_create(run->pool, depth, &batch->queue)
+			: -ENOMEM;
 	if (error < 0) {
 		batch->queue = NULL;
 		batch_destroy(batch);
@@ -219,7 +220,8 @@ static void submit(struct worker *worker, struct batch *batch)
 		if (!take(worker, access))
 			return;
 		access->start_ns = run_clock_ns();
-		error = weir_queue_pin(batch->queue, worker->run->object, access->page, pin_flags(access) | WEIR_WAIT, place);
+		error = weir_queue_pin(batch->queue, worker->run->object, access->page, pin_flags(access) | WEIR_WAIT,
+				       place);
 		if (error < 0) {
 			fail(worker, access, error);
 			return;

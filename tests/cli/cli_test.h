@@ -17,10 +17,10 @@
 #include "say.h"
 
 /* The sentence that was said has this in it. */
-#define assert_said(part)                                                                \
-	do {                                                                             \
-		const char *said_ = say_first();                                         \
-		if (!said_ || !strstr(said_, part))                                      \
+#define assert_said(part) \
+	do { \
+		const char *said_ = say_first(); \
+		if (!said_ || !strstr(said_, part)) \
 			fail_msg("said \"%s\", without \"%s\"", said_ ? said_ : "", part); \
 	} while (0)
 

@@ -26,8 +26,21 @@ static void bytes_understand_units_and_nothing_else(void **state)
 		{"18446744073709551615", UINT64_MAX},
 		{"16777215T", 16777215ull << 40},
 	};
-	static const char *const bad[] = {"",    "-1",  "+1",  " 1", "1 ",  "K",     "1.5G", "1Q",
-					  "1MM", "1Mi", "0x1", "1e3", "18446744073709551616", "16777216T", "1K1"};
+	static const char *const bad[] = {"",
+					  "-1",
+					  "+1",
+					  " 1",
+					  "1 ",
+					  "K",
+					  "1.5G",
+					  "1Q",
+					  "1MM",
+					  "1Mi",
+					  "0x1",
+					  "1e3",
+					  "18446744073709551616",
+					  "16777216T",
+					  "1K1"};
 	uint64_t value;
 
 	(void)state;
@@ -93,8 +106,9 @@ static void json_escapes_what_must_be(void **state)
 	json_close(&json, '}');
 	json_close(&json, '}');
 	fclose(json.out);
-	assert_string_equal(text, "{\n  \"a\\\"b\": \"x\\\\y\\u000a\\u0001\\u00ff\xc3\xa9\\u00c0\\u0080\",\n  \"r\": null,\n"
-				  "  \"list\": [\n    18446744073709551615,\n    null\n  ],\n  \"empty\": {}\n}\n");
+	assert_string_equal(text,
+			    "{\n  \"a\\\"b\": \"x\\\\y\\u000a\\u0001\\u00ff\xc3\xa9\\u00c0\\u0080\",\n  \"r\": null,\n"
+			    "  \"list\": [\n    18446744073709551615,\n    null\n  ],\n  \"empty\": {}\n}\n");
 	free(text);
 }
 

@@ -34,8 +34,10 @@ static void defaults(void **state)
 static void everything_is_taken(void **state)
 {
 	(void)state;
-	assert_int_equal(parse("--trace t.bin --format oracle --map dense --memory 1G --threads 4 --depth 32 --verify --json "
-			       "--reclaim nofs,nomemalloc --reclaim-every 10 --progress never --seed 9 --seconds 1.5"), 0);
+	assert_int_equal(
+		parse("--trace t.bin --format oracle --map dense --memory 1G --threads 4 --depth 32 --verify --json "
+		      "--reclaim nofs,nomemalloc --reclaim-every 10 --progress never --seed 9 --seconds 1.5"),
+		0);
 	assert_string_equal(options.trace, "t.bin");
 	assert_int_equal(options.format, TRACE_ORACLE);
 	assert_int_equal(options.map, MAP_DENSE);
@@ -44,8 +46,10 @@ static void everything_is_taken(void **state)
 	assert_int_equal(options.reclaim_count, 2);
 	assert_string_equal(options.reclaim[1], "nomemalloc");
 	assert_int_equal(options.progress, PROGRESS_NEVER);
-	assert_int_equal(parse("--file d --write-file --writes 20 --swappiness 0 --dirty-pct 30 --laptop-mode --nodes 2 "
-			       "--min-free 1M --no-io-uring --buffered"), 0);
+	assert_int_equal(
+		parse("--file d --write-file --writes 20 --swappiness 0 --dirty-pct 30 --laptop-mode --nodes 2 "
+		      "--min-free 1M --no-io-uring --buffered"),
+		0);
 	assert_true(options.tuning.swappiness == 0 && options.tuning.dirty_pct == 30 && options.tuning.nodes == 2);
 	assert_true(options.tuning.laptop_mode && options.tuning.no_io_uring && options.write_file && options.buffered);
 }

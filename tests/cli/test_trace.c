@@ -41,7 +41,7 @@ static void assert_accesses(const char *expected)
 
 	for (size_t i = 0; i < trace.count && strlen(got) < 900; i++)
 		sprintf(got + strlen(got), "%llu%s ", (unsigned long long)trace_page(trace.entries[i]),
-			trace_op(trace.entries[i]) == OP_WRITE	? "w"
+			trace_op(trace.entries[i]) == OP_WRITE  ? "w"
 			: trace_op(trace.entries[i]) == OP_READ ? "r"
 								: "");
 	assert_string_equal(got, expected);
@@ -68,7 +68,8 @@ static void text_mistakes_name_line_and_remedy(void **state)
 		{"4 x\n", "neither r nor w"},
 		{"4 r 5\n", "goes on after"},
 		{"4.5\n", "is not a page number"},
-		{"1\n99\n100\n", ":3: page 100 is beyond the end of data.bin, which has 100 pages: give a larger --file"},
+		{"1\n99\n100\n",
+		 ":3: page 100 is beyond the end of data.bin, which has 100 pages: give a larger --file"},
 		{"", "has no accesses"},
 		{"# nothing\n", "has no accesses"},
 		{"12\x1b[2J\n", "is not a page number"},
@@ -142,7 +143,9 @@ static void csv_finds_columns_and_expands_to_pages(void **state)
 {
 	(void)state;
 	assert_int_equal(load("Timestamp,Size,\"Offset\",Op,latency\n1,4096,8192,R,5\n2,1,4095,write,5\n# note\n"
-			      "3,8192,100,w,5\n4,0,0,r,5\n", 0), 0);
+			      "3,8192,100,w,5\n4,0,0,r,5\n",
+			      0),
+			 0);
 	assert_int_equal(trace.format, TRACE_CSV);
 	assert_accesses("2r 0w 0w 1w 2w ");
 	assert_int_equal(trace.writes, 4);
