@@ -33,6 +33,7 @@ int store_size(const struct store *store, uint64_t *bytes);
 uint64_t store_device(const struct store *store); /* 0: none of its own */
 void store_close(const struct store *store);
 
-/* Sentences of what went wrong are the business of weir_error_set (observe/error.h). */
+/* Are both the same file (device and inode)? False for stores that are no files. */
+bool store_same(const struct store *a, const struct store *b);
 
 #endif
