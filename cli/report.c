@@ -65,6 +65,14 @@ static uint64_t counter(const struct report *report, const char *name)
 	return report_counter(report, name);
 }
 
+static bool has_counter(const struct report *report, const char *name)
+{
+	for (unsigned i = 0; i < report->counter_count; i++)
+		if (strcmp(weir_counter_name(i), name) == 0)
+			return true;
+	return false;
+}
+
 static double percent(uint64_t part, uint64_t whole)
 {
 	return whole ? 100.0 * (double)part / (double)whole : 0;
@@ -140,6 +148,8 @@ static void print_reclaim(const struct report *report)
 		if (strncmp(name, "pgscan_", 7) != 0)
 			continue;
 		snprintf(steal, sizeof(steal), "pgsteal_%s", name + 7);
+		if (!has_counter(report, steal)) /* such as pgscan_direct_throttle: counts something else */
+			continue;
 		printf("  %-22s %15s %15s\n", name + 7, format_count(scanned, report->counters[i]),
 		       format_count(stolen, counter(report, steal)));
 	}
