@@ -422,6 +422,7 @@ struct weir_io {
 	void (*done)(struct weir_io *); /* the pool's; runs in the thread that reaps the channel */
 	struct weir_channel *channel; /* the pool's: where the completion goes */
 	struct weir_io *next;         /* the pool's */
+	const void *target;           /* the pool's */
 	void *store_private[2];       /* the store's, while the io is under way */
 };
 /* Blocks: no. Allocates: no. Signal-safe: no. */

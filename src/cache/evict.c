@@ -37,7 +37,7 @@ void evict_batch(weir_pool *pool, struct batch *batch, bool was_active, bool dis
 			/* The object may be closed from here on, unless it is we who drop its dirty pages. */
 			if (unlikely(dirty))
 				account_cleaned(object, frame);
-			frame->object = NULL;
+			frame_set_page(frame, NULL, 0);
 			freed[(*nr_freed)++] = frame;
 			continue;
 		}

@@ -11,13 +11,12 @@ bool load_begin(struct weir_object *object, uint64_t page, struct frame *frame, 
 	if (word_state(*seen) != PAGE_ABSENT)
 		return false;
 	object_touch(object, page);
-	frame->object = object;
-	frame->index = (uint32_t)page;
+	frame_set_page(frame, object, (uint32_t)page);
 	frame->policy = *seen; /* the shadow, until load_finish */
 	atomic_fetch_add_explicit(&pool->nr_loading[frame->node], 1, memory_order_relaxed);
 	if (!word_start_loading(word, seen, frame_number(&pool->mem, frame), 0)) {
 		atomic_fetch_sub_explicit(&pool->nr_loading[frame->node], 1, memory_order_relaxed);
-		frame->object = NULL;
+		frame_set_page(frame, NULL, 0);
 		return false;
 	}
 	return true;
@@ -63,7 +62,7 @@ int load_finish(struct weir_object *object, uint64_t page, struct frame *frame, 
 
 	atomic_fetch_sub_explicit(&pool->nr_loading[frame->node], 1, memory_order_relaxed);
 	if (error) {
-		frame->object = NULL;
+		frame_set_page(frame, NULL, 0);
 		word_abort_loading(word, shadow);
 		zone_free(&pool->mem, frame, 0);
 		count(pool, frame->node, COUNT_PGFREE, 1);

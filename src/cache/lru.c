@@ -24,7 +24,7 @@ static void size_add(struct lruvec *lruvec, enum lru_list list, int64_t n)
 
 static void list_insert_frame(struct lruvec *lruvec, struct frame *frame, enum lru_list list, bool tail)
 {
-	weir_assert(list < NR_LRU_LISTS && frame->state == FRAME_CACHE);
+	weir_assert(list < NR_LRU_LISTS && frame_state(frame) == FRAME_CACHE);
 	weir_assert(atomic_load_explicit(&frame->lru_list, memory_order_relaxed) >= NR_LRU_LISTS);
 	if (tail)
 		list_add_tail(&frame->lru, &lruvec->lists[list]);
@@ -110,7 +110,7 @@ bool lru_isolate_frame(struct lruvec *lruvec, struct frame *frame, const struct 
 
 	lru_lock(lruvec, true);
 	list = (enum lru_list)atomic_load_explicit(&frame->lru_list, memory_order_relaxed);
-	if (list >= NR_LRU_LISTS || frame->object != object || frame->index != index) {
+	if (list >= NR_LRU_LISTS || !frame_holds(frame, object, index)) {
 		lru_unlock(lruvec);
 		return false;
 	}
@@ -151,7 +151,7 @@ void lruvec_check(struct lruvec *lruvec)
 
 		list_for_each_entry(frame, &lruvec->lists[i], lru) {
 			weir_assert(atomic_load_explicit(&frame->lru_list, memory_order_relaxed) == i);
-			weir_assert(frame->state == FRAME_CACHE && frame->object);
+			weir_assert(frame_state(frame) == FRAME_CACHE && frame->object);
 			n++;
 		}
 		weir_assert(n == lru_size(lruvec, (enum lru_list)i));

@@ -146,8 +146,7 @@ int weir_alloc_frames(weir_pool *pool, unsigned order, unsigned flags, void **fr
 	error = frame_take(pool, order, flags, &frame);
 	if (error)
 		return error;
-	frame->state = FRAME_OTHER;
-	frame->object = NULL;
+	frame_set_state(frame, FRAME_OTHER);
 	atomic_fetch_add_explicit(&pool->nr_other[frame->node], 1ll << order, memory_order_relaxed);
 	*frames = frame_address(&pool->mem, frame);
 	return 0;
@@ -157,7 +156,7 @@ int weir_free_frames(weir_pool *pool, void *frames, unsigned order)
 {
 	struct frame *frame = frame_of_address(&pool->mem, frames);
 
-	if (!frame || frame->state != FRAME_OTHER || frame->order != order ||
+	if (!frame || frame_state(frame) != FRAME_OTHER || frame->order != order ||
 	    frame_address(&pool->mem, frame) != frames)
 		return -EINVAL;
 	atomic_fetch_sub_explicit(&pool->nr_other[frame->node], 1ll << order, memory_order_relaxed);

@@ -31,11 +31,11 @@ enum frame_state {
 /* A frame's descriptor. `lru` serves whichever list the frame is on: buddy, per-CPU cache, LRU. */
 struct frame {
 	struct list_head lru;   /* zone->lock, pcp lock or lruvec lock; the owner's while isolated */
-	struct weir_object *object;
+	struct weir_object *object; /* the owner's; others read it by frame_holds, while a word says that the page is there */
 	uint64_t policy;        /* the replacement policy's own */
 	uint32_t index;      /* page of the object */
 	uint32_t dirtied_ms; /* when it became dirty, low bits of now_ms() */
-	uint8_t state;       /* enum frame_state */
+	_Atomic uint8_t state; /* enum frame_state; a buddy's is read under the zone lock while its owner changes it */
 	uint8_t order;       /* of the block, in its first frame */
 	uint8_t node;        /* set once */
 	_Atomic uint8_t lru_list; /* enum lru_list, or LRU_NONE: written under the lruvec lock, read anywhere */
@@ -43,6 +43,27 @@ struct frame {
 	uint32_t io_next;         /* a frame number: link of the queue to a flusher; whoever does its I/O owns it */
 } __attribute__((aligned(CACHE_LINE)));
 _Static_assert(sizeof(struct frame) == 64, "one cache line a frame: metadata is at most 96 bytes a frame");
+
+static inline enum frame_state frame_state(const struct frame *frame)
+{
+	return (enum frame_state)atomic_load_explicit(&frame->state, memory_order_relaxed);
+}
+static inline void frame_set_state(struct frame *frame, enum frame_state state)
+{
+	atomic_store_explicit(&frame->state, (uint8_t)state, memory_order_relaxed);
+}
+/* Which page the frame is for: set by its owner alone. */
+static inline void frame_set_page(struct frame *frame, struct weir_object *object, uint32_t index)
+{
+	__atomic_store_n(&frame->object, object, __ATOMIC_RELAXED);
+	__atomic_store_n(&frame->index, index, __ATOMIC_RELAXED);
+}
+/* A look by someone who is not the owner; what it finds is confirmed by a compare-and-swap of the page's word. */
+static inline bool frame_holds(const struct frame *frame, const struct weir_object *object, uint32_t index)
+{
+	return __atomic_load_n(&frame->object, __ATOMIC_RELAXED) == object &&
+	       __atomic_load_n(&frame->index, __ATOMIC_RELAXED) == index;
+}
 
 /* How deep an allocation may go (contract 20). */
 enum alloc_depth {

@@ -42,7 +42,7 @@ static uint32_t get_count(const struct pcp *pcp)
 
 static void park(struct pcp *pcp, struct frame *frame)
 {
-	frame->state = FRAME_PARKED;
+	frame_set_state(frame, FRAME_PARKED);
 	list_add(&frame->lru, &pcp->frames);
 	set_count(pcp, get_count(pcp) + 1);
 }

@@ -50,7 +50,7 @@ void zone_init(struct zone *zone, struct mem *mem, unsigned node, uint32_t first
 	for (unsigned order = 0; order <= MAX_ORDER; order++)
 		list_init(&zone->free[order]);
 	for (uint32_t i = first; i < first + nr; i++) {
-		mem->frames[i].state = FRAME_TAIL;
+		frame_set_state(&mem->frames[i], FRAME_TAIL);
 		mem->frames[i].node = (uint8_t)node;
 		list_init(&mem->frames[i].lru);
 	}
@@ -77,7 +77,7 @@ static void store(_Atomic uint64_t *value, uint64_t n)
 
 static void list_block(struct zone *zone, struct frame *frame, unsigned order)
 {
-	frame->state = FRAME_FREE;
+	frame_set_state(frame, FRAME_FREE);
 	frame->order = (uint8_t)order;
 	list_add(&frame->lru, &zone->free[order]);
 	store(&zone->nr_blocks[order], load(&zone->nr_blocks[order]) + 1);
@@ -86,7 +86,7 @@ static void list_block(struct zone *zone, struct frame *frame, unsigned order)
 static void unlist_block(struct zone *zone, struct frame *frame, unsigned order)
 {
 	list_del(&frame->lru);
-	frame->state = FRAME_TAIL;
+	frame_set_state(frame, FRAME_TAIL);
 	store(&zone->nr_blocks[order], load(&zone->nr_blocks[order]) - 1);
 }
 
@@ -100,10 +100,10 @@ void buddy_free(struct zone *zone, struct frame *frame, unsigned order)
 		uint32_t buddy = n ^ 1u << order;
 
 		if (buddy < zone->first || buddy + (1u << order) > zone->first + zone->nr ||
-		    frames[buddy].state != FRAME_FREE || frames[buddy].order != order)
+		    frame_state(&frames[buddy]) != FRAME_FREE || frames[buddy].order != order)
 			break;
 		unlist_block(zone, &frames[buddy], order);
-		frames[n].state = FRAME_TAIL;
+		frame_set_state(&frames[n], FRAME_TAIL);
 		n &= ~(1u << order);
 	}
 	list_block(zone, &frames[n], order);
@@ -234,9 +234,9 @@ bool zone_watermark_ok(const struct mem *mem, unsigned node, unsigned order, enu
 static struct frame *hand_out(struct zone *zone, struct frame *frame, unsigned order)
 {
 	check_poison(zone, frame, order);
-	frame->state = order ? FRAME_OTHER : FRAME_CACHE;
+	frame_set_state(frame, order ? FRAME_OTHER : FRAME_CACHE);
 	frame->order = (uint8_t)order;
-	frame->object = NULL;
+	frame_set_page(frame, NULL, 0);
 	list_init(&frame->lru);
 	return frame;
 }
@@ -280,9 +280,9 @@ struct frame *zone_alloc(struct mem *mem, unsigned node, unsigned order, enum al
 static void check_freed(struct zone *zone, struct frame *frame, unsigned order)
 {
 	/* Freed twice, or not what was taken. */
-	weir_assert((frame->state == FRAME_CACHE || frame->state == FRAME_OTHER) && frame->order == order);
+	weir_assert((frame_state(frame) == FRAME_CACHE || frame_state(frame) == FRAME_OTHER) && frame->order == order);
 	poison(zone, frame, order);
-	frame->state = FRAME_PARKED;
+	frame_set_state(frame, FRAME_PARKED);
 }
 
 void zone_free(struct mem *mem, struct frame *frame, unsigned order)
@@ -360,7 +360,7 @@ void zone_check(const struct mem *mem, unsigned node)
 		struct frame *frame;
 
 		list_for_each_entry(frame, &zone->free[order], lru) {
-			weir_assert(frame->state == FRAME_FREE && frame->order == order && frame->node == node);
+			weir_assert(frame_state(frame) == FRAME_FREE && frame->order == order && frame->node == node);
 			n++;
 		}
 		weir_assert(n == load(&zone->nr_blocks[order]));

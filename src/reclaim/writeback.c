@@ -92,7 +92,7 @@ static struct frame *join_neighbour(weir_pool *pool, struct weir_object *object,
 	if (word_state(seen) != PAGE_UNMAPPED || !(seen & WORD_DIRTY))
 		return NULL;
 	/* The frame can't change while the word says unmapped|dirty: the change in begin_writeback checks that. */
-	if (pool_frame(pool, seen)->object != object)
+	if (!frame_holds(pool_frame(pool, seen), object, (uint32_t)page))
 		return NULL;
 	batch_add(&batch, object, pool_frame(pool, seen), &object->words[page], seen);
 	begin_writeback(pool, &batch, 0, false);
@@ -381,7 +381,7 @@ static unsigned collect_dirty(struct weir_object *object, uint64_t *page, uint64
 		if (word_state(seen) != PAGE_UNMAPPED || !(seen & WORD_DIRTY))
 			continue;
 		frame = pool_frame(pool, seen);
-		if (frame->object != object || frame->index != *page)
+		if (!frame_holds(frame, object, (uint32_t)*page))
 			continue; /* went and came back meanwhile */
 		if (what == COLLECT_EXPIRED && now - frame->dirtied_ms < pool->config.dirty_expire_ms)
 			continue;
