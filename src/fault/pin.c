@@ -172,7 +172,7 @@ static uint64_t word_pinned(uint64_t seen, unsigned flags, bool counted)
 
 static void note_dirtied(struct weir_object *object, struct frame *frame)
 {
-	frame->dirtied_ms = (uint32_t)now_ms();
+	atomic_store_explicit(&frame->dirtied_ms, (uint32_t)now_ms(), memory_order_relaxed);
 	account_dirtied(object, frame);
 	count(object->pool, frame->node, COUNT_NR_DIRTIED, 1);
 }

@@ -34,7 +34,7 @@ struct frame {
 	struct weir_object *object; /* the owner's; others read it by frame_holds, while a word says that the page is there */
 	uint64_t policy;        /* the replacement policy's own */
 	uint32_t index;      /* page of the object */
-	uint32_t dirtied_ms; /* when it became dirty, low bits of now_ms() */
+	_Atomic uint32_t dirtied_ms; /* when it became dirty, low bits of now_ms() */
 	_Atomic uint8_t state; /* enum frame_state; a buddy's is read under the zone lock while its owner changes it */
 	uint8_t order;       /* of the block, in its first frame */
 	uint8_t node;        /* set once */

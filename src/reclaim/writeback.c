@@ -275,7 +275,7 @@ static void write_done(struct weir_io *io)
 		uint64_t before;
 
 		if (failed) /* to be tried again by age */
-			frame->dirtied_ms = (uint32_t)now_ms();
+			atomic_store_explicit(&frame->dirtied_ms, (uint32_t)now_ms(), memory_order_relaxed);
 		before = end_writeback(pool, frame, &object->words[index], failed);
 		if (!failed && (before & (WORD_RECLAIM | WORD_DIRTY | WORD_REF)) == WORD_RECLAIM) {
 			reclaim[nr_reclaim] = frame;
@@ -360,6 +360,11 @@ static bool serve_stack(struct bdi *bdi, _Atomic uint64_t *stack, bool write)
 
 enum collect { COLLECT_ANY, COLLECT_EXPIRED };
 
+static bool expired(const struct frame *frame, uint32_t now, uint32_t expire_ms)
+{
+	return now - atomic_load_explicit(&frame->dirtied_ms, memory_order_relaxed) >= expire_ms;
+}
+
 /* Take up to FLUSH_PAGES dirty pages from *page on into writeback, in order; *page moves on. */
 static unsigned collect_dirty(struct weir_object *object, uint64_t *page, uint64_t last, enum collect what, bool even_pinned,
 			      struct frame **frames)
@@ -383,7 +388,7 @@ static unsigned collect_dirty(struct weir_object *object, uint64_t *page, uint64
 		frame = pool_frame(pool, seen);
 		if (!frame_holds(frame, object, (uint32_t)*page))
 			continue; /* went and came back meanwhile */
-		if (what == COLLECT_EXPIRED && now - frame->dirtied_ms < pool->config.dirty_expire_ms)
+		if (what == COLLECT_EXPIRED && !expired(frame, now, pool->config.dirty_expire_ms))
 			continue;
 		batch_add(&batch, object, frame, &object->words[*page], seen);
 	}
