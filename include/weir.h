@@ -138,7 +138,7 @@ struct weir_config {
 	const char *policy;      /* replacement policy by name; default NULL: weir_policy_name(0) */
 	unsigned max_threads;    /* threads that have pinned at once, 1 to 65536, default 1024; more
 	                          * threads work too, their hits cost an atomic read-modify-write more */
-	unsigned wait_ms;        /* bound for WEIR_WAIT: default 10000 */
+	unsigned wait_ms;        /* bound of waits for a frame, for others' pins, at the dirty limit: default 10000 */
 	bool huge_pages;         /* frames on transparent huge pages where possible; default on */
 	bool io_uring;           /* use io_uring where the kernel allows; default on */
 };
@@ -217,8 +217,8 @@ struct weir_pin {
  * writing ones too (as threads that write to one mmap: order is the program's affair). Any thread may
  * release the pin. A thread may hold as many pins as there are frames to hold.
  * Errors: -EINVAL (unknown flags), -ERANGE (past the end of the object), -EROFS (WRITE on a read-only
- * object), -ENOMEM (every frame is held or dirty behind a failing store), -ETIMEDOUT (WAIT ran out),
- * -EAGAIN (TRY), -EDEADLK (EXCLUSIVE on a page that this thread has pinned), -ESTALE (the file was cut
+ * object), -ENOMEM (every frame is held, or dirty behind a store that fails or stalls), -ETIMEDOUT (config.wait_ms
+ * passed: under WAIT without a frame, or while others held the page), -EAGAIN (TRY), -EDEADLK (EXCLUSIVE on a page that this thread has pinned), -ESTALE (the file was cut
  * short by others), or the store's read error.
  * Blocks: only on a miss, for EXCLUSIVE, for a WRITE on a page in writeback, or (WRITE) at the dirty
  * limit. Allocates: no. Signal-safe: no. */
@@ -262,7 +262,7 @@ ssize_t weir_pwrite(weir_object *object, const void *buffer, size_t bytes, uint6
 
 enum weir_advice {
 	WEIR_ADV_NORMAL,     /* default */
-	WEIR_ADV_SEQUENTIAL, /* will be read in order: read ahead, drop behind early */
+	WEIR_ADV_SEQUENTIAL, /* will be read in order: a miss starts reading the pages behind it too */
 	WEIR_ADV_RANDOM,     /* will be read in no order: never read ahead */
 	WEIR_ADV_WILLNEED,   /* start reading the range in; returns at once */
 	WEIR_ADV_DONTNEED,   /* drop the clean, unpinned pages of the range */
