@@ -132,7 +132,6 @@ static int map_budget(struct mem *mem, const struct mem_config *config)
 	if (!mem->base)
 		return -ENOMEM;
 	madvise(mem->base, mem->bytes, MADV_DONTFORK);
-	madvise(mem->base, mem->bytes, MADV_DONTDUMP);
 	madvise(mem->base, mem->bytes, config->huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	for (unsigned i = 0; mem->numa && i < mem->nr_nodes; i++) {
 		uint32_t first, last;

@@ -12,6 +12,7 @@ static void *flusher_main(void *arg)
 	struct bdi *bdi = arg;
 	unsigned interval = bdi->pool->config.flush_interval_ms;
 
+	pthread_setname_np(pthread_self(), "weir-flusher");
 	thread_context.flags |= PF_MEMALLOC | PF_FLUSHER;
 	while (!atomic_load(&bdi->stopping) || channel_in_flight(bdi->channel)) {
 		bool busy;

@@ -52,6 +52,7 @@ static void *kswapd_main(void *arg)
 	struct kswapd *kswapd = arg;
 	weir_pool *pool = kswapd->pool;
 
+	pthread_setname_np(pthread_self(), "weir-kswapd");
 	thread_context.flags |= PF_MEMALLOC;
 	while (!atomic_load(&pool->stopping)) {
 		uint32_t seen = atomic_load(&kswapd->wake);
