@@ -218,10 +218,10 @@ struct weir_pin {
  * release the pin. A thread may hold as many pins as there are frames to hold.
  * Errors: -EINVAL (unknown flags), -ERANGE (past the end of the object), -EROFS (WRITE on a read-only
  * object), -ENOMEM (every frame is held, or dirty behind a store that fails or stalls), -ETIMEDOUT (config.wait_ms
- * passed: under WAIT without a frame, or while others held the page), -EAGAIN (TRY), -EDEADLK (EXCLUSIVE on a page that this thread has pinned), -ESTALE (the file was cut
- * short by others), or the store's read error.
- * Blocks: only on a miss, for EXCLUSIVE, for a WRITE on a page in writeback, or (WRITE) at the dirty
- * limit. Allocates: no. Signal-safe: no. */
+ * passed: under WAIT without a frame, or while others held the page), -EAGAIN (TRY), -EDEADLK (EXCLUSIVE on a page
+ * that this thread has pinned), -ESTALE (the file was cut short by others), or the store's read error.
+ * Blocks: only on a miss, for EXCLUSIVE, for a WRITE on a page in writeback, or (WRITE) at the dirty limit.
+ * Allocates: no. Signal-safe: no. */
 int weir_pin(weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin);
 
 /* Release a pin and clear *pin. Errors: -EINVAL (not held: never pinned, or unpinned already).

@@ -25,9 +25,9 @@ enum gauge {
 };
 
 static const char *const gauge_names[NR_GAUGES] = {
-	"nr_free_pages",      "nr_inactive_file", "nr_active_file", "nr_inactive_anon", "nr_active_anon",
-	"nr_unevictable",     "nr_isolated",      "nr_loading",     "nr_other",         "nr_dirty",
-	"nr_writeback",       "watermark_min",    "watermark_low",  "watermark_high",
+	"nr_free_pages",  "nr_inactive_file", "nr_active_file", "nr_inactive_anon", "nr_active_anon",
+	"nr_unevictable", "nr_isolated",      "nr_loading",     "nr_other",         "nr_dirty",
+	"nr_writeback",   "watermark_min",    "watermark_low",  "watermark_high",
 };
 
 static uint64_t positive(const _Atomic int64_t *value)
@@ -90,8 +90,8 @@ static uint64_t counter_of_node(const weir_pool *pool, unsigned node, enum count
 
 static uint64_t value_of_node(const weir_pool *pool, unsigned node, unsigned i)
 {
-	return i < NR_COUNTERS ? counter_of_node(pool, node, (enum counter)i) :
-				 gauge_of_node(pool, node, (enum gauge)(i - NR_COUNTERS));
+	return i < NR_COUNTERS ? counter_of_node(pool, node, (enum counter)i)
+			       : gauge_of_node(pool, node, (enum gauge)(i - NR_COUNTERS));
 }
 
 const char *weir_counter_name(unsigned i)
@@ -143,7 +143,8 @@ static uint64_t metadata_bytes(weir_pool *pool)
 
 int weir_meminfo(const weir_pool *pool, unsigned node, struct weir_meminfo *info)
 {
-	unsigned first = node == WEIR_ALL_NODES ? 0 : node, last = node == WEIR_ALL_NODES ? pool->mem.nr_nodes : node + 1;
+	unsigned first = node == WEIR_ALL_NODES ? 0 : node,
+		 last = node == WEIR_ALL_NODES ? pool->mem.nr_nodes : node + 1;
 
 	if (last > pool->mem.nr_nodes)
 		return -EINVAL;

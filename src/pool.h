@@ -19,7 +19,7 @@ struct kswapd {
 	weir_pool *pool;
 	unsigned node;
 	pthread_t thread;
-	_Atomic uint32_t wake;     /* futex: bumped by whoever wants it to run */
+	_Atomic uint32_t wake; /* futex: bumped by whoever wants it to run */
 	_Atomic bool awake;
 	_Atomic unsigned failures; /* runs in a row that freed nothing; at 16 the node is passed over */
 };

@@ -69,7 +69,8 @@ static int check_config(const struct weir_config *c)
 	};
 
 	if (c->size != sizeof(*c))
-		return weir_error_set(-EINVAL, "config.size is %zu, not %zu: use weir_config_init", c->size, sizeof(*c));
+		return weir_error_set(-EINVAL, "config.size is %zu, not %zu: use weir_config_init", c->size,
+				      sizeof(*c));
 	for (unsigned i = 0; i < ARRAY_SIZE(ranges); i++) {
 		int error = in_range(ranges[i].field, ranges[i].value, ranges[i].min, ranges[i].max);
 

@@ -32,8 +32,7 @@
 _Noreturn void weir_assert_failed(const char *expression, const char *file, int line);
 
 /* Guards what would corrupt data; on in every build. */
-#define weir_assert(expression) \
-	(likely(expression) ? (void)0 : weir_assert_failed(#expression, __FILE__, __LINE__))
+#define weir_assert(expression) (likely(expression) ? (void)0 : weir_assert_failed(#expression, __FILE__, __LINE__))
 
 /* Guards what costs more than 1 %; on in debug and sanitizer builds. */
 #ifdef WEIR_DEBUG

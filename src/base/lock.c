@@ -15,8 +15,8 @@ int futex_wait(const _Atomic uint32_t *word, uint32_t seen, uint64_t timeout_ns)
 	};
 	int saved = errno, result = 0;
 
-	if (syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, timeout_ns == UINT64_MAX ? NULL : &timeout, NULL,
-		    0) < 0 &&
+	if (syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, timeout_ns == UINT64_MAX ? NULL : &timeout, NULL, 0) <
+		    0 &&
 	    errno == ETIMEDOUT)
 		result = -ETIMEDOUT;
 	errno = saved;

@@ -45,18 +45,18 @@ static inline void batch_remove(struct batch *batch, unsigned i)
 	batch->seen[i] = batch->seen[last];
 }
 
-/* Evict a clean, unpinned batch whose words were seen as unmapped. Evicted frames go to freed[] (detached from their object, not yet
- * given back), the others to kept[]. discard_dirty: also drop pages with the dirty bit (close with DISCARD, truncation).
- * was_active: the frames came off an active list. */
+/* Evict a clean, unpinned batch whose words were seen as unmapped. Evicted frames go to freed[] (detached from their
+ * object, not yet given back), the others to kept[]. discard_dirty: also drop pages with the dirty bit (close with
+ * DISCARD, truncation). was_active: the frames came off an active list. */
 void evict_batch(weir_pool *pool, struct batch *batch, bool was_active, bool discard_dirty, struct frame **freed,
 		 unsigned *nr_freed, struct frame **kept, unsigned *nr_kept);
 
-/* unmapped|dirty -> writeback for those that no writing pin holds, with the word's flags in `set` (WORD_RECLAIM) added; those
- * which could not are removed from the batch. even_pinned: write held pages as they are and leave them dirty (weir_sync).
- * Does not need the frames off the LRU. */
+/* unmapped|dirty -> writeback for those that no writing pin holds, with the word's flags in `set` (WORD_RECLAIM)
+ * added; those which could not are removed from the batch. even_pinned: write held pages as they are and leave them
+ * dirty (weir_sync). Does not need the frames off the LRU. */
 void begin_writeback(weir_pool *pool, struct batch *batch, uint64_t set, bool even_pinned);
-/* The end of a write: back to unmapped, dirty again where it failed. Returns the word as it was in writeback; the page, and
- * its object, may be gone by then. */
+/* The end of a write: back to unmapped, dirty again where it failed. Returns the word as it was in writeback; the
+ * page, and its object, may be gone by then. */
 uint64_t end_writeback(weir_pool *pool, struct frame *frame, page_word *word, bool failed);
 
 /* Accounting of the dirty bit, by whoever set or cleared it in a word. */

@@ -2,8 +2,8 @@
  *
  * drop.c - evict by page number: for closing, cutting and advice.
  *
- * Reclaim comes from the lists to the words; this comes from the words. So it first takes each frame off its list, which is what
- * gives the right to evict it, and where someone else has it off the list just now, looks again later.
+ * Reclaim comes from the lists to the words; this comes from the words. So it first takes each frame off its list,
+ * which is what gives the right to evict it, and where someone else has it off the list just now, looks again later.
  */
 #include "cache/drop.h"
 

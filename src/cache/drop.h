@@ -14,7 +14,8 @@ enum drop_mode {
  * Blocks: as the mode says. Allocates: no. */
 int object_drop(struct weir_object *object, uint64_t first, uint64_t last, enum drop_mode mode);
 
-/* Is any page of [first, last) pinned, by a slot, a count or exclusively? The caller has made sure that no new pins come. */
+/* Is any page of [first, last) pinned, by a slot, a count or exclusively? The caller has made sure that no new pins
+ * come. */
 bool object_pinned(struct weir_object *object, uint64_t first, uint64_t last);
 
 #endif

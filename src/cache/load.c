@@ -28,7 +28,8 @@ static int check_length(const struct weir_object *object, uint64_t page, ssize_t
 
 	if (got < 0)
 		return (int)got;
-	/* Looked at after the word became loading: a shrink that began earlier is seen here, a later one waits for us. */
+	/* Looked at after the word became loading: a shrink that began earlier is seen here, a later one waits for
+	 * us. */
 	if (page >= atomic_load(&object->npages))
 		return -ERANGE;
 	return (size_t)got < expected ? -ESTALE : 0;

@@ -11,8 +11,8 @@
 
 #include "pool.h"
 
-/* True: the page is loading and the caller must finish it. False: *seen is the word, look again; the frame is still the caller's.
- * Blocks: no. */
+/* True: the page is loading and the caller must finish it. False: *seen is the word, look again; the frame is still
+ * the caller's. Blocks: no. */
 bool load_begin(struct weir_object *object, uint64_t page, struct frame *frame, uint64_t *seen);
 
 /* `got`: bytes of this page that the store gave, or a negative errno. flags: WORD_REF ... to publish with. Returns 0 or

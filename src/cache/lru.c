@@ -103,8 +103,8 @@ unsigned lru_isolate_tail(struct lruvec *lruvec, enum lru_list list, struct fram
 	return taken;
 }
 
-bool lru_isolate_frame(struct lruvec *lruvec, struct frame *frame, const struct weir_object *object,
-		       uint32_t index, enum lru_list *from)
+bool lru_isolate_frame(struct lruvec *lruvec, struct frame *frame, const struct weir_object *object, uint32_t index,
+		       enum lru_list *from)
 {
 	enum lru_list list;
 

@@ -10,8 +10,8 @@
  * A frame is on exactly one list, or "isolated": off the lists and owned by whoever took it off. That is the
  * token of ownership: only the owner may evict, free or move the frame.
  *
- * The lock is held for at most a batch of 32 list moves. NOMEMALLOC reclaim only tries it; frames that it can't put back at once go on the
- * lock-free `deferred` stack, which the next holder of the lock drains.
+ * The lock is held for at most a batch of 32 list moves. NOMEMALLOC reclaim only tries it; frames that it can't put
+ * back at once go on the lock-free `deferred` stack, which the next holder of the lock drains.
  */
 #ifndef WEIR_LRU_H
 #define WEIR_LRU_H
@@ -40,11 +40,11 @@ static inline bool lru_is_file(enum lru_list list)
 
 struct lruvec {
 	struct lock lock;
-	struct list_head lists[NR_LRU_LISTS];      /* lock */
-	_Atomic uint64_t size[NR_LRU_LISTS];       /* written under lock, read anywhere */
-	_Atomic int64_t nr_isolated;               /* off the lists, and pages of objects */
-	_Atomic uint64_t deferred;                 /* top of the stack: frame number + 1, 0 empty; see lru.c */
-	_Atomic uint64_t nonresident_age;          /* evictions and activations so far (workingset.c) */
+	struct list_head lists[NR_LRU_LISTS]; /* lock */
+	_Atomic uint64_t size[NR_LRU_LISTS];  /* written under lock, read anywhere */
+	_Atomic int64_t nr_isolated;          /* off the lists, and pages of objects */
+	_Atomic uint64_t deferred;            /* top of the stack: frame number + 1, 0 empty; see lru.c */
+	_Atomic uint64_t nonresident_age;     /* evictions and activations so far (workingset.c) */
 	struct mem *mem;
 } __attribute__((aligned(CACHE_LINE)));
 
@@ -60,10 +60,10 @@ void lru_add(struct lruvec *lruvec, struct frame *frame, enum lru_list list, boo
 void lru_put_back(struct lruvec *lruvec, struct frame *frame, enum lru_list list, bool tail);
 /* Take up to n frames off the tail of a list into frames[]. Lock held. */
 unsigned lru_isolate_tail(struct lruvec *lruvec, enum lru_list list, struct frame **frames, unsigned n);
-/* Take this very frame off whatever list it is on, if it is on one and still holds that page of that object; *from: its list.
- * Takes the lock itself. */
-bool lru_isolate_frame(struct lruvec *lruvec, struct frame *frame, const struct weir_object *object,
-		       uint32_t index, enum lru_list *from);
+/* Take this very frame off whatever list it is on, if it is on one and still holds that page of that object; *from:
+ * its list. Takes the lock itself. */
+bool lru_isolate_frame(struct lruvec *lruvec, struct frame *frame, const struct weir_object *object, uint32_t index,
+		       enum lru_list *from);
 /* Put an isolated frame back to (the head of) a list without ever waiting. Signal-safe. */
 void lru_put_back_nowait(struct lruvec *lruvec, struct frame *frame, enum lru_list list);
 /* n isolated frames have left the cache: they are free, or about to be. */

@@ -40,8 +40,7 @@ int object_create(weir_pool *pool, const struct store *store, uint64_t bytes, bo
 
 	if (bytes > OBJECT_MAX_BYTES)
 		return -EFBIG;
-	object = mmap(NULL, round_to_page(sizeof(*object)), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		      0);
+	object = mmap(NULL, round_to_page(sizeof(*object)), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (object == MAP_FAILED)
 		return -ENOMEM;
 	capacity = (capacity + CHUNK_PAGES - 1) & ~(uint64_t)(CHUNK_PAGES - 1);

@@ -2,9 +2,9 @@
  *
  * object.h - an object: an array of page words over a store.
  *
- * The words are one reservation of address space; the kernel gives memory for those 4 KiB of them (a "chunk", 512 pages)
- * where pages were touched. Beside it, per chunk: was it touched, and how many of its pages are dirty. That is what
- * writeback and eviction by range walk, so that they cost by what is there and not by the file's size.
+ * The words are one reservation of address space; the kernel gives memory for those 4 KiB of them (a "chunk", 512
+ * pages) where pages were touched. Beside it, per chunk: was it touched, and how many of its pages are dirty. That is
+ * what writeback and eviction by range walk, so that they cost by what is there and not by the file's size.
  */
 #ifndef WEIR_OBJECT_H
 #define WEIR_OBJECT_H
@@ -36,7 +36,7 @@ struct weir_object {
 	weir_pool *pool;
 	page_word *words;
 	_Atomic uint64_t npages;
-	char *frames_base; /* of the pool: frame n's bytes are at + n * 4096 */
+	char *frames_base;            /* of the pool: frame n's bytes are at + n * 4096 */
 	struct thread_table *threads; /* of the pool */
 	bool writable;
 	_Atomic bool closing;
@@ -53,18 +53,18 @@ struct weir_object {
 	_Atomic uint64_t nr_in_flight; /* transfers that the flusher has under way */
 	_Atomic uint64_t nr_requests;  /* of queues, not yet ready */
 
-	/* Pages in writeback, by the epoch in which their writeback began: weir_sync turns to the other epoch and waits until
-	 * the one before has none, and so for all that it saw, but not for what began later. */
+	/* Pages in writeback, by the epoch in which their writeback began: weir_sync turns to the other epoch and
+	 * waits until the one before has none, and so for all that it saw, but not for what began later. */
 	_Atomic unsigned epoch; /* 0 or 1; `resize` guards its turning */
 	_Atomic int64_t nr_epoch[2];
 
 	/* Writeback (src/reclaim/writeback.c). */
 	struct bdi *bdi;
-	struct dirty_domain *domain; /* the bdi's */
-	struct list_head bdi_link;         /* bdi->lock */
-	_Atomic unsigned flusher_holds;    /* the flusher works on it now */
-	uint64_t writeback_cursor;         /* page where the flusher goes on; the flusher's */
-	_Atomic int wb_error;              /* of background writeback, until weir_sync reports it */
+	struct dirty_domain *domain;    /* the bdi's */
+	struct list_head bdi_link;      /* bdi->lock */
+	_Atomic unsigned flusher_holds; /* the flusher works on it now */
+	uint64_t writeback_cursor;      /* page where the flusher goes on; the flusher's */
+	_Atomic int wb_error;           /* of background writeback, until weir_sync reports it */
 	_Atomic uint64_t wb_backoff_until_ms;
 	_Atomic(weir_write_hook) hook;
 	void *_Atomic hook_user;

@@ -39,15 +39,15 @@ enum page_state { PAGE_ABSENT, PAGE_LOADING, PAGE_UNMAPPED, PAGE_MAPPED, PAGE_WR
 #define WORD_STATE 7ull
 #define NR_PAGE_STATES 6
 
-#define WORD_REF (1ull << 3)      /* used since it was read in, or last looked at */
-#define WORD_REF2 (1ull << 4)     /* used again: seen twice */
-#define WORD_DIRTY (1ull << 5)    /* differs from the store; in writeback: will differ again */
-#define WORD_WAITERS (1ull << 6)  /* someone sleeps on the word: whoever changes state wakes */
+#define WORD_REF (1ull << 3)       /* used since it was read in, or last looked at */
+#define WORD_REF2 (1ull << 4)      /* used again: seen twice */
+#define WORD_DIRTY (1ull << 5)     /* differs from the store; in writeback: will differ again */
+#define WORD_WAITERS (1ull << 6)   /* someone sleeps on the word: whoever changes state wakes */
 #define WORD_EXCLUSIVE (1ull << 7) /* held, or about to be held, by one pin alone */
-#define WORD_MLOCKED (1ull << 8)  /* weir_mlock */
-#define WORD_RECLAIM (1ull << 9)  /* in writeback for reclaim: free it when the write is done */
-#define WORD_WPIN (1ull << 10)    /* one of the counted pins may write */
-#define WORD_SHADOW (1ull << 11)  /* absent: an eviction age is there */
+#define WORD_MLOCKED (1ull << 8)   /* weir_mlock */
+#define WORD_RECLAIM (1ull << 9)   /* in writeback for reclaim: free it when the write is done */
+#define WORD_WPIN (1ull << 10)     /* one of the counted pins may write */
+#define WORD_SHADOW (1ull << 11)   /* absent: an eviction age is there */
 
 #define WORD_PIN_SHIFT 12
 #define WORD_PIN (1ull << WORD_PIN_SHIFT)

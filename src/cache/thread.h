@@ -2,9 +2,10 @@
  *
  * thread.h - what the pool knows of each thread: its pin slots, and the contexts that it is in.
  *
- * A pin must cost little more than the memory it protects, also when many threads pin the same page. So a pin is not a count
- * in the page's word but a note in a slot of the pinning thread: "I hold the page of this word". Whoever
- * wants a page for himself (reclaim, writeback, an exclusive pin) changes the word first and then reads everybody's slots.
+ * A pin must cost little more than the memory it protects, also when many threads pin the same page. So a pin is not
+ * a count in the page's word but a note in a slot of the pinning thread: "I hold the page of this word". Whoever
+ * wants a page for himself (reclaim, writeback, an exclusive pin) changes the word first and then reads everybody's
+ * slots.
  *
  *   pinner                         evictor
  *     slot = key        (xchg)       word: unmapped -> isolated   (cas)
@@ -12,9 +13,9 @@
  *     read word                      read all slots
  *     unmapped: held                 key found: put back
  *
- * The key is the word's address, with the low bit set for a pin that may write, and a generation in the top 16 bits so that a
- * second unpin of the same pin is noticed. Only the owner fills a slot; any thread may empty it.
- * When the slots are full, or the table of records is, the pin is counted in the word instead.
+ * The key is the word's address, with the low bit set for a pin that may write, and a generation in the top 16 bits
+ * so that a second unpin of the same pin is noticed. Only the owner fills a slot; any thread may empty it. When the
+ * slots are full, or the table of records is, the pin is counted in the word instead.
  *
  * Records live in one table that is mapped when the pool is made; a record whose thread has ended is
  * used again by the next newcomer that finds no fresh one.
@@ -45,17 +46,17 @@ int thread_table_init(struct thread_table *table, unsigned max_threads);
 void thread_table_destroy(struct thread_table *table);
 
 /* Contexts of a thread, as PF_* flags. */
-#define PF_MEMALLOC 0x1u      /* inside reclaim or writeback (contract 21) */
+#define PF_MEMALLOC 0x1u /* inside reclaim or writeback (contract 21) */
 #define PF_NOFS 0x2u
 #define PF_NOIO 0x4u
-#define PF_SHRINKER 0x8u      /* inside a shrinker callback */
+#define PF_SHRINKER 0x8u /* inside a shrinker callback */
 #define PF_FLUSHER 0x10u
 
 struct thread_context {
 	unsigned flags;
 	unsigned nomemalloc_depth; /* contract 23: 0 or 1 */
 	int tid;
-	uint64_t dirty_debt_ns;    /* pause owed for pages dirtied (throttle.c) */
+	uint64_t dirty_debt_ns; /* pause owed for pages dirtied (throttle.c) */
 	struct {
 		uint64_t pool_id;
 		struct thread_record *record;

@@ -14,8 +14,9 @@
  * at most the size of the active list, the page deserves a place there more than the coldest active page
  * does; so it is made active at once, and the active list has to prove itself against it.
  *
- * `nonresident_age` counts evictions and activations of a node. An evicted page's word keeps the age at its eviction (32 bits,
- * enough for 16 TiB of traffic between two uses), its node, and whether it was active. Method and names: Linux mm/workingset.c.
+ * `nonresident_age` counts evictions and activations of a node. An evicted page's word keeps the age at its eviction
+ * (32 bits, enough for 16 TiB of traffic between two uses), its node, and whether it was active. Method and names:
+ * Linux mm/workingset.c.
  */
 #include "cache/policy.h"
 
@@ -42,8 +43,8 @@ static struct refault distance_refault(struct lruvec *const *lruvecs, uint64_t s
 	if (!refault.happened)
 		return refault;
 	refault.node = (unsigned)(shadow >> WORD_NODE_SHIFT) & 7;
-	distance = (uint32_t)atomic_load_explicit(&lruvecs[refault.node]->nonresident_age, memory_order_relaxed) -
-		   evicted;
+	distance =
+		(uint32_t)atomic_load_explicit(&lruvecs[refault.node]->nonresident_age, memory_order_relaxed) - evicted;
 	refault.activate = distance <= lru_size(lruvecs[refault.node], LRU_ACTIVE_FILE);
 	refault.restore = refault.activate && (shadow & WORD_WORKINGSET);
 	return refault;

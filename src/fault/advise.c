@@ -97,7 +97,8 @@ static void set_mlocked(struct weir_object *object, uint64_t page, bool locked)
 		;
 	if (!!(seen & WORD_MLOCKED) == locked)
 		return;
-	/* Where reclaim has the frame it will see the bit, or the unevictable list's page is found at the next munlock. */
+	/* Where reclaim has the frame it will see the bit, or the unevictable list's page is found at the next
+	 * munlock. */
 	if (move_page(object, page, seen, locked ? LRU_UNEVICTABLE : LRU_INACTIVE_FILE, false))
 		count(object->pool, 0, locked ? COUNT_UNEVICTABLE_PGS_CULLED : COUNT_UNEVICTABLE_PGS_RESCUED, 1);
 }
@@ -130,8 +131,7 @@ int weir_munlock(weir_object *object, uint64_t offset, uint64_t bytes)
 		struct weir_pin pin;
 
 		/* Only resident pages can be locked; the pin keeps the page while its list is changed. */
-		if (!(word_load(&object->words[page]) & WORD_MLOCKED) ||
-		    weir_pin(object, page, WEIR_READ, &pin))
+		if (!(word_load(&object->words[page]) & WORD_MLOCKED) || weir_pin(object, page, WEIR_READ, &pin))
 			continue;
 		set_mlocked(object, page, false);
 		weir_unpin(&pin);

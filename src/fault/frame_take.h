@@ -7,8 +7,8 @@
 
 #include "pool.h"
 
-/* Take 2^order frames. flags: WEIR_NOWAIT ... of an allocation; the thread's scopes are added. 0 or -ENOMEM, in bounded time.
- * Blocks: by the flags. Allocates: no. */
+/* Take 2^order frames. flags: WEIR_NOWAIT ... of an allocation; the thread's scopes are added. 0 or -ENOMEM, in
+ * bounded time. Blocks: by the flags. Allocates: no. */
 int frame_take(weir_pool *pool, unsigned order, unsigned flags, struct frame **frame);
 /* One frame that costs nobody anything: above low, or NULL. Blocks: no. */
 struct frame *frame_take_spare(weir_pool *pool);

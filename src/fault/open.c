@@ -22,7 +22,8 @@ static bool open_already(weir_pool *pool, const struct store *store)
 	return found;
 }
 
-/* Reserve what one writeout of this store needs, find its flusher, make the object known. The store is not closed on failure. */
+/* Reserve what one writeout of this store needs, find its flusher, make the object known. The store is not closed on
+ * failure. */
 static int open_store(weir_pool *pool, const struct store *store, bool writable, struct weir_object **result)
 {
 	struct weir_object *object;
@@ -36,11 +37,13 @@ static int open_store(weir_pool *pool, const struct store *store, bool writable,
 		return weir_error_set(-EBUSY, "this file is open in the pool already; use that object");
 	error = mem_reserve_adjust(&pool->mem, (long)store->ops->writeout_frames);
 	if (error)
-		return weir_error_set(-ENOMEM, "the store needs %u frames to write one out: more than this budget can reserve",
+		return weir_error_set(-ENOMEM,
+				      "the store needs %u frames to write one out: more than this budget can reserve",
 				      store->ops->writeout_frames);
 	error = object_create(pool, store, bytes, writable, &object);
 	if (error) {
-		weir_error_set(error, "cannot map an object of %llu bytes: %s", (unsigned long long)bytes, strerror(-error));
+		weir_error_set(error, "cannot map an object of %llu bytes: %s", (unsigned long long)bytes,
+			       strerror(-error));
 		goto unreserve;
 	}
 	error = bdi_get(pool, store_device(store), writable, &bdi);
@@ -84,8 +87,8 @@ int weir_open_store(weir_pool *pool, const struct weir_store_ops *ops, void *dat
 
 	if (error || (flags & ~WEIR_RDWR) || !object)
 		return weir_error_set(-EINVAL, "weir_open_store: %s",
-				      error ? "a required function of the store is missing" :
-					      "flags may be WEIR_RDONLY or WEIR_RDWR");
+				      error ? "a required function of the store is missing"
+					    : "flags may be WEIR_RDONLY or WEIR_RDWR");
 	return open_store(pool, &store, flags & WEIR_RDWR, object);
 }
 
@@ -100,10 +103,11 @@ static int empty_object(struct weir_object *object, bool discard)
 	if (object->writable) {
 		error = weir_sync(object, 0, 0);
 		if (error && npages)
-			return weir_error_set(error,
-					      "cannot write back all of an object: %s; its pages are kept: repair the store "
-					      "and close again, or close with WEIR_DISCARD",
-					      strerror(-error));
+			return weir_error_set(
+				error,
+				"cannot write back all of an object: %s; its pages are kept: repair the store "
+				"and close again, or close with WEIR_DISCARD",
+				strerror(-error));
 	}
 	return object_drop(object, 0, object->capacity, DROP_ALL);
 }
@@ -122,7 +126,8 @@ int weir_close(weir_object *object, unsigned flags)
 		return weir_error_set(-EBUSY, "cannot close an object with requests under way: reap its queues first");
 	error = empty_object(object, flags & WEIR_DISCARD);
 	if (error == -EBUSY)
-		return weir_error_set(-EBUSY, "cannot close an object that is in use: it was pinned or written meanwhile");
+		return weir_error_set(-EBUSY,
+				      "cannot close an object that is in use: it was pinned or written meanwhile");
 	if (error)
 		return error;
 	lock_acquire(&pool->objects_lock);

@@ -2,7 +2,8 @@
  *
  * pin.c - weir_pin and weir_unpin.
  *
- *   hit      slot = key; one look at the word: resident, seen twice, not exclusive (and dirty already, to write). No shared write.
+ *   hit slot = key; one look at the word: resident, seen twice, not exclusive (and dirty already, to write). No
+ *   shared write.
  *   nearly   resident, but a bit must be set: one compare-and-swap of the word
  *   miss     a frame, absent -> loading, the read, loading -> unmapped with the pin in place
  *
@@ -63,7 +64,8 @@ int weir_pin(weir_object *object, uint64_t page, unsigned flags, struct weir_pin
 	_Atomic uint64_t *slot;
 
 	_Static_assert(WEIR_WRITE == 1, "the flag is the key's bit");
-	if (unlikely((flags & ~WEIR_WRITE) || !record || page >= atomic_load_explicit(&object->npages, memory_order_relaxed)))
+	if (unlikely((flags & ~WEIR_WRITE) || !record ||
+		     page >= atomic_load_explicit(&object->npages, memory_order_relaxed)))
 		return pin_slow(object, page, flags, pin);
 	slot = slot_take(record, &object->words[page], flags & WEIR_WRITE, &key);
 	if (unlikely(!slot))
@@ -211,14 +213,15 @@ static int pin_shared(struct weir_object *object, uint64_t page, unsigned flags,
 	uint64_t deadline = 0, word = 0, key = flags & WEIR_WRITE ? PIN_KEY_WRITE : 0;
 
 	for (;;) {
-		_Atomic uint64_t *slot = record ? slot_take(record, &object->words[page], flags & WEIR_WRITE, &key) : NULL;
+		_Atomic uint64_t *slot = record ? slot_take(record, &object->words[page], flags & WEIR_WRITE, &key)
+						: NULL;
 		int error = hold_once(object, page, flags, !slot, &word);
 
 		if (!error) {
 			pin->data = word_data(object, word);
 			pin->private_[0] = key;
-			pin->private_[1] = slot ? (uint64_t)(uintptr_t)slot | PIN_SLOT :
-						  (uint64_t)(uintptr_t)&object->words[page] | PIN_COUNTED;
+			pin->private_[1] = slot ? (uint64_t)(uintptr_t)slot | PIN_SLOT
+						: (uint64_t)(uintptr_t)&object->words[page] | PIN_COUNTED;
 			if (record)
 				count_hit(record);
 			else

@@ -23,8 +23,8 @@ int pin_check(const struct weir_object *object, uint64_t page, unsigned flags);
  * -ETIMEDOUT as weir_pin; with WEIR_TRY it never waits. */
 int pin_resident(struct weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin);
 
-/* For whoever reads a page in: prepare the pin before the page is published; *word_flags go to load_finish. After its success
- * pin_published, after its failure pin_unprepare. */
+/* For whoever reads a page in: prepare the pin before the page is published; *word_flags go to load_finish. After its
+ * success pin_published, after its failure pin_unprepare. */
 void pin_prepare(struct weir_object *object, uint64_t page, struct frame *frame, unsigned flags, struct weir_pin *pin,
 		 uint64_t *word_flags);
 void pin_unprepare(struct weir_pin *pin);
@@ -33,14 +33,15 @@ void pin_published(struct weir_object *object, struct frame *frame, unsigned fla
 /* queue.c: reap other threads' queues whose owners are busy elsewhere, for whoever waits for a page of theirs. */
 void queues_help(weir_pool *pool);
 
-/* readahead.c: start reading those of [first, first + n) that are absent, as far as spare frames go. Returns pages started. Blocks: no. */
+/* readahead.c: start reading those of [first, first + n) that are absent, as far as spare frames go. Returns pages
+ * started. Blocks: no. */
 uint64_t readahead_start(struct weir_object *object, uint64_t first, uint64_t n);
 #define READAHEAD_PAGES 64
 
 /* resize.c: make the object at least so long. Errors: as weir_resize. Blocks: yes. */
 int object_grow(struct weir_object *object, uint64_t bytes);
-/* sync.c: write the dirty pages of [first, last) and wait for them, and for what was in writeback before; durable or not.
- * object->resize held. Errors: of background writeback, once; -EAGAIN (the hook). */
+/* sync.c: write the dirty pages of [first, last) and wait for them, and for what was in writeback before; durable or
+ * not. object->resize held. Errors: of background writeback, once; -EAGAIN (the hook). */
 int object_write_and_wait(struct weir_object *object, uint64_t first, uint64_t last);
 /* A byte range as pages [*first, *last), bytes 0: to the end. -EINVAL: it overflows or starts past the end. */
 int object_range(const struct weir_object *object, uint64_t offset, uint64_t bytes, uint64_t *first, uint64_t *last);

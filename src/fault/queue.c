@@ -6,8 +6,8 @@
  *     │ └─── absent: load_begin, read on the channel ──► ready
  *     └───── loading or held by someone else: waiting, tried again at each weir_queue_wait
  *
- * The owner may be busy elsewhere while its reads are done, and another thread may wait for one of those pages. So the channel has a lock,
- * and who waits for a page of a queue reaps the queue (queues_help).
+ * The owner may be busy elsewhere while its reads are done, and another thread may wait for one of those pages. So
+ * the channel has a lock, and who waits for a page of a queue reaps the queue (queues_help).
  */
 #include <string.h>
 #include <sys/mman.h>

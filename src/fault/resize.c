@@ -3,8 +3,9 @@
  * resize.c - an object's length, and its store's.
  *
  * Cutting: the new length is published first, so no new pin or load can begin past it; then pins are looked for (a
- * pinner publishes its slot and looks at the length again, so one side sees the other); then writeback under way is waited
- * for, the store is cut, and only then the pages go. Where a step fails the old length comes back and nothing is lost.
+ * pinner publishes its slot and looks at the length again, so one side sees the other); then writeback under way is
+ * waited for, the store is cut, and only then the pages go. Where a step fails the old length comes back and nothing
+ * is lost.
  */
 #include <string.h>
 
@@ -44,16 +45,18 @@ static int cut(struct weir_object *object, uint64_t bytes)
 	set_length(object, bytes);
 	if (object_pinned(object, first, last)) {
 		set_length(object, before);
-		return weir_error_set(-EBUSY, "cannot cut an object to %llu bytes: pages past that are pinned; unpin them",
+		return weir_error_set(-EBUSY,
+				      "cannot cut an object to %llu bytes: pages past that are pinned; unpin them",
 				      (unsigned long long)bytes);
 	}
-	/* The flusher leaves pages past the end alone from now on; what it has begun must end before the store is cut. */
+	/* The flusher leaves pages past the end alone from now on; what it has begun must end before the store is
+	 * cut. */
 	object_write_and_wait(object, last, last);
 	error = store_resize(&object->store, bytes);
 	if (error) {
 		set_length(object, before);
-		return weir_error_set(error, "the store refused to be cut to %llu bytes: %s",
-				      (unsigned long long)bytes, strerror(-error));
+		return weir_error_set(error, "the store refused to be cut to %llu bytes: %s", (unsigned long long)bytes,
+				      strerror(-error));
 	}
 	error = object_drop(object, first, last, DROP_DIRTY);
 	weir_assert(!error);
@@ -81,9 +84,9 @@ static int check_new_length(const struct weir_object *object, uint64_t bytes)
 	if (!object->writable)
 		return weir_error_set(-EROFS, "cannot resize an object that was opened read-only");
 	if (object_pages_of(bytes) > object->capacity || bytes > OBJECT_MAX_BYTES)
-		return weir_error_set(-EFBIG, "cannot grow an object to %llu bytes: at most %llu; close and open it again",
-				      (unsigned long long)bytes,
-				      (unsigned long long)(object->capacity << PAGE_SHIFT));
+		return weir_error_set(-EFBIG,
+				      "cannot grow an object to %llu bytes: at most %llu; close and open it again",
+				      (unsigned long long)bytes, (unsigned long long)(object->capacity << PAGE_SHIFT));
 	return 0;
 }
 

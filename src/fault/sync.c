@@ -50,7 +50,6 @@ int weir_sync(weir_object *object, uint64_t offset, uint64_t bytes)
 
 int weir_set_write_hook(weir_object *object, weir_write_hook hook, void *user)
 {
-
 	if (!object->writable)
 		return -EINVAL;
 	atomic_store(&object->hook, NULL);

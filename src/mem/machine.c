@@ -131,8 +131,8 @@ uint64_t machine_available_bytes(void)
 	if (cgroup_path(text, "", folder, sizeof(folder), v2))
 		available = MIN(available, cgroup_left(folder, strlen(v2), "memory.max", "memory.current"));
 	if (cgroup_path(text, "memory", folder, sizeof(folder), v1))
-		available = MIN(available, cgroup_left(folder, strlen(v1), "memory.limit_in_bytes",
-						       "memory.usage_in_bytes"));
+		available = MIN(available,
+				cgroup_left(folder, strlen(v1), "memory.limit_in_bytes", "memory.usage_in_bytes"));
 	return available;
 }
 

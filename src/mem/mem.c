@@ -2,9 +2,9 @@
  *
  * mem.c - the budget comes and goes: mapped, placed, populated, cut into zones.
  *
- * Everything is populated here, descriptors too, so that reclaim never meets a page fault of the kernel's and a pool that
- * was made has its memory. Before asking for it we look whether the machine and our cgroups have it, as asking for too much
- * would not fail but call the OOM killer.
+ * Everything is populated here, descriptors too, so that reclaim never meets a page fault of the kernel's and a pool
+ * that was made has its memory. Before asking for it we look whether the machine and our cgroups have it, as asking
+ * for too much would not fail but call the OOM killer.
  */
 #include "mem/mem.h"
 

@@ -21,23 +21,23 @@
 
 /* Where a frame is. Guarded by the lock of the list that it is on, or by whoever owns it while on none. */
 enum frame_state {
-	FRAME_FREE,  /* the first of a free block in the buddy allocator */
+	FRAME_FREE,   /* the first of a free block in the buddy allocator */
 	FRAME_PARKED, /* free, in a per-CPU cache or on the deferred stack */
-	FRAME_TAIL,  /* part of a higher-order block that frames[head] stands for */
-	FRAME_OTHER, /* weir_alloc_frames */
-	FRAME_CACHE, /* holds, or is about to hold, a page of an object */
+	FRAME_TAIL,   /* part of a higher-order block that frames[head] stands for */
+	FRAME_OTHER,  /* weir_alloc_frames */
+	FRAME_CACHE,  /* holds, or is about to hold, a page of an object */
 };
 
 /* A frame's descriptor. `lru` serves whichever list the frame is on: buddy, per-CPU cache, LRU. */
 struct frame {
-	struct list_head lru;   /* zone->lock, pcp lock or lruvec lock; the owner's while isolated */
-	struct weir_object *object; /* the owner's; others read it by frame_holds, while a word says that the page is there */
-	uint64_t policy;        /* the replacement policy's own */
-	uint32_t index;      /* page of the object */
+	struct list_head lru;        /* zone->lock, pcp lock or lruvec lock; the owner's while isolated */
+	struct weir_object *object;  /* the owner's; others read it by frame_holds */
+	uint64_t policy;             /* the replacement policy's own */
+	uint32_t index;              /* page of the object */
 	_Atomic uint32_t dirtied_ms; /* when it became dirty, low bits of now_ms() */
 	_Atomic uint8_t state; /* enum frame_state; a buddy's is read under the zone lock while its owner changes it */
-	uint8_t order;       /* of the block, in its first frame */
-	uint8_t node;        /* set once */
+	uint8_t order;         /* of the block, in its first frame */
+	uint8_t node;          /* set once */
 	_Atomic uint8_t lru_list; /* enum lru_list, or LRU_NONE: written under the lruvec lock, read anywhere */
 	_Atomic uint32_t next;    /* a frame number: link of lock-free stacks (deferred frees and put-backs) */
 	uint32_t io_next;         /* a frame number: link of the queue to a flusher; whoever does its I/O owns it */
@@ -67,11 +67,11 @@ static inline bool frame_holds(const struct frame *frame, const struct weir_obje
 
 /* How deep an allocation may go (contract 20). */
 enum alloc_depth {
-	ALLOC_HIGH_MARK,  /* above high: what the background reclaimer works to */
-	ALLOC_LOW_MARK,   /* above low: takes no reclaim, wakes nobody */
-	ALLOC_MIN_MARK,   /* down to min: default after the background reclaimer was woken */
-	ALLOC_HARDER,     /* down to 3/4 of min: NOWAIT */
-	ALLOC_HIGH_HARDER, /* down to 3/8 of min: ATOMIC */
+	ALLOC_HIGH_MARK,    /* above high: what the background reclaimer works to */
+	ALLOC_LOW_MARK,     /* above low: takes no reclaim, wakes nobody */
+	ALLOC_MIN_MARK,     /* down to min: default after the background reclaimer was woken */
+	ALLOC_HARDER,       /* down to 3/4 of min: NOWAIT */
+	ALLOC_HIGH_HARDER,  /* down to 3/8 of min: ATOMIC */
 	ALLOC_NO_WATERMARK, /* all: a reclaiming context */
 };
 
@@ -90,7 +90,7 @@ struct mem {
 
 struct mem_config {
 	uint64_t bytes;
-	unsigned nodes; /* 0: one per NUMA node */
+	unsigned nodes;          /* 0: one per NUMA node */
 	uint64_t min_free_bytes; /* 0: the kernel's formula */
 	unsigned watermark_scale_factor;
 	bool huge_pages;
@@ -102,8 +102,8 @@ struct mem_config {
 int mem_init(struct mem *mem, const struct mem_config *config, const char **what);
 void mem_destroy(struct mem *mem);
 
-/* Adds frames to the reserve (min, low and high all rise), spread over the nodes; negative: takes back. A request that would
- * raise min over a quarter of the budget is refused: -ENOSPC. Blocks: for the zone locks. */
+/* Adds frames to the reserve (min, low and high all rise), spread over the nodes; negative: takes back. A request
+ * that would raise min over a quarter of the budget is refused: -ENOSPC. Blocks: for the zone locks. */
 int mem_reserve_adjust(struct mem *mem, long frames);
 
 static inline void *frame_address(const struct mem *mem, const struct frame *frame)

@@ -2,9 +2,10 @@
  *
  * pcp.c - per-CPU caches of single frames: most allocations and frees take no shared lock.
  *
- * A thread may be moved to another CPU between asking for its number and taking the cache, or be interrupted by a handler that
- * frees: so each cache has a lock, but one that is only tried. Frames parked here are not counted for the watermarks;
- * the caches of a zone hold at most an eighth of it, and nothing is parked while the zone is below low.
+ * A thread may be moved to another CPU between asking for its number and taking the cache, or be interrupted by a
+ * handler that frees: so each cache has a lock, but one that is only tried. Frames parked here are not counted for
+ * the watermarks; the caches of a zone hold at most an eighth of it, and nothing is parked while the zone is below
+ * low.
  */
 #include <sched.h>
 

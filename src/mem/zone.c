@@ -2,12 +2,12 @@
  *
  * zone.c - the buddy allocator of a zone, its watermarks, and who may go how deep.
  *
- * A free block of 2^order frames is on free[order] by its first frame; its buddy is the block whose number differs in that
- * one bit. Blocks are numbered from the start of the whole budget, which is aligned to 4 MiB.
+ * A free block of 2^order frames is on free[order] by its first frame; its buddy is the block whose number differs in
+ * that one bit. Blocks are numbered from the start of the whole budget, which is aligned to 4 MiB.
  *
- * Frees never wait, as they come from reclaim and from signal handlers: a frame goes to the CPU's cache, else to the free lists, else,
- * both locks being held, on the `deferred` stack. Whoever takes the zone's lock next empties that; and as the push
- * may have come after that look, unlocking looks once more.
+ * Frees never wait, as they come from reclaim and from signal handlers: a frame goes to the CPU's cache, else to the
+ * free lists, else, both locks being held, on the `deferred` stack. Whoever takes the zone's lock next empties that;
+ * and as the push may have come after that look, unlocking looks once more.
  */
 #include "mem/zone.h"
 

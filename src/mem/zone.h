@@ -26,8 +26,8 @@ struct zone {
 	_Atomic uint64_t deferred;    /* frees that found the lock held: frame number + 1 of the top, linked by next */
 	_Atomic uint64_t nr_deferred; /* frames in it */
 	_Atomic uint64_t min, low, high;
-	uint64_t base_min, gap; /* without what was reserved since */
-	uint64_t reserved;      /* mem_reserve_adjust: lock */
+	uint64_t base_min, gap;                    /* without what was reserved since */
+	uint64_t reserved;                         /* mem_reserve_adjust: lock */
 	_Atomic uint64_t nr_blocks[MAX_ORDER + 1]; /* written under lock */
 	struct list_head free[MAX_ORDER + 1];      /* lock */
 	unsigned nr_pcps, pcp_high;

@@ -14,9 +14,8 @@ void counters_add(struct counters *counters, unsigned node, enum counter counter
 	int cpu = sched_getcpu(); /* no system call: rseq or the vdso */
 
 	if (n)
-		atomic_fetch_add_explicit(
-			&counters->stripe[(unsigned)cpu % COUNTER_STRIPES][node].value[counter], n,
-			memory_order_relaxed);
+		atomic_fetch_add_explicit(&counters->stripe[(unsigned)cpu % COUNTER_STRIPES][node].value[counter], n,
+					  memory_order_relaxed);
 }
 
 uint64_t counters_read(const struct counters *counters, unsigned node, enum counter counter)

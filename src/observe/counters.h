@@ -2,8 +2,9 @@
  *
  * counters.h - event counters, per node, with the kernel's names where the meaning is the kernel's.
  *
- * Counting is a relaxed add to one of a few stripes (by CPU), so that threads seldom share a line; reading sums the stripes
- * and stops nothing. Signal-safe. What can be looked up (free frames, list lengths) is not counted: see gauges.c.
+ * Counting is a relaxed add to one of a few stripes (by CPU), so that threads seldom share a line; reading sums the
+ * stripes and stops nothing. Signal-safe. What can be looked up (free frames, list lengths) is not counted: see
+ * gauges.c.
  */
 #ifndef WEIR_COUNTERS_H
 #define WEIR_COUNTERS_H

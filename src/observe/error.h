@@ -6,7 +6,8 @@
 #define WEIR_ERROR_H
 
 /* Keep the sentence and return `error` (a negative errno), so that callers write return weir_error_set(-EINVAL, ...).
- * Formats with vsnprintf into thread-local storage: for create, open, resize and close only, never in faults or reclaim. */
+ * Formats with vsnprintf into thread-local storage: for create, open, resize and close only, never in faults or
+ * reclaim. */
 int weir_error_set(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

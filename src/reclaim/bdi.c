@@ -146,8 +146,7 @@ static void push(struct bdi *bdi, _Atomic uint64_t *stack, struct frame *frame)
 	/* The flusher takes the whole stack with one exchange, so there is no ABA. */
 	do
 		frame->io_next = (uint32_t)top;
-	while (!atomic_compare_exchange_weak_explicit(stack, &top, number, memory_order_release,
-						      memory_order_relaxed));
+	while (!atomic_compare_exchange_weak_explicit(stack, &top, number, memory_order_release, memory_order_relaxed));
 }
 
 void bdi_queue_pageout(struct frame *frame)

@@ -19,8 +19,8 @@
 #include "pool.h"
 #include "store/channel.h"
 
-#define FLUSH_DEPTH 64  /* transfers under way */
-#define FLUSH_PAGES 64  /* pages in one */
+#define FLUSH_DEPTH 64 /* transfers under way */
+#define FLUSH_PAGES 64 /* pages in one */
 
 /* A transfer of neighbouring pages. */
 struct flush_io {
@@ -48,7 +48,7 @@ struct bdi {
 	struct dirty_domain domain;
 	weir_pool *pool;
 	uint64_t device;
-	struct list_head link; /* pool->objects_lock */
+	struct list_head link;  /* pool->objects_lock */
 	_Atomic unsigned users; /* objects; pool->objects_lock */
 	unsigned writers;       /* those that may be written; pool->objects_lock */
 
@@ -59,9 +59,9 @@ struct bdi {
 	struct lock lock; /* objects, works */
 	struct list_head objects, works;
 
-	_Atomic uint64_t pageouts, reads;   /* stacks: frame number + 1, linked by io_next */
-	_Atomic uint64_t wanted;            /* pages that reclaim asked to have written */
-	_Atomic bool nudged;                /* a wake-up is under way that the flusher has not seen */
+	_Atomic uint64_t pageouts, reads; /* stacks: frame number + 1, linked by io_next */
+	_Atomic uint64_t wanted;          /* pages that reclaim asked to have written */
+	_Atomic bool nudged;              /* a wake-up is under way that the flusher has not seen */
 
 	struct flush_io *ios, *free_ios;
 	size_t ios_bytes;
@@ -85,7 +85,8 @@ void bdi_queue_read(struct frame *frame);
 void bdi_wake(struct bdi *bdi);
 /* Ask all flushers for so many pages together. Blocks: briefly. */
 void bdi_wake_all(weir_pool *pool, uint64_t pages);
-/* Start writing [first, last) of the object and wait until all is started. Returns 0 or -EAGAIN (the hook held pages back). Blocks. */
+/* Start writing [first, last) of the object and wait until all is started. Returns 0 or -EAGAIN (the hook held pages
+ * back). Blocks. */
 int bdi_write_range(struct weir_object *object, uint64_t first, uint64_t last);
 
 /* writeback.c: the flusher's steps. Each starts at most a few transfers; true: did something. */

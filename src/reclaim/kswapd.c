@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * kswapd.c - the background reclaimer of a node: sleeps until free frames are below low, works until they are above high.
+ * kswapd.c - the background reclaimer of a node: sleeps until free frames are below low, works until they are above
+ * high.
  */
 #include <signal.h>
 

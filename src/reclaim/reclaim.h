@@ -7,9 +7,9 @@
 
 #include "pool.h"
 
-/* Free frames, `node` first, until nr_to_reclaim are free or 13 passes are done. flags: 0, WEIR_NOFS, WEIR_NOIO or WEIR_NOMEMALLOC; in a
- * reclaiming context always NOMEMALLOC. Returns how many frames this call freed. Never allocates.
- * Blocks: as the mode says; NOMEMALLOC never, and it is signal-safe. */
+/* Free frames, `node` first, until nr_to_reclaim are free or 13 passes are done. flags: 0, WEIR_NOFS, WEIR_NOIO or
+ * WEIR_NOMEMALLOC; in a reclaiming context always NOMEMALLOC. Returns how many frames this call freed. Never
+ * allocates. Blocks: as the mode says; NOMEMALLOC never, and it is signal-safe. */
 uint64_t try_to_free_pages(weir_pool *pool, unsigned node, unsigned order, uint64_t nr_to_reclaim, unsigned flags);
 
 /* The thread's flags with those of its scopes added. */
@@ -34,7 +34,8 @@ void throttle_direct_reclaim(weir_pool *pool, unsigned node);
 void reclaim_nap(weir_pool *pool);
 
 /* shrinker.c */
-/* Asks the shrinkers of the program to free what they keep. Returns objects freed; *skipped where they were not asked. */
+/* Asks the shrinkers of the program to free what they keep. Returns objects freed; *skipped where they were not
+ * asked. */
 uint64_t shrink_slab(weir_pool *pool, unsigned node, unsigned flags, int priority, bool *skipped);
 
 #endif

@@ -2,9 +2,9 @@
  *
  * shrink_list.c - scan a node's lists: what becomes of each page.
  *
- * A batch of 32 is taken off the tail of a list under the lruvec lock, and from there on each page's fate is decided from its word
- * alone. First its references, then its dirtiness; then those to evict go through cache/evict.c, which finds
- * the pinned ones, and those to write through cache/dirty.c. What is left goes back to a list.
+ * A batch of 32 is taken off the tail of a list under the lruvec lock, and from there on each page's fate is decided
+ * from its word alone. First its references, then its dirtiness; then those to evict go through cache/evict.c, which
+ * finds the pinned ones, and those to write through cache/dirty.c. What is left goes back to a list.
  *
  *   fate       when                                                        then
  *   CULL       mlocked (ordinary modes)                                    the unevictable list

@@ -7,8 +7,9 @@
  *   scanned in batches while total >= batch, or total >= freeable
  *   deferred'   = clamp(deferred + delta - scanned, 0, 2 * freeable)         (Linux do_shrink_slab)
  *
- * The list: readers count themselves in; who changes it first raises `shrinker_changing`, which turns newcomers away ("skipped":
- * reclaim never waits here), then waits for the readers to leave. So no callback runs after its removal returned.
+ * The list: readers count themselves in; who changes it first raises `shrinker_changing`, which turns newcomers away
+ * ("skipped": reclaim never waits here), then waits for the readers to leave. So no callback runs after its removal
+ * returned.
  */
 #include "reclaim/reclaim.h"
 

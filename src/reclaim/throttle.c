@@ -13,8 +13,8 @@
  *
  * Each device has an equal share of the limit, so a device that stalls holds up those who write to it, and no others.
  *
- * Reclaimers nap while writeback they wait for makes progress, at most 100 ms, and are held back while less than half of
- * min is free and the background reclaimer works, so that what comes free refills the reserve first.
+ * Reclaimers nap while writeback they wait for makes progress, at most 100 ms, and are held back while less than half
+ * of min is free and the background reclaimer works, so that what comes free refills the reserve first.
  */
 #include "reclaim/bdi.h"
 #include "reclaim/reclaim.h"
@@ -94,7 +94,8 @@ static void slow_writer(struct weir_object *object, uint64_t dirty, uint64_t fre
 	thread_context.dirty_debt_ns += ratio ? 1000000000ull * 1024 / (rate * (uint64_t)ratio) : MAX_PAUSE_NS;
 	if (thread_context.dirty_debt_ns < MIN_PAUSE_NS)
 		return;
-	pause_writer(object->pool, atomic_load(&object->pool->progress), MIN(thread_context.dirty_debt_ns, MAX_PAUSE_NS));
+	pause_writer(object->pool, atomic_load(&object->pool->progress),
+		     MIN(thread_context.dirty_debt_ns, MAX_PAUSE_NS));
 	thread_context.dirty_debt_ns = 0;
 }
 

@@ -151,7 +151,8 @@ long weir_reclaim(weir_pool *pool, uint64_t pages, unsigned flags)
 	if (effective & WEIR_MEMALLOC)
 		effective |= WEIR_NOMEMALLOC;
 	while (total < pages) {
-		/* A quarter of what is left at a time, as memory.reclaim: large steps would scan by too low a priority. */
+		/* A quarter of what is left at a time, as memory.reclaim: large steps would scan by too low a
+		 * priority. */
 		uint64_t step = MIN(pages - total, MAX((pages - total) / 4, pool->config.swap_cluster_max));
 		uint64_t freed = try_to_free_pages(pool, mem_local_node(&pool->mem), 0, step, effective);
 

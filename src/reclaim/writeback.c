@@ -2,8 +2,9 @@
  *
  * writeback.c - what a flusher does: collect pages, join neighbours, write, and see to what became of them.
  *
- * Order of service: reads ahead (someone is about to need them), pages that reclaim handed over, ranges that weir_sync waits for,
- * then dirty pages by limit, request or age. Each step starts a bounded number of transfers, so none starves another.
+ * Order of service: reads ahead (someone is about to need them), pages that reclaim handed over, ranges that
+ * weir_sync waits for, then dirty pages by limit, request or age. Each step starts a bounded number of transfers, so
+ * none starves another.
  *
  * A page's write:  unmapped|dirty ─► writeback (begin_writeback) ─► hook asked ─► issued ─► unmapped, clean
  *                        ▲                                            │ not yet    │ failed
@@ -183,7 +184,8 @@ static bool write_frames(struct bdi *bdi, struct frame **frames, unsigned n)
 		while (i < n && length < FLUSH_PAGES && frames[i]->object == object &&
 		       frames[i]->index == first + length)
 			run[length++] = frames[i++];
-		while (length < FLUSH_PAGES && (i == n || frames[i]->object != object || frames[i]->index != first + length) &&
+		while (length < FLUSH_PAGES &&
+		       (i == n || frames[i]->object != object || frames[i]->index != first + length) &&
 		       (next = join_neighbour(bdi->pool, object, first + length)))
 			run[length++] = next;
 		all &= write_run(bdi, object, run, length);
@@ -235,7 +237,8 @@ static void measure_bandwidth(struct bdi *bdi, unsigned pages)
 	if (elapsed < 200000000u)
 		return;
 	rate = bdi->bandwidth_pages * 1000000000u / elapsed;
-	atomic_store_explicit(&bdi->pages_per_s, (atomic_load_explicit(&bdi->pages_per_s, memory_order_relaxed) + rate) / 2,
+	atomic_store_explicit(&bdi->pages_per_s,
+			      (atomic_load_explicit(&bdi->pages_per_s, memory_order_relaxed) + rate) / 2,
 			      memory_order_relaxed);
 	bdi->bandwidth_pages = 0;
 	bdi->bandwidth_since_ns = now;
@@ -366,8 +369,8 @@ static bool expired(const struct frame *frame, uint32_t now, uint32_t expire_ms)
 }
 
 /* Take up to FLUSH_PAGES dirty pages from *page on into writeback, in order; *page moves on. */
-static unsigned collect_dirty(struct weir_object *object, uint64_t *page, uint64_t last, enum collect what, bool even_pinned,
-			      struct frame **frames)
+static unsigned collect_dirty(struct weir_object *object, uint64_t *page, uint64_t last, enum collect what,
+			      bool even_pinned, struct frame **frames)
 {
 	weir_pool *pool = object->pool;
 	struct batch batch = {.n = 0};

@@ -6,9 +6,10 @@
  *           ├─ store with threads ──► weir_io_complete ──► mailbox ─┤─► done()
  *           └─ neither: served here and now ──► mailbox ───┘
  *
- * The mailbox is a stack that any thread may push to; the reaper takes it whole. A reaper that is about to sleep says so in
- * `sleeping`, and then looks once more; whoever posts looks at `sleeping` after the push. Both are full barriers, so
- * no post is slept over. An eventfd carries the wake-up; the ring reads it, so that one wait serves both.
+ * The mailbox is a stack that any thread may push to; the reaper takes it whole. A reaper that is about to sleep says
+ * so in `sleeping`, and then looks once more; whoever posts looks at `sleeping` after the push. Both are full
+ * barriers, so no post is slept over. An eventfd carries the wake-up; the ring reads it, so that one wait serves
+ * both.
  */
 #include "store/channel.h"
 
@@ -153,8 +154,8 @@ int channel_submit(struct weir_channel *channel, const struct store *store, stru
 		return error;
 	channel->in_flight++;
 	if (error == -EOPNOTSUPP)
-		weir_io_complete(io, io->write ? store_write(store, io->iov, io->iov_count, io->offset) :
-						 store_read(store, io->iov, io->iov_count, io->offset));
+		weir_io_complete(io, io->write ? store_write(store, io->iov, io->iov_count, io->offset)
+					       : store_read(store, io->iov, io->iov_count, io->offset));
 	else if (error)
 		weir_io_complete(io, error);
 	return 0;
@@ -257,7 +258,8 @@ static void sleep_in_poll(struct weir_channel *channel, unsigned timeout_ms)
 static void sleep_until(struct weir_channel *channel, uint64_t deadline_ms)
 {
 	uint64_t now = now_ms();
-	unsigned timeout = deadline_ms == UINT64_MAX ? UINT32_MAX : (unsigned)(deadline_ms > now ? deadline_ms - now : 0);
+	unsigned timeout = deadline_ms == UINT64_MAX ? UINT32_MAX
+						     : (unsigned)(deadline_ms > now ? deadline_ms - now : 0);
 
 	atomic_store(&channel->sleeping, true); /* pairs with the loads in weir_io_complete and channel_wake */
 	if (!atomic_load(&channel->mailbox) && !atomic_load(&channel->woken)) {

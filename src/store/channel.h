@@ -8,8 +8,8 @@
  *
  *   submit -> [prepared] -> flush -> [in the kernel] -> reap: io->done(io) runs in the reaping thread
  *
- * Thread-safety: calls on one channel are the caller's to serialise, but for channel_wake and weir_io_complete, which any thread may
- * call. After channel_create nothing touches the heap.
+ * Thread-safety: calls on one channel are the caller's to serialise, but for channel_wake and weir_io_complete, which
+ * any thread may call. After channel_create nothing touches the heap.
  */
 #ifndef WEIR_CHANNEL_H
 #define WEIR_CHANNEL_H
@@ -25,9 +25,9 @@ void channel_destroy(struct weir_channel *channel);
 /* Is this channel's I/O asynchronous for files? */
 bool channel_has_ring(const struct weir_channel *channel);
 
-/* Start io on the store; fields write, iov, iov_count, offset, done are set by the caller and stay valid until done ran. The iov
- * total never passes the store's size for a read or write of the last page (the caller cuts it).
- * Every accepted io gets exactly one done() out of a later channel_reap, also when it was served synchronously.
+/* Start io on the store. The caller sets write, iov, iov_count, offset and done, which stay valid until done ran. The
+ * vectors never pass the store's size for a last page (the caller cuts them), and a read may be given whole pages. Every
+ * accepted io gets exactly one done() out of a later channel_reap, also when it was served synchronously.
  * -EAGAIN: `depth` are under way, reap first. Blocks: only for stores without submit. */
 int channel_submit(struct weir_channel *channel, const struct store *store, struct weir_io *io);
 /* Hand what is prepared to the kernel in one system call. */

@@ -2,8 +2,8 @@
  *
  * fault.c - a store that fails by rule, around any other.
  *
- * Rules are looked at in order; a DELAY acts and the next is looked at, any other that matches decides the call. The lock is held while rules are
- * looked at, not while the inner store works or a delay sleeps.
+ * Rules are looked at in order; a DELAY acts and the next is looked at, any other that matches decides the call. The
+ * lock is held while rules are looked at, not while the inner store works or a delay sleeps.
  */
 #include <pthread.h>
 #include <string.h>
@@ -78,7 +78,8 @@ static bool decide(struct fault_store *f, unsigned op, uint64_t offset, uint64_t
 	}
 	pthread_mutex_unlock(&f->lock);
 	if (delay_us) {
-		struct timespec t = {.tv_sec = (time_t)(delay_us / 1000000), .tv_nsec = (long)(delay_us % 1000000) * 1000};
+		struct timespec t = {.tv_sec = (time_t)(delay_us / 1000000),
+				     .tv_nsec = (long)(delay_us % 1000000) * 1000};
 
 		while (nanosleep(&t, &t) < 0 && errno == EINTR)
 			;
@@ -163,7 +164,8 @@ static int fault_submit(void *store, struct weir_io *io)
 	struct weir_fault_rule rule;
 	int error;
 
-	if (decide(f, io->write ? WEIR_FAULT_WRITE : WEIR_FAULT_READ, io->offset, iov_bytes(io->iov, io->iov_count), &rule)) {
+	if (decide(f, io->write ? WEIR_FAULT_WRITE : WEIR_FAULT_READ, io->offset, iov_bytes(io->iov, io->iov_count),
+		   &rule)) {
 		weir_io_complete(io, faulty(f, io->write, io->iov, io->iov_count, io->offset, &rule));
 		return 0;
 	}
@@ -171,8 +173,8 @@ static int fault_submit(void *store, struct weir_io *io)
 	if (error != -EOPNOTSUPP)
 		return error;
 	/* No ring: served here, as our caller would ask the rules a second time. */
-	weir_io_complete(io, io->write ? store_write(&f->inner, io->iov, io->iov_count, io->offset) :
-					 store_read(&f->inner, io->iov, io->iov_count, io->offset));
+	weir_io_complete(io, io->write ? store_write(&f->inner, io->iov, io->iov_count, io->offset)
+				       : store_read(&f->inner, io->iov, io->iov_count, io->offset));
 	return 0;
 }
 

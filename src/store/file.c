@@ -3,8 +3,9 @@
  * file.c - pages in a file or block device.
  *
  * Two descriptors: one with O_DIRECT for whole, aligned pages, and a plain one for what O_DIRECT can't do: a last page
- * that the file's size cuts (writing all of it would make the file longer), and file systems without O_DIRECT. The kernel keeps the
- * two coherent: it writes its cached pages back before a direct read, and drops them at a direct write.
+ * that the file's size cuts (writing all of it would make the file longer), and file systems without O_DIRECT. The
+ * kernel keeps the two coherent: it writes its cached pages back before a direct read, and drops them at a direct
+ * write.
  */
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -218,8 +219,8 @@ static int examine(struct file *file, const char *path)
 	if (error)
 		return open_failed(path, -error);
 	if (bytes > MAX_FILE_BYTES)
-		return weir_error_set(-EFBIG, "cannot open %s: it has %llu bytes, more than the %llu of an object", path,
-				      (unsigned long long)bytes, (unsigned long long)MAX_FILE_BYTES);
+		return weir_error_set(-EFBIG, "cannot open %s: it has %llu bytes, more than the %llu of an object",
+				      path, (unsigned long long)bytes, (unsigned long long)MAX_FILE_BYTES);
 	return 0;
 }
 

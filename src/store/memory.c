@@ -135,8 +135,8 @@ int weir_memory_store_create(uint64_t bytes, const struct weir_store_ops **ops, 
 		return -ENOMEM;
 	memory->bytes = bytes;
 	memory->capacity = (MAX(2 * bytes, MIN_CAPACITY) + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1);
-	memory->base = mmap(NULL, memory->capacity, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	memory->base = mmap(NULL, memory->capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			    -1, 0);
 	if (memory->base == MAP_FAILED) {
 		munmap(memory, sizeof(*memory));
 		return -ENOMEM;

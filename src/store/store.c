@@ -54,8 +54,8 @@ static ssize_t transfer(const struct store *store, bool write, const struct iove
 	weir_assert(n >= 1 && n <= MAX_IOV);
 	for (int tries = 0; done < total;) {
 		int m = iov_rest(iov, n, done, rest);
-		ssize_t got = write ? store->ops->writev(store->data, rest, m, offset + done) :
-				      store->ops->readv(store->data, rest, m, offset + done);
+		ssize_t got = write ? store->ops->writev(store->data, rest, m, offset + done)
+				    : store->ops->readv(store->data, rest, m, offset + done);
 
 		if (got > 0 && (size_t)got <= total - done) {
 			done += (size_t)got;

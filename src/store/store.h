@@ -16,18 +16,19 @@ struct store {
 int store_check_ops(const struct weir_store_ops *ops);
 
 /* Read or write all of iov at offset: EINTR and EAGAIN are tried again (at most 1000 times, then the error), short
- * transfers go on where they stopped; iov is not changed. Returns the bytes moved: for a read fewer only at the end of the store; for
- * a write all, or a negative errno. At most 64 vectors. Block: yes. Allocate: no. */
+ * transfers go on where they stopped; iov is not changed. Returns the bytes moved: for a read fewer only at the end
+ * of the store; for a write all, or a negative errno. At most 64 vectors. Block: yes. Allocate: no. */
 ssize_t store_read(const struct store *store, const struct iovec *iov, int n, uint64_t offset);
 ssize_t store_write(const struct store *store, const struct iovec *iov, int n, uint64_t offset);
 
-/* Go on with an asynchronous transfer that came back short or with EINTR/EAGAIN: `result` is what it gave. Synchronous. Same result. */
+/* Go on with an asynchronous transfer that came back short or with EINTR/EAGAIN: `result` is what it gave.
+ * Synchronous. Same result. */
 ssize_t store_finish(const struct store *store, bool write, const struct iovec *iov, int n, uint64_t offset,
 		     ssize_t result);
 
 /* The optional functions with their defaults. */
 int store_sync(const struct store *store);
-int store_resize(const struct store *store, uint64_t bytes);  /* -EOPNOTSUPP */
+int store_resize(const struct store *store, uint64_t bytes);                   /* -EOPNOTSUPP */
 int store_discard(const struct store *store, uint64_t offset, uint64_t bytes); /* -EOPNOTSUPP */
 int store_size(const struct store *store, uint64_t *bytes);
 uint64_t store_device(const struct store *store); /* 0: none of its own */
