@@ -79,11 +79,14 @@ static uint64_t cgroup_left(char *folder, size_t root_length, const char *limit_
 	uint64_t left = UINT64_MAX;
 
 	for (;;) {
-		uint64_t limit, usage;
+		uint64_t limit, usage, here;
 		char *slash;
 
-		if (read_number(folder, limit_file, &limit) && read_number(folder, usage_file, &usage))
-			left = MIN(left, (limit > usage ? limit - usage : 0) + MIN(cgroup_reclaimable(folder), usage));
+		if (read_number(folder, limit_file, &limit) && read_number(folder, usage_file, &usage)) {
+			here = cgroup_reclaimable(folder);
+			here = (limit > usage ? limit - usage : 0) + MIN(here, usage);
+			left = MIN(left, here);
+		}
 		slash = strrchr(folder, '/');
 		if (!slash || (size_t)(slash - folder) < root_length)
 			return left;
@@ -123,16 +126,19 @@ static bool cgroup_path(const char *text, const char *key, char *out, size_t siz
 uint64_t machine_available_bytes(void)
 {
 	static const char v1[] = "/sys/fs/cgroup/memory", v2[] = "/sys/fs/cgroup";
-	uint64_t available = meminfo_available();
+	uint64_t available = meminfo_available(), left;
 	char text[4096], folder[4096];
 
 	if (!slurp("/proc/self/cgroup", text, sizeof(text)))
 		return available;
-	if (cgroup_path(text, "", folder, sizeof(folder), v2))
-		available = MIN(available, cgroup_left(folder, strlen(v2), "memory.max", "memory.current"));
-	if (cgroup_path(text, "memory", folder, sizeof(folder), v1))
-		available = MIN(available,
-				cgroup_left(folder, strlen(v1), "memory.limit_in_bytes", "memory.usage_in_bytes"));
+	if (cgroup_path(text, "", folder, sizeof(folder), v2)) {
+		left = cgroup_left(folder, strlen(v2), "memory.max", "memory.current");
+		available = MIN(available, left);
+	}
+	if (cgroup_path(text, "memory", folder, sizeof(folder), v1)) {
+		left = cgroup_left(folder, strlen(v1), "memory.limit_in_bytes", "memory.usage_in_bytes");
+		available = MIN(available, left);
+	}
 	return available;
 }
 
