@@ -23,6 +23,7 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+/* One argument is evaluated twice: no calls that change things, no loads of what others change. */
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 /* Only where the function is called before the library's own code runs on a thread's hot path. */
@@ -40,6 +41,12 @@ _Noreturn void weir_assert_failed(const char *expression, const char *file, int 
 #else
 #define weir_debug_assert(expression) ((void)sizeof(!!(expression)))
 #endif
+
+/* Of counters that may be below 0 for a moment, as who adds and who takes away are two threads. */
+static inline uint64_t not_negative(int64_t n)
+{
+	return n > 0 ? (uint64_t)n : 0;
+}
 
 static inline void cpu_relax(void)
 {

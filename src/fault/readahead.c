@@ -9,7 +9,7 @@
 
 uint64_t readahead_start(struct weir_object *object, uint64_t first, uint64_t n)
 {
-	uint64_t last = MIN(first + n, atomic_load(&object->npages)), started = 0;
+	uint64_t npages = atomic_load(&object->npages), last = MIN(first + n, npages), started = 0;
 	unsigned node = 0;
 
 	for (uint64_t page = first; page < last; page++) {

@@ -176,7 +176,7 @@ void bdi_wake_all(weir_pool *pool, uint64_t pages)
 
 	lock_acquire(&pool->objects_lock);
 	list_for_each_entry(bdi, &pool->bdis, link) {
-		uint64_t dirty = (uint64_t)MAX(atomic_load(&bdi->domain.nr_dirty), 0);
+		uint64_t dirty = not_negative(atomic_load(&bdi->domain.nr_dirty));
 
 		if (!dirty)
 			continue;

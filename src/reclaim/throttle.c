@@ -31,7 +31,7 @@ static uint64_t available(const weir_pool *pool)
 	uint64_t other = 0;
 
 	for (unsigned i = 0; i < pool->mem.nr_nodes; i++)
-		other += (uint64_t)MAX(atomic_load_explicit(&pool->nr_other[i], memory_order_relaxed), 0);
+		other += not_negative(atomic_load_explicit(&pool->nr_other[i], memory_order_relaxed));
 	return pool->mem.nr_frames - MIN(other, pool->mem.nr_frames);
 }
 
@@ -50,7 +50,7 @@ static uint64_t domain_dirty(const struct dirty_domain *domain)
 	int64_t n = atomic_load_explicit(&domain->nr_dirty, memory_order_relaxed) +
 		    atomic_load_explicit(&domain->nr_writeback, memory_order_relaxed);
 
-	return n > 0 ? (uint64_t)n : 0;
+	return not_negative(n);
 }
 
 static unsigned shares(const weir_pool *pool)
@@ -60,7 +60,7 @@ static unsigned shares(const weir_pool *pool)
 
 bool over_background(const weir_pool *pool, const struct dirty_domain *domain)
 {
-	return (uint64_t)MAX(atomic_load_explicit(&domain->nr_dirty, memory_order_relaxed), 0) >
+	return not_negative(atomic_load_explicit(&domain->nr_dirty, memory_order_relaxed)) >
 	       dirty_background(pool) / shares(pool);
 }
 

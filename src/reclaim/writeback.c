@@ -374,9 +374,10 @@ static unsigned collect_dirty(struct weir_object *object, uint64_t *page, uint64
 {
 	weir_pool *pool = object->pool;
 	struct batch batch = {.n = 0};
+	uint64_t npages = atomic_load(&object->npages);
 	uint32_t now = (uint32_t)now_ms();
 
-	last = MIN(last, atomic_load(&object->npages));
+	last = MIN(last, npages);
 	for (; batch.n < FLUSH_PAGES && *page < last; ++*page) {
 		struct frame *frame;
 		uint64_t seen;
