@@ -357,9 +357,10 @@ void zone_check(const struct mem *mem, unsigned node)
 
 	for (unsigned order = 0; order <= MAX_ORDER; order++) {
 		uint64_t n = 0;
-		struct frame *frame;
 
-		list_for_each_entry(frame, &zone->free[order], lru) {
+		for (struct list_head *link = zone->free[order].next; link != &zone->free[order]; link = link->next) {
+			struct frame *frame = list_entry(link, struct frame, lru);
+
 			weir_assert(frame_state(frame) == FRAME_FREE && frame->order == order && frame->node == node);
 			n++;
 		}
