@@ -161,10 +161,10 @@ static void a_block_may_not_reach_below_the_mark(void **state)
 	for (unsigned order = 1; order <= MAX_ORDER; order++) {
 		uint64_t block = 1ull << order, left;
 
-		assert_int_equal(make_mem(&mem, 64 * MIB, 1), 0);
+		assert_int_equal(make_mem(&mem, 16 * MIB, 1), 0); /* min: 128 frames */
 		take_all(&mem, 0, order, ALLOC_MIN_MARK);
 		left = zone_free_frames(&mem, 0);
-		assert_int_equal(left, 256 > block ? 256 : block);
+		assert_int_equal(left, 128 > block ? 128 : block);
 		assert_false(zone_watermark_ok(&mem, 0, order, ALLOC_MIN_MARK));
 		mem_destroy(&mem);
 	}
