@@ -36,7 +36,7 @@ static int check_length(const struct weir_object *object, uint64_t page, ssize_t
 }
 
 /* Where a page goes is decided by what it left behind when it was evicted. */
-static enum lru_list list_for(weir_pool *pool, uint64_t shadow)
+static enum lru_list list_for(weir_pool *pool, uint64_t shadow, uint64_t *flags)
 {
 	struct refault refault = pool->policy->refault(pool->lruvec_of, shadow);
 
@@ -46,8 +46,10 @@ static enum lru_list list_for(weir_pool *pool, uint64_t shadow)
 	if (!refault.activate)
 		return LRU_INACTIVE_FILE;
 	count(pool, refault.node, COUNT_WORKINGSET_ACTIVATE_FILE, 1);
-	if (refault.restore)
+	if (refault.restore) {
 		count(pool, refault.node, COUNT_WORKINGSET_RESTORE_FILE, 1);
+		*flags |= WORD_WAS_ACTIVE;
+	}
 	atomic_fetch_add_explicit(&pool->lruvecs[refault.node].nonresident_age, 1, memory_order_relaxed);
 	return LRU_ACTIVE_FILE;
 }
@@ -76,7 +78,7 @@ int load_finish(struct weir_object *object, uint64_t page, struct frame *frame, 
 	frame->policy = 0;
 	/* On the list before it is published: whoever finds it resident may rely on its frame being somewhere. */
 	lru_lock(lruvec, true);
-	lru_add(lruvec, frame, list_for(pool, shadow), false);
+	lru_add(lruvec, frame, list_for(pool, shadow, &flags), false);
 	lru_unlock(lruvec);
 	word_finish_loading(word, flags);
 	return 0;

@@ -53,11 +53,12 @@ enum page_state { PAGE_ABSENT, PAGE_LOADING, PAGE_UNMAPPED, PAGE_MAPPED, PAGE_WR
 #define WORD_PIN (1ull << WORD_PIN_SHIFT)
 #define WORD_PIN_MAX 0xfffull
 #define WORD_PIN_MASK (WORD_PIN_MAX << WORD_PIN_SHIFT)
-#define WORD_EPOCH (1ull << 25) /* writeback: which of object->nr_epoch counts it */
+#define WORD_WAS_ACTIVE (1ull << 24) /* came down from the active list: kept in its shadow */
+#define WORD_EPOCH (1ull << 25)      /* writeback: which of object->nr_epoch counts it */
 #define WORD_FRAME_SHIFT 28
 #define WORD_AGE_SHIFT 28
 #define WORD_NODE_SHIFT 60
-#define WORD_WORKINGSET (1ull << 63) /* absent: was active when evicted */
+#define WORD_WORKINGSET (1ull << 63) /* absent: had been active */
 
 static inline enum page_state word_state(uint64_t w)
 {

@@ -213,6 +213,7 @@ static void shrink_active_batch(weir_pool *pool, unsigned node, struct scan_cont
 			atomic_fetch_and(word, ~(WORD_REF | WORD_REF2));
 			stay[nr_stay++] = frames[i];
 		} else {
+			atomic_fetch_or(word, WORD_WAS_ACTIVE);
 			leave[nr_leave++] = frames[i];
 		}
 	}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * contract_table.c - statement 11: what one scan does with each page, under each mode, cell by cell.
+ *
+ * Mapped and anonymous pages have their rows where windows and swap have theirs.
+ */
+#include "fixture.h"
+
+enum outcome {
+	F,  /* freed, nothing written */
+	W,  /* written, then freed */
+	K,  /* kept: on its list, flags as they were */
+	KF, /* kept, and freed when the write that is under way is done */
+	A,  /* made active */
+	U,  /* to the unevictable list */
+};
+static const char *const outcome_names[] = {"F", "W", "K", "K (freed when done)", "A", "U"};
+
+enum mode { DEFAULT, LAPTOP, NOFS, NOIO, NOMEMALLOC, NESTED, NR_MODES };
+static const char *const mode_names[] = {"default", "laptop", "NOFS", "NOIO", "NOMEMALLOC", "NOMEMALLOC nested"};
+
+#define PAGE 5
+
+struct page_rig {
+	struct rig rig;
+	struct weir_pin pin;
+	pthread_t writer;
+	bool writing;
+};
+
+static int not_yet(weir_object *object, uint64_t page, uint64_t n, void *user)
+{
+	(void)object, (void)page, (void)n, (void)user;
+	return 1;
+}
+
+static void *sync_object(void *object)
+{
+	weir_sync(object, 0, 0);
+	return NULL;
+}
+
+static void clean(struct page_rig *r)
+{
+	touch(r->rig.object, PAGE, 1);
+}
+static void dirty(struct page_rig *r)
+{
+	write_byte(r->rig.object, PAGE, 7);
+}
+static void under_writeback(struct page_rig *r)
+{
+	dirty(r);
+	fault_rule(r->rig.fault, WEIR_FAULT_DELAY, WEIR_FAULT_WRITE, 0, 300000);
+	assert_int_equal(pthread_create(&r->writer, NULL, sync_object, r->rig.object), 0);
+	r->writing = true;
+	wait_until(state_of(r->rig.object, PAGE) == PAGE_WRITEBACK);
+}
+static void mlocked(struct page_rig *r)
+{
+	enum lru_list from;
+
+	assert_int_equal(weir_mlock(r->rig.object, PAGE << PAGE_SHIFT, PAGE_SIZE), 0);
+	/* As reclaim meets it when the lock came while it was on an ordinary list; without its use by weir_mlock. */
+	atomic_fetch_and(&r->rig.object->words[PAGE], ~(WORD_REF | WORD_REF2));
+	assert_true(lru_isolate_frame(&r->rig.pool->lruvecs[0], frame_of(r->rig.object, PAGE), r->rig.object, PAGE,
+				      &from));
+	assert_int_equal(from, LRU_UNEVICTABLE);
+	lru_put_back_nowait(&r->rig.pool->lruvecs[0], frame_of(r->rig.object, PAGE), LRU_INACTIVE_FILE);
+}
+static void pin_page(struct page_rig *r, unsigned flags)
+{
+	assert_int_equal(weir_pin(r->rig.object, PAGE, flags, &r->pin), 0);
+}
+static void pinned(struct page_rig *r)
+{
+	pin_page(r, WEIR_READ);
+}
+static void pinned_exclusively(struct page_rig *r)
+{
+	pin_page(r, WEIR_EXCLUSIVE);
+}
+static void pinned_dirty(struct page_rig *r)
+{
+	pin_page(r, WEIR_WRITE);
+}
+static void referenced(struct page_rig *r)
+{
+	touch(r->rig.object, PAGE, 2);
+}
+static void seen_twice(struct page_rig *r)
+{
+	touch(r->rig.object, PAGE, 3);
+}
+static void referenced_dirty(struct page_rig *r)
+{
+	dirty(r);
+	touch(r->rig.object, PAGE, 1);
+}
+static void hook_says_not_yet(struct page_rig *r)
+{
+	assert_int_equal(weir_set_write_hook(r->rig.object, not_yet, NULL), 0);
+	dirty(r);
+}
+
+static const struct row {
+	const char *name;
+	void (*set_up)(struct page_rig *);
+	enum outcome expected[NR_MODES];
+} rows[] = {
+	/*                                            default  laptop  NOFS  NOIO  NOMEMALLOC  nested */
+	{"clean", clean, {F, F, F, F, F, F}},
+	{"dirty", dirty, {W, K, K, K, K, K}},
+	{"under writeback", under_writeback, {KF, K, K, K, K, K}},
+	{"mlocked", mlocked, {U, U, U, U, K, K}},
+	{"pinned", pinned, {K, K, K, K, K, K}},
+	{"pinned exclusively", pinned_exclusively, {K, K, K, K, K, K}},
+	{"pinned to write", pinned_dirty, {K, K, K, K, K, K}},
+	{"referenced, clean", referenced, {F, F, F, F, F, F}},
+	{"seen twice, clean", seen_twice, {A, A, A, A, F, F}},
+	{"referenced, dirty", referenced_dirty, {A, A, A, A, K, K}},
+	{"hook says not yet", hook_says_not_yet, {K, K, K, K, K, K}},
+};
+
+/* One scan, as try_to_free_pages makes it in its first pass. */
+static void scan_once(weir_pool *pool, enum mode mode)
+{
+	static const unsigned flags[] = {0, 0, WEIR_NOFS, WEIR_NOIO, WEIR_NOMEMALLOC, 0};
+	unsigned saved = weir_scope_memalloc_save();
+
+	if (mode == NESTED) {
+		try_to_free_pages(pool, 0, 0, 32, 0); /* the context alone makes it a NOMEMALLOC call */
+	} else {
+		struct scan_control sc = scan_control_for(pool, flags[mode], 0, 32);
+
+		shrink_node(pool, 0, &sc);
+		scan_control_check(&sc);
+	}
+	weir_scope_memalloc_restore(saved);
+}
+
+static enum outcome kept_or_moved(struct page_rig *r, uint64_t before)
+{
+	weir_object *object = r->rig.object;
+	uint64_t now = word_of(object, PAGE);
+
+	if (list_of(object, PAGE) == LRU_ACTIVE_FILE)
+		return A;
+	if (list_of(object, PAGE) == LRU_UNEVICTABLE)
+		return U;
+	assert_int_equal(list_of(object, PAGE), LRU_INACTIVE_FILE);
+	if (now & WORD_RECLAIM) {
+		wait_until(state_of(object, PAGE) == PAGE_ABSENT);
+		return KF;
+	}
+	assert_int_equal(now & ~WORD_WAITERS, before & ~WORD_WAITERS); /* no flag changed */
+	return K;
+}
+
+/* Reclaim's own write is done by the flusher: see what it comes to. */
+static enum outcome after_pageout(struct page_rig *r, uint64_t before)
+{
+	weir_object *object = r->rig.object;
+
+	wait_until(state_of(object, PAGE) == PAGE_ABSENT || state_of(object, PAGE) == PAGE_UNMAPPED);
+	return state_of(object, PAGE) == PAGE_ABSENT ? W : kept_or_moved(r, before);
+}
+
+static enum outcome observe(const struct row *row, enum mode mode)
+{
+	struct page_rig r = {.writing = false};
+	uint64_t before, written;
+	enum outcome outcome;
+
+	rig_config(&r.rig, 8 << 20);
+	r.rig.config.laptop_mode = mode == LAPTOP;
+	rig_start(&r.rig, 64);
+	row->set_up(&r);
+	before = word_of(r.rig.object, PAGE);
+	written = counter(r.rig.pool, "nr_vmscan_write");
+	scan_once(r.rig.pool, mode);
+	if (counter(r.rig.pool, "nr_vmscan_write") > written)
+		outcome = after_pageout(&r, before);
+	else if (state_of(r.rig.object, PAGE) == PAGE_ABSENT)
+		outcome = F;
+	else
+		outcome = kept_or_moved(&r, before);
+	if (r.writing)
+		pthread_join(r.writer, NULL);
+	if (r.pin.data)
+		assert_int_equal(weir_unpin(&r.pin), 0);
+	rig_stop(&r.rig);
+	return outcome;
+}
+
+/* Breaks when any mode treats any page otherwise than the contract's table says. */
+static void contract_11_each_page_has_the_fate_of_its_row(void **state)
+{
+	unsigned wrong = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+		for (enum mode mode = 0; mode < NR_MODES; mode++) {
+			enum outcome outcome = observe(&rows[i], mode);
+
+			if (outcome != rows[i].expected[mode]) {
+				print_error("%s under %s: %s instead of %s\n", rows[i].name, mode_names[mode],
+					    outcome_names[outcome], outcome_names[rows[i].expected[mode]]);
+				wrong++;
+			}
+		}
+	assert_int_equal(wrong, 0);
+}
+
+/* Breaks when a page pinned by a count in its word, for want of slots, is taken. */
+static void contract_11_a_counted_pin_holds_as_a_slot_does(void **state)
+{
+	struct rig rig;
+	struct weir_pin pins[PIN_SLOTS + 4];
+
+	(void)state;
+	rig_config(&rig, 8 << 20);
+	rig_start(&rig, 64);
+	for (unsigned i = 0; i < ARRAY_SIZE(pins); i++)
+		assert_int_equal(weir_pin(rig.object, i, WEIR_READ, &pins[i]), 0);
+	assert_true(word_pins(word_of(rig.object, PIN_SLOTS + 1)) == 1);
+	assert_int_equal(weir_reclaim(rig.pool, 64, WEIR_NOMEMALLOC), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(pins); i++)
+		assert_int_equal(weir_unpin(&pins[i]), 0);
+	assert_int_equal(weir_reclaim(rig.pool, 64, WEIR_NOMEMALLOC), ARRAY_SIZE(pins));
+	rig_stop(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(contract_11_each_page_has_the_fate_of_its_row),
+		cmocka_unit_test(contract_11_a_counted_pin_holds_as_a_slot_does),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

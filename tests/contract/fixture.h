@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fixture.h - a small pool over a memory store that can be made to fail, and looks into both.
+ *
+ * The pools are large against what the tests keep in them, so that the background reclaimer sleeps and each test alone
+ * decides what is reclaimed.
+ */
+#ifndef WEIR_CONTRACT_FIXTURE_H
+#define WEIR_CONTRACT_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#include "cache/batch.h"
+#include "fault/pin.h"
+#include "pool.h"
+#include "reclaim/bdi.h"
+#include "reclaim/reclaim.h"
+#include "reclaim/scan_control.h"
+#include "reclaim/shrink_list.h"
+
+struct rig {
+	weir_pool *pool;
+	weir_object *object;
+	void *fault; /* the object's store */
+	struct weir_config config;
+};
+
+static inline void rig_config(struct rig *rig, uint64_t memory)
+{
+	weir_config_init(&rig->config);
+	rig->config.memory_bytes = memory;
+	rig->config.nodes = 1;
+	rig->config.huge_pages = false;
+	rig->config.dirty_expire_ms = 1000000; /* nothing is written by age unless a test wants it */
+	rig->config.wait_ms = 2000;
+}
+
+static inline weir_object *rig_open(weir_pool *pool, uint64_t pages, void **fault)
+{
+	const struct weir_store_ops *ops;
+	weir_object *object;
+	void *memory, *store;
+
+	assert_int_equal(weir_memory_store_create(pages << PAGE_SHIFT, &ops, &memory), 0);
+	assert_int_equal(weir_fault_store_create(ops, memory, 1, &ops, &store), 0);
+	assert_int_equal(weir_open_store(pool, ops, store, WEIR_RDWR, &object), 0);
+	if (fault)
+		*fault = store;
+	return object;
+}
+
+/* config was set up by rig_config, and changed as the test likes. */
+static inline void rig_start(struct rig *rig, uint64_t pages)
+{
+	if (weir_create(&rig->config, &rig->pool))
+		fail_msg("weir_create: %s", weir_error_text());
+	rig->object = rig_open(rig->pool, pages, &rig->fault);
+}
+
+static inline void rig_stop(struct rig *rig)
+{
+	weir_fault_store_rules(rig->fault, NULL, 0);
+	if (rig->object)
+		assert_int_equal(weir_close(rig->object, WEIR_DISCARD), 0);
+	assert_int_equal(weir_destroy(rig->pool), 0);
+}
+
+static inline void fault_rule(void *fault, enum weir_fault_kind kind, unsigned ops, int error, unsigned delay_us)
+{
+	struct weir_fault_rule rule = {.kind = kind, .ops = ops, .error = error, .delay_us = delay_us};
+
+	assert_int_equal(weir_fault_store_rules(fault, &rule, 1), 0);
+}
+
+static inline uint64_t word_of(weir_object *object, uint64_t page)
+{
+	return word_load(&object->words[page]);
+}
+static inline enum page_state state_of(weir_object *object, uint64_t page)
+{
+	return word_state(word_of(object, page));
+}
+static inline struct frame *frame_of(weir_object *object, uint64_t page)
+{
+	return pool_frame(object->pool, word_of(object, page));
+}
+static inline enum lru_list list_of(weir_object *object, uint64_t page)
+{
+	return (enum lru_list)atomic_load(&frame_of(object, page)->lru_list);
+}
+
+/* Pin and unpin: the first reads the page in, the second marks it used, the third used again. */
+static inline void touch(weir_object *object, uint64_t page, int times)
+{
+	struct weir_pin pin;
+
+	while (times-- > 0) {
+		assert_int_equal(weir_pin(object, page, WEIR_READ, &pin), 0);
+		assert_int_equal(weir_unpin(&pin), 0);
+	}
+}
+static inline void touch_range(weir_object *object, uint64_t first, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++)
+		touch(object, first + i, 1);
+}
+static inline void write_byte(weir_object *object, uint64_t page, unsigned char byte)
+{
+	struct weir_pin pin;
+
+	assert_int_equal(weir_pin(object, page, WEIR_WRITE, &pin), 0);
+	memset(pin.data, byte, WEIR_PAGE_SIZE);
+	assert_int_equal(weir_unpin(&pin), 0);
+}
+
+static inline void sleep_ms(unsigned ms)
+{
+	struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
+
+	nanosleep(&t, NULL);
+}
+/* Wait for what another thread is about to do; a test that waits in vain fails. */
+#define wait_until(condition) \
+	do { \
+		uint64_t until_ = now_ms() + 10000; \
+		while (!(condition) && now_ms() < until_) \
+			sleep_ms(1); \
+		assert_true(condition); \
+	} while (0)
+
+static inline uint64_t counter(weir_pool *pool, const char *name)
+{
+	return weir_counter(pool, name);
+}
+
+/* Contract 31, at a quiet point: every frame is somewhere, once. */
+static inline bool conserved(weir_pool *pool)
+{
+	struct weir_meminfo m;
+
+	assert_int_equal(weir_meminfo(pool, WEIR_ALL_NODES, &m), 0);
+	return m.free + m.inactive_file + m.active_file + m.inactive_anon + m.active_anon + m.unevictable + m.isolated +
+		       m.loading + m.other ==
+	       m.managed;
+}
+
+#endif
