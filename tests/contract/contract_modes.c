@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <sys/time.h>
 
-#include "fixture.h"
+#include "../rig.h"
 
 /* Breaks when a mode's permissions are not its row of the contract's table. */
 static void contract_01_each_mode_sets_exactly_its_row(void **state)

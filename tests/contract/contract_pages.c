@@ -2,7 +2,7 @@
  *
  * contract_pages.c - statements 3, 12, 13, 14: which pages NOMEMALLOC takes, that nothing is lost, and what stays behind.
  */
-#include "fixture.h"
+#include "../rig.h"
 
 /* Breaks when a clean page is left, or a dirty one taken. */
 static void contract_03_takes_clean_pages_and_only_those(void **state)

@@ -4,7 +4,7 @@
  *
  * Mapped and anonymous pages have their rows where windows and swap have theirs.
  */
-#include "fixture.h"
+#include "../rig.h"
 
 enum outcome {
 	F,  /* freed, nothing written */

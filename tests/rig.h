@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * fixture.h - a small pool over a memory store that can be made to fail, and looks into both.
+ * rig.h - a small pool over a memory store that can be made to fail, and looks into both.
  *
  * The pools are large against what the tests keep in them, so that the background reclaimer sleeps and each test alone
  * decides what is reclaimed.
  */
-#ifndef WEIR_CONTRACT_FIXTURE_H
-#define WEIR_CONTRACT_FIXTURE_H
+#ifndef WEIR_TEST_RIG_H
+#define WEIR_TEST_RIG_H
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * proof_heap.c - level 1: NOMEMALLOC reclaim calls no allocator. Every allocating function of the C library is replaced
+ * by one that counts its calls on a thread that has forbidden itself to allocate.
+ */
+#include <malloc.h>
+#include <stdlib.h>
+
+#include "planted.h"
+
+static __thread bool forbidden;
+static _Atomic unsigned seen;
+
+static void note(void)
+{
+	if (forbidden)
+		atomic_fetch_add(&seen, 1);
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+/* The sanitizer's allocator is in place of the C library's: it offers hooks. */
+int __sanitizer_install_malloc_and_free_hooks(void (*)(const volatile void *, size_t), void (*)(const volatile void *));
+static void malloc_hook(const volatile void *p, size_t size)
+{
+	(void)p, (void)size;
+	note();
+}
+static void free_hook(const volatile void *p)
+{
+	(void)p;
+}
+static void install(void)
+{
+	assert_true(__sanitizer_install_malloc_and_free_hooks(malloc_hook, free_hook) > 0);
+}
+#else
+void *__libc_malloc(size_t);
+void *__libc_calloc(size_t, size_t);
+void *__libc_realloc(void *, size_t);
+void *__libc_memalign(size_t, size_t);
+
+void *malloc(size_t size)
+{
+	note();
+	return __libc_malloc(size);
+}
+void *calloc(size_t n, size_t size)
+{
+	note();
+	return __libc_calloc(n, size);
+}
+void *realloc(void *p, size_t size)
+{
+	note();
+	return __libc_realloc(p, size);
+}
+void *memalign(size_t align, size_t size)
+{
+	note();
+	return __libc_memalign(align, size);
+}
+void *aligned_alloc(size_t align, size_t size)
+{
+	note();
+	return __libc_memalign(align, size);
+}
+int posix_memalign(void **p, size_t align, size_t size)
+{
+	note();
+	*p = __libc_memalign(align, size);
+	return *p ? 0 : ENOMEM;
+}
+static void install(void)
+{
+}
+#endif
+
+static void *volatile leak;
+
+static void plant_malloc(void)
+{
+	leak = malloc(16);
+	free(leak);
+}
+static void plant_calloc(void)
+{
+	leak = calloc(1, 16);
+	free(leak);
+}
+static void plant_realloc(void)
+{
+	leak = realloc(NULL, 16);
+	free(leak);
+}
+static void plant_memalign(void)
+{
+	void *p = NULL;
+
+	if (posix_memalign(&p, 64, 64) == 0)
+		free(p);
+}
+static void plant_strdup(void)
+{
+	leak = strdup("planted");
+	free(leak);
+}
+
+static unsigned allocations_of(weir_pool *pool, uint64_t pages, unsigned flags)
+{
+	long freed;
+
+	atomic_store(&seen, 0);
+	forbidden = true;
+	freed = weir_reclaim(pool, pages, flags);
+	forbidden = false;
+	assert_true(freed > 0);
+	return atomic_load(&seen);
+}
+
+/* Breaks when the detector is blind: then the next test would prove nothing. */
+static void planted_allocations_are_seen(void **state)
+{
+	static void (*const actions[])(void) = {plant_malloc, plant_calloc, plant_realloc, plant_memalign, plant_strdup};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(actions); i++) {
+		struct rig rig;
+
+		rig_config(&rig, 8 << 20);
+		rig_start(&rig, 256);
+		touch_range(rig.object, 0, 64);
+		plant(rig.pool, actions[i]);
+		assert_true(allocations_of(rig.pool, 32, WEIR_NOMEMALLOC) >= 32);
+		rig.pool->policy = planted_inner;
+		rig_stop(&rig);
+	}
+}
+
+/* Breaks when any path of NOMEMALLOC reclaim allocates: cold pages, hot ones, amid dirty ones, alone or nested. */
+static void contract_04_nomemalloc_calls_no_allocator(void **state)
+{
+	struct rig rig;
+	unsigned saved;
+
+	(void)state;
+	rig_config(&rig, 16 << 20);
+	rig_start(&rig, 4096);
+	for (int round = 0; round < 20; round++) {
+		for (uint64_t i = 0; i < 3000; i++) {
+			if (i % 16 == 0 && i < 1600)
+				write_byte(rig.object, i, 1);
+			else
+				touch(rig.object, i, 1 + (int)(i % 3));
+		}
+		assert_int_equal(allocations_of(rig.pool, 1000, WEIR_NOMEMALLOC), 0);
+		saved = weir_scope_memalloc_save();
+		assert_int_equal(allocations_of(rig.pool, 1000, WEIR_DEFAULT), 0);
+		weir_scope_memalloc_restore(saved);
+	}
+	rig_stop(&rig);
+}
+
+/* Breaks when a mode that may write takes its memory from the heap: the engine does not touch that after it was made. */
+static void law_3_no_mode_touches_the_heap(void **state)
+{
+	static const unsigned modes[] = {WEIR_DEFAULT, WEIR_NOFS, WEIR_NOIO};
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 16 << 20);
+	rig_start(&rig, 4096);
+	for (unsigned m = 0; m < ARRAY_SIZE(modes); m++) {
+		forbidden = true;
+		atomic_store(&seen, 0);
+		for (uint64_t i = 0; i < 3000; i++) {
+			struct weir_pin pin;
+
+			if (weir_pin(rig.object, i, i % 8 ? WEIR_READ : WEIR_WRITE, &pin) == 0)
+				weir_unpin(&pin);
+		}
+		weir_reclaim(rig.pool, 1000, modes[m]);
+		weir_sync(rig.object, 0, 0);
+		weir_advise(rig.object, 0, 0, WEIR_ADV_WILLNEED);
+		forbidden = false;
+		assert_int_equal(atomic_load(&seen), 0);
+	}
+	rig_stop(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(planted_allocations_are_seen),
+		cmocka_unit_test(contract_04_nomemalloc_calls_no_allocator),
+		cmocka_unit_test(law_3_no_mode_touches_the_heap),
+	};
+
+	install();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

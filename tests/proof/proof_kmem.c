@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * proof_kmem.c - level 3: the kernel allocates nothing on behalf of NOMEMALLOC reclaim. Its own trace events for
+ * allocations, filtered to the reclaiming thread, over a million pages; and the longest call among them.
+ *
+ * An interrupt that lands on the thread may allocate in the kernel, and is traced as the thread's: the trace's column
+ * of flags tells (h, H: hard interrupt; s: soft interrupt; Z: NMI), and those are counted apart.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "planted.h"
+
+#define TRACEFS "/sys/kernel/tracing"
+#define PAGES_WANTED 1000000u
+
+static char instance[128];
+static bool mounted;
+
+static bool put(const char *file, const char *text)
+{
+	char path[256];
+	bool done;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", instance, file);
+	fd = open(path, O_WRONLY | O_TRUNC);
+	if (fd < 0)
+		return false;
+	done = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	close(fd);
+	return done;
+}
+
+static const char *const events[] = {"kmem/kmalloc", "kmem/kmem_cache_alloc", "kmem/mm_page_alloc"};
+
+static bool switch_events(const char *on)
+{
+	char path[128];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(events); i++) {
+		snprintf(path, sizeof(path), "events/%s/enable", events[i]);
+		if (!put(path, on))
+			return false;
+	}
+	return true;
+}
+
+/* An instance of our own, so that nobody else's tracing is disturbed. NULL, or why not. */
+static const char *open_tracing(void)
+{
+	if (access(TRACEFS "/instances", F_OK) != 0) {
+		if (mount("nodev", TRACEFS, "tracefs", 0, NULL) != 0)
+			return "tracefs is not mounted, and mounting it is not allowed";
+		mounted = true;
+	}
+	snprintf(instance, sizeof(instance), TRACEFS "/instances/weir-%d", (int)getpid());
+	if (mkdir(instance, 0700) != 0) {
+		instance[0] = 0;
+		return "no tracing instance can be made (not root?)";
+	}
+	return put("buffer_size_kb", "4096") && put("events/kmem/mm_page_alloc/enable", "0") ?
+		       NULL :
+		       "the kernel has no kmem events";
+}
+
+static void close_tracing(void)
+{
+	if (instance[0])
+		rmdir(instance);
+	if (mounted)
+		umount2(TRACEFS, MNT_DETACH);
+}
+
+/* The events since the last call: those of the thread itself, and those of interrupts that landed on it. */
+static void read_events(unsigned *own, unsigned *interrupts)
+{
+	char path[256], line[1024], flags[16];
+	FILE *file;
+
+	*own = *interrupts = 0;
+	snprintf(path, sizeof(path), "%s/trace", instance);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file)) {
+		char *cpu = strchr(line, '[');
+
+		if (line[0] == '#' || !cpu || sscanf(cpu, "[%*d] %15s", flags) != 1)
+			continue;
+		if (strlen(flags) >= 3 && strchr("hHsZz", flags[2])) {
+			++*interrupts;
+		} else {
+			if (++*own <= 5)
+				print_message("%s", line);
+		}
+	}
+	fclose(file);
+	put("trace", "");
+}
+
+static struct {
+	weir_pool *pool;
+	weir_object *object;
+	_Atomic bool stop;
+	uint64_t wanted;
+	_Atomic int tid;
+	_Atomic bool go;
+	uint64_t freed, calls, longest_ns;
+} shared;
+
+static void *hammer(void *arg)
+{
+	uint32_t random = (uint32_t)(uintptr_t)arg;
+
+	while (!atomic_load(&shared.stop)) {
+		struct weir_pin pin;
+
+		random = random * 1664525 + 1013904223;
+		if (weir_pin(shared.object, (random >> 8) % 16384, random % 50 ? WEIR_READ : WEIR_WRITE, &pin) == 0)
+			weir_unpin(&pin);
+	}
+	return NULL;
+}
+
+/* Everything that the thread needs is touched before tracing begins. */
+static void *reclaimer(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < 100; i++)
+		weir_reclaim(shared.pool, 32, WEIR_NOMEMALLOC);
+	now_ns();
+	atomic_store(&shared.tid, (int)syscall(SYS_gettid));
+	while (!atomic_load(&shared.go))
+		;
+	while (shared.freed < shared.wanted) {
+		uint64_t start = now_ns(), took;
+
+		shared.freed += (uint64_t)weir_reclaim(shared.pool, 32, WEIR_NOMEMALLOC);
+		took = now_ns() - start;
+		shared.longest_ns = MAX(shared.longest_ns, took);
+		shared.calls++;
+	}
+	atomic_store(&shared.go, false);
+	while (!atomic_load(&shared.stop)) /* the thread's own end would be traced too */
+		;
+	return NULL;
+}
+
+static void run(void (*action)(void), uint64_t wanted, unsigned *own, unsigned *interrupts)
+{
+	pthread_t hammers[2], thread;
+	char pid[16];
+	struct rig rig;
+
+	rig_config(&rig, 32 << 20);
+	rig_start(&rig, 16384);
+	memset(&shared, 0, sizeof(shared));
+	shared.pool = rig.pool;
+	shared.object = rig.object;
+	shared.wanted = wanted;
+	touch_range(rig.object, 0, 6000);
+	for (uintptr_t i = 0; i < 2; i++)
+		pthread_create(&hammers[i], NULL, hammer, (void *)(i + 1));
+	pthread_create(&thread, NULL, reclaimer, NULL);
+	wait_until(atomic_load(&shared.tid));
+	if (action)
+		plant(rig.pool, action);
+	snprintf(pid, sizeof(pid), "%d", atomic_load(&shared.tid));
+	assert_true(put("set_event_pid", pid) && put("trace", "") && switch_events("1"));
+	atomic_store(&shared.go, true);
+	while (atomic_load(&shared.go))
+		sleep_ms(1);
+	assert_true(switch_events("0"));
+	atomic_store(&shared.stop, true);
+	for (int i = 0; i < 2; i++)
+		pthread_join(hammers[i], NULL);
+	pthread_join(thread, NULL);
+	if (action)
+		rig.pool->policy = planted_inner;
+	read_events(own, interrupts);
+	rig_stop(&rig);
+}
+
+static void allocate_in_the_kernel(void)
+{
+	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	if (p != MAP_FAILED)
+		munmap(p, 4096);
+}
+
+static const char *unavailable;
+
+static void skip_without_tracing(void)
+{
+	if (!unavailable)
+		return;
+	print_message("%s\n", unavailable);
+	skip();
+}
+
+/* Breaks when the trace is blind: then the next test would prove nothing. */
+static void planted_kernel_allocations_are_seen(void **state)
+{
+	unsigned own, interrupts;
+
+	(void)state;
+	skip_without_tracing();
+	run(allocate_in_the_kernel, 32, &own, &interrupts);
+	assert_true(own >= 32);
+}
+
+/* Breaks when the kernel allocates anything for a thread that reclaims a million pages while others hammer the pool. */
+static void contract_04_the_kernel_allocates_nothing_over_a_million_pages(void **state)
+{
+	unsigned own, interrupts;
+
+	(void)state;
+	skip_without_tracing();
+	run(NULL, PAGES_WANTED, &own, &interrupts);
+	print_message("%llu pages in %llu calls: %u kernel allocations of the thread, %u of interrupts on it; "
+		      "longest call %llu us\n",
+		      (unsigned long long)shared.freed, (unsigned long long)shared.calls, own, interrupts,
+		      (unsigned long long)shared.longest_ns / 1000);
+	assert_int_equal(own, 0);
+	assert_true(shared.freed >= PAGES_WANTED);
+	assert_true(shared.longest_ns < 5000000000ull); /* it never waits: only the scheduler is in its way */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(planted_kernel_allocations_are_seen),
+		cmocka_unit_test(contract_04_the_kernel_allocates_nothing_over_a_million_pages),
+	};
+	int failed;
+
+	unavailable = open_tracing();
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	close_tracing();
+	return failed;
+}

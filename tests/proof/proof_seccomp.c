@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * proof_seccomp.c - level 2: the system calls of NOMEMALLOC reclaim. In a child process the reclaiming thread forbids itself
+ * everything but a few calls that neither allocate nor do I/O; whatever else it calls kills the process.
+ */
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "planted.h"
+
+#if defined(__x86_64__)
+#define THIS_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define THIS_ARCH AUDIT_ARCH_AARCH64
+#endif
+
+#define ALLOW(nr) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+
+/* Waking, yielding and the clock: no memory, no I/O. For this thread alone. */
+static bool forbid_all_else(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, THIS_ARCH, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		ALLOW(SYS_futex),
+		ALLOW(SYS_sched_yield),
+		ALLOW(SYS_clock_gettime),
+		ALLOW(SYS_getcpu),
+		ALLOW(SYS_exit_group),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	};
+	struct sock_fprog program = {ARRAY_SIZE(filter), filter};
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
+}
+
+#define EXIT_DONE 0
+#define EXIT_NO_SECCOMP 77
+#define EXIT_NOTHING_FREED 78
+
+static struct {
+	weir_pool *pool;
+	weir_object *object;
+	uint64_t wanted;
+} child;
+
+static void *hammer(void *arg)
+{
+	uint32_t random = (uint32_t)(uintptr_t)arg;
+
+	for (;;) {
+		struct weir_pin pin;
+
+		random = random * 1664525 + 1013904223;
+		if (weir_pin(child.object, (random >> 8) % 8192, random >> 29 ? WEIR_READ : WEIR_WRITE, &pin) == 0)
+			weir_unpin(&pin);
+	}
+	return NULL;
+}
+
+static void *reclaim_forbidden(void *arg)
+{
+	uint64_t freed = 0, fruitless = 0;
+
+	(void)arg;
+	if (!forbid_all_else())
+		syscall(SYS_exit_group, EXIT_NO_SECCOMP);
+	while (freed < child.wanted && fruitless < 50000000) {
+		long n = weir_reclaim(child.pool, 32, WEIR_NOMEMALLOC);
+
+		fruitless = n > 0 ? 0 : fruitless + 1;
+		freed += (uint64_t)n;
+	}
+	syscall(SYS_exit_group, freed >= child.wanted ? EXIT_DONE : EXIT_NOTHING_FREED);
+	return NULL;
+}
+
+/* How a child ends that reclaims `wanted` pages with an action planted (or none), others hammering the pool. */
+static int run_child(void (*action)(void), uint64_t wanted)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		struct rig rig;
+		pthread_t threads[3];
+
+		rig_config(&rig, 16 << 20);
+		rig_start(&rig, 8192);
+		touch_range(rig.object, 0, 2000);
+		child.pool = rig.pool;
+		child.object = rig.object;
+		child.wanted = wanted;
+		if (action)
+			plant(rig.pool, action);
+		for (uintptr_t i = 0; i < 2 && !action; i++)
+			pthread_create(&threads[i], NULL, hammer, (void *)(i + 1));
+		pthread_create(&threads[2], NULL, reclaim_forbidden, NULL);
+		pthread_join(threads[2], NULL);
+		_exit(99); /* the thread ends the process */
+	}
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_NO_SECCOMP) {
+		print_message("seccomp filters are not to be had here\n");
+		skip();
+	}
+	return status;
+}
+
+static void plant_mmap(void)
+{
+	syscall(SYS_mmap, NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+static void plant_mremap(void)
+{
+	syscall(SYS_mremap, NULL, 4096, 4096, 0);
+}
+static void plant_brk(void)
+{
+	syscall(SYS_brk, 0);
+}
+static void plant_read(void)
+{
+	char byte;
+
+	syscall(SYS_read, -1, &byte, 1);
+}
+static void plant_write(void)
+{
+	syscall(SYS_write, -1, "", 1);
+}
+static void plant_pwrite(void)
+{
+	syscall(SYS_pwrite64, -1, "", 1, 0);
+}
+static void plant_uring(void)
+{
+	syscall(SYS_io_uring_enter, -1, 0, 0, 0, NULL, 0);
+}
+
+/* Breaks when the filter lets a forbidden call of reclaim's pass. */
+static void planted_system_calls_kill(void **state)
+{
+	static void (*const actions[])(void) = {plant_mmap,  plant_mremap, plant_brk,	plant_read,
+						plant_write, plant_pwrite, plant_uring};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(actions); i++) {
+		int status = run_child(actions[i], 32);
+
+		assert_true(WIFSIGNALED(status));
+		assert_int_equal(WTERMSIG(status), SIGSYS);
+	}
+}
+
+/* Breaks when NOMEMALLOC reclaim maps memory, grows the heap, reads or writes, whatever others do meanwhile. */
+static void contract_04_05_nomemalloc_makes_no_forbidden_system_call(void **state)
+{
+	int status;
+
+	(void)state;
+	status = run_child(NULL, 200000);
+	if (WIFSIGNALED(status))
+		print_error("killed by signal %d\n", WTERMSIG(status));
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), EXIT_DONE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(planted_system_calls_kill),
+		cmocka_unit_test(contract_04_05_nomemalloc_makes_no_forbidden_system_call),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
