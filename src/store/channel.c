@@ -15,6 +15,7 @@
 
 #include <liburing.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -30,6 +31,7 @@ struct weir_channel {
 	unsigned depth, in_flight, prepared;
 	_Atomic(struct weir_io *) mailbox;
 	_Atomic bool sleeping, woken;
+	_Atomic unsigned posting; /* threads that may still look at the channel after their io was reaped */
 };
 
 static bool make_ring(struct weir_channel *channel)
@@ -65,6 +67,8 @@ int channel_create(unsigned depth, bool io_uring, struct weir_channel **result)
 void channel_destroy(struct weir_channel *channel)
 {
 	weir_assert(channel->in_flight == 0);
+	while (atomic_load(&channel->posting)) /* a few instructions each */
+		sched_yield();
 	if (channel->has_ring)
 		io_uring_queue_exit(&channel->ring);
 	close(channel->event_fd);
@@ -95,11 +99,14 @@ void weir_io_complete(struct weir_io *io, ssize_t result)
 	struct weir_io *top = atomic_load_explicit(&channel->mailbox, memory_order_relaxed);
 
 	io->result = result;
+	atomic_fetch_add(&channel->posting, 1);
 	do
 		io->next = top;
 	while (!atomic_compare_exchange_weak(&channel->mailbox, &top, io));
+	/* From here on the io may be reaped, and the channel destroyed but for `posting`. */
 	if (atomic_load(&channel->sleeping))
 		ring_event(channel);
+	atomic_fetch_sub(&channel->posting, 1);
 }
 
 void channel_wake(struct weir_channel *channel)
