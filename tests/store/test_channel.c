@@ -5,6 +5,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -232,6 +233,21 @@ static const struct weir_store_ops threaded_ops = {
 
 static struct threaded threaded = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER};
 
+static void start_serving(void)
+{
+	threaded.stop = false;
+	assert_int_equal(pthread_create(&threaded.thread, NULL, serve, &threaded), 0);
+}
+
+static void stop_serving(void)
+{
+	pthread_mutex_lock(&threaded.lock);
+	threaded.stop = true;
+	pthread_cond_signal(&threaded.work);
+	pthread_mutex_unlock(&threaded.lock);
+	pthread_join(threaded.thread, NULL);
+}
+
 /* Breaks when a completion that comes while the reaper falls asleep does not wake him: one reap takes too long. */
 static void another_threads_completions_are_not_slept_over(void **state)
 {
@@ -239,8 +255,7 @@ static void another_threads_completions_are_not_slept_over(void **state)
 	struct weir_channel *channel;
 
 	(void)state;
-	threaded.stop = false;
-	assert_int_equal(pthread_create(&threaded.thread, NULL, serve, &threaded), 0);
+	start_serving();
 	for (unsigned ring = 0; ring < 2; ring++) {
 		assert_int_equal(channel_create(DEPTH, ring, &channel), 0);
 		for (unsigned round = 1; round <= 10; round++)
@@ -254,11 +269,28 @@ static void another_threads_completions_are_not_slept_over(void **state)
 		assert_int_equal(completed, 5000);
 		channel_destroy(channel);
 	}
-	pthread_mutex_lock(&threaded.lock);
-	threaded.stop = true;
-	pthread_cond_signal(&threaded.work);
-	pthread_mutex_unlock(&threaded.lock);
-	pthread_join(threaded.thread, NULL);
+	stop_serving();
+}
+
+/* Breaks when the completing thread still looks at a channel whose reaper has had all and is gone. */
+static void a_channel_may_go_as_soon_as_all_is_reaped(void **state)
+{
+	struct store store = {&threaded_ops, &threaded};
+	struct weir_channel *channel;
+
+	(void)state;
+	start_serving();
+	for (unsigned i = 0; i < 5000; i++) {
+		assert_int_equal(channel_create(1, false, &channel), 0);
+		assert_int_equal(channel_submit(channel, &store, prepare(0, false)), 0);
+		if (i % 4 == 0)
+			assert_int_equal(channel_reap(channel, 1, 20000), 1);
+		else
+			while (!channel_reap(channel, 0, 0))
+				sched_yield();
+		channel_destroy(channel);
+	}
+	stop_serving();
 }
 
 /* ---- waiting ---- */
@@ -444,6 +476,7 @@ int main(void)
 		cmocka_unit_test(a_full_channel_refuses_and_goes_on_after_a_reap),
 		cmocka_unit_test(ends_and_errors_arrive_as_results),
 		cmocka_unit_test(another_threads_completions_are_not_slept_over),
+		cmocka_unit_test(a_channel_may_go_as_soon_as_all_is_reaped),
 		cmocka_unit_test(a_wake_ends_one_wait_the_present_or_the_next),
 		cmocka_unit_test(a_timeout_lasts_as_long_as_it_says),
 		cmocka_unit_test(transfers_survive_a_storm_of_signals),
