@@ -1,23 +1,30 @@
 /* SPDX-License-Identifier: MIT
  *
  * proof_heap.c - level 1: NOMEMALLOC reclaim calls no allocator. Every allocating function of the C library is replaced
- * by one that counts its calls on a thread that has forbidden itself to allocate.
+ * by one that counts its calls on a thread that has forbidden itself to allocate. So is free: it takes the heap's lock,
+ * which the code that a signal interrupted may hold.
  */
 #include <malloc.h>
 #include <stdlib.h>
 
 #include "planted.h"
+#include "situations.h"
 
 static __thread bool forbidden;
-static _Atomic unsigned seen;
+static _Atomic unsigned seen, frees_seen;
 
 static void note(void)
 {
 	if (forbidden)
 		atomic_fetch_add(&seen, 1);
 }
+static void note_free(void)
+{
+	if (forbidden)
+		atomic_fetch_add(&frees_seen, 1);
+}
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(UNDER_ASAN) || defined(UNDER_TSAN)
 /* The sanitizer's allocator is in place of the C library's: it offers hooks. */
 int __sanitizer_install_malloc_and_free_hooks(void (*)(const volatile void *, size_t), void (*)(const volatile void *));
 static void malloc_hook(const volatile void *p, size_t size)
@@ -28,6 +35,7 @@ static void malloc_hook(const volatile void *p, size_t size)
 static void free_hook(const volatile void *p)
 {
 	(void)p;
+	note_free();
 }
 static void install(void)
 {
@@ -38,6 +46,7 @@ void *__libc_malloc(size_t);
 void *__libc_calloc(size_t, size_t);
 void *__libc_realloc(void *, size_t);
 void *__libc_memalign(size_t, size_t);
+void __libc_free(void *);
 
 void *malloc(size_t size)
 {
@@ -54,6 +63,16 @@ void *realloc(void *p, size_t size)
 	note();
 	return __libc_realloc(p, size);
 }
+void *reallocarray(void *p, size_t n, size_t size)
+{
+	note();
+	return __builtin_mul_overflow(n, size, &size) ? NULL : __libc_realloc(p, size);
+}
+void free(void *p)
+{
+	note_free();
+	__libc_free(p);
+}
 void *memalign(size_t align, size_t size)
 {
 	note();
@@ -63,6 +82,16 @@ void *aligned_alloc(size_t align, size_t size)
 {
 	note();
 	return __libc_memalign(align, size);
+}
+void *valloc(size_t size)
+{
+	note();
+	return __libc_memalign(PAGE_SIZE, size);
+}
+void *pvalloc(size_t size)
+{
+	note();
+	return __libc_memalign(PAGE_SIZE, (size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1));
 }
 int posix_memalign(void **p, size_t align, size_t size)
 {
@@ -92,6 +121,11 @@ static void plant_realloc(void)
 	leak = realloc(NULL, 16);
 	free(leak);
 }
+static void plant_reallocarray(void)
+{
+	leak = reallocarray(NULL, 2, 8);
+	free(leak);
+}
 static void plant_memalign(void)
 {
 	void *p = NULL;
@@ -110,6 +144,7 @@ static unsigned allocations_of(weir_pool *pool, uint64_t pages, unsigned flags)
 	long freed;
 
 	atomic_store(&seen, 0);
+	atomic_store(&frees_seen, 0);
 	forbidden = true;
 	freed = weir_reclaim(pool, pages, flags);
 	forbidden = false;
@@ -120,7 +155,8 @@ static unsigned allocations_of(weir_pool *pool, uint64_t pages, unsigned flags)
 /* Breaks when the detector is blind: then the next test would prove nothing. */
 static void planted_allocations_are_seen(void **state)
 {
-	static void (*const actions[])(void) = {plant_malloc, plant_calloc, plant_realloc, plant_memalign, plant_strdup};
+	static void (*const actions[])(void) = {plant_malloc,       plant_calloc,   plant_realloc,
+						plant_reallocarray, plant_memalign, plant_strdup};
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(actions); i++) {
@@ -131,6 +167,7 @@ static void planted_allocations_are_seen(void **state)
 		touch_range(rig.object, 0, 64);
 		plant(rig.pool, actions[i]);
 		assert_true(allocations_of(rig.pool, 32, WEIR_NOMEMALLOC) >= 32);
+		assert_true(atomic_load(&frees_seen) >= 32);
 		rig.pool->policy = planted_inner;
 		rig_stop(&rig);
 	}
@@ -153,11 +190,54 @@ static void contract_04_nomemalloc_calls_no_allocator(void **state)
 				touch(rig.object, i, 1 + (int)(i % 3));
 		}
 		assert_int_equal(allocations_of(rig.pool, 1000, WEIR_NOMEMALLOC), 0);
+		assert_int_equal(atomic_load(&frees_seen), 0);
 		saved = weir_scope_memalloc_save();
 		assert_int_equal(allocations_of(rig.pool, 1000, WEIR_DEFAULT), 0);
 		weir_scope_memalloc_restore(saved);
 	}
 	rig_stop(&rig);
+}
+
+static void forbid(void)
+{
+	forbidden = true;
+}
+static void allow(void)
+{
+	forbidden = false;
+}
+
+static void reclaim_in_all_situations(unsigned nodes, void (*action)(void))
+{
+	struct stage stage;
+	unsigned wrong;
+
+	stage_open(&stage, nodes);
+	if (action)
+		plant(stage.pool, action);
+	stage.enter = forbid;
+	stage.leave = allow;
+	atomic_store(&seen, 0);
+	atomic_store(&frees_seen, 0);
+	wrong = stage_play(&stage);
+	stage_over(&stage);
+	if (action)
+		stage.pool->policy = planted_inner;
+	stage_close(&stage);
+	assert_int_equal(wrong, 0);
+}
+
+/* Breaks when NOMEMALLOC reclaim calls the heap, free included, in any situation of situations.h, on one node or more. */
+static void contract_04_nomemalloc_calls_no_allocator_in_any_situation(void **state)
+{
+	(void)state;
+	reclaim_in_all_situations(1, plant_malloc);
+	assert_true(atomic_load(&seen) >= HAMMERED_PAGES && atomic_load(&frees_seen) >= HAMMERED_PAGES);
+	for (unsigned nodes = 1; nodes <= 4; nodes *= 4) {
+		reclaim_in_all_situations(nodes, NULL);
+		assert_int_equal(atomic_load(&seen), 0);
+		assert_int_equal(atomic_load(&frees_seen), 0);
+	}
 }
 
 /* Breaks when a mode that may write takes its memory from the heap: the engine does not touch that after it was made. */
@@ -192,6 +272,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(planted_allocations_are_seen),
 		cmocka_unit_test(contract_04_nomemalloc_calls_no_allocator),
+		cmocka_unit_test(contract_04_nomemalloc_calls_no_allocator_in_any_situation),
 		cmocka_unit_test(law_3_no_mode_touches_the_heap),
 	};
 
