@@ -365,10 +365,11 @@ static void transfers_survive_a_storm_of_signals(void **state)
 	}
 }
 
-/* A fault store over a file store keeps its ring: rules are asked once for each transfer. */
+/* Breaks when the synchronous way, taken where there is no ring, asks the rules of a fault store a second time. */
 static void rules_are_asked_once_for_a_transfer(void **state)
 {
-	struct weir_fault_rule third = {.kind = WEIR_FAULT_ERROR, .ops = WEIR_FAULT_READ, .skip = 2, .count = 1, .error = ENXIO};
+	const struct weir_fault_rule third = {
+		.kind = WEIR_FAULT_ERROR, .ops = WEIR_FAULT_READ, .skip = 2, .count = 1, .error = ENXIO};
 	struct weir_channel *channel;
 	struct store file, store;
 	char path[128];

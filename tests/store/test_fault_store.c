@@ -97,8 +97,7 @@ static void skip_and_count_choose_the_calls(void **state)
 
 	(void)state;
 	open_faulty(&store, 1);
-	set_rule(&store, (struct weir_fault_rule){
-				 .kind = WEIR_FAULT_ERROR, .ops = WEIR_FAULT_READ, .first = 4096, .skip = 2, .count = 3});
+	set_rule(&store, (struct weir_fault_rule){.ops = WEIR_FAULT_READ, .first = 4096, .skip = 2, .count = 3});
 	for (unsigned i = 0; i < 10; i++) {
 		assert_int_equal(call_readv(&store, 4096, 0), 4096);
 		assert_int_equal(call_readv(&store, 4096, 4096), i >= 2 && i < 5 ? -EIO : 4096);
@@ -208,6 +207,7 @@ static void short_transfers_meet_the_end_as_an_end(void **state)
 static void a_torn_write_tears_at_its_byte(void **state)
 {
 	static const unsigned cuts[] = {0, 1, 511, 512, 4096, 4097, 3 * 4096};
+	struct weir_fault_rule rule = {.kind = WEIR_FAULT_TORN, .ops = WEIR_FAULT_WRITE, .error = EPIPE};
 	unsigned char old[3 * 4096];
 	struct store store;
 
@@ -218,8 +218,8 @@ static void a_torn_write_tears_at_its_byte(void **state)
 
 		open_faulty(&store, 1);
 		pattern_fill(wanted, BYTES, 0, 3);
-		set_rule(&store, (struct weir_fault_rule){
-					 .kind = WEIR_FAULT_TORN, .ops = WEIR_FAULT_WRITE, .bytes = cuts[i], .error = EPIPE});
+		rule.bytes = cuts[i];
+		set_rule(&store, rule);
 		assert_int_equal(store_write(&store, iov, 2, 0), -EPIPE);
 		assert_int_equal(read_at(&store, found, 3 * 4096, 0), 3 * 4096);
 		assert_memory_equal(found, wanted, cuts[i]);

@@ -84,7 +84,9 @@ static void memory_regrows_with_zeros(void **state)
 /* Breaks when a discard zeroes a byte beside its range, or reaches past the end. */
 static void memory_discards_its_range_alone(void **state)
 {
-	static const unsigned ranges[][2] = {{0, 4096}, {100, 50}, {4000, 200}, {4096, 12288}, {5000, 20000}, {60000, 99999}};
+	static const unsigned ranges[][2] = {
+		{0, 4096}, {100, 50}, {4000, 200}, {4096, 12288}, {5000, 20000}, {60000, 99999},
+	};
 	struct store store;
 
 	(void)state;
