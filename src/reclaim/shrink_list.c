@@ -194,8 +194,9 @@ static unsigned shrink_batch(weir_pool *pool, unsigned node, enum lru_list list,
 	return n;
 }
 
-/* Move the coldest of the active list to the inactive one; those used since they were last looked at stay. */
-static void shrink_active_batch(weir_pool *pool, unsigned node, struct scan_control *sc, unsigned max)
+/* Move the coldest of the active list to the inactive one; those used since they were last looked at stay. Returns how
+ * many were looked at. */
+static unsigned shrink_active_batch(weir_pool *pool, unsigned node, struct scan_control *sc, unsigned max)
 {
 	struct lruvec *lruvec = &pool->lruvecs[node];
 	struct frame *frames[SCAN_BATCH], *stay[SCAN_BATCH], *leave[SCAN_BATCH];
@@ -203,7 +204,7 @@ static void shrink_active_batch(weir_pool *pool, unsigned node, struct scan_cont
 	bool locked;
 
 	if (!lru_lock(lruvec, sc->may_wait))
-		return;
+		return 0;
 	n = lru_isolate_tail(lruvec, LRU_ACTIVE_FILE, frames, MIN(max, SCAN_BATCH));
 	lru_unlock(lruvec);
 	for (unsigned i = 0; i < n; i++) {
@@ -218,7 +219,7 @@ static void shrink_active_batch(weir_pool *pool, unsigned node, struct scan_cont
 		}
 	}
 	if (!n)
-		return;
+		return 0;
 	locked = lru_lock(lruvec, sc->may_wait);
 	put_back(lruvec, stay, nr_stay, LRU_ACTIVE_FILE, locked);
 	put_back(lruvec, leave, nr_leave, LRU_INACTIVE_FILE, locked);
@@ -226,6 +227,7 @@ static void shrink_active_batch(weir_pool *pool, unsigned node, struct scan_cont
 		lru_unlock(lruvec);
 	count(pool, node, COUNT_PGREFILL, n);
 	count(pool, node, COUNT_PGDEACTIVATE, nr_leave);
+	return n;
 }
 
 static bool inactive_is_low(const weir_pool *pool, unsigned node)
@@ -242,30 +244,28 @@ static uint64_t nr_to_scan(const weir_pool *pool, unsigned node, enum lru_list l
 	return MAX(size >> priority, MIN(size, SCAN_BATCH));
 }
 
+/* What is left of a list's share after a batch of it; nothing where the batch found the list empty or its lock held. */
+static uint64_t share_after(uint64_t share, unsigned scanned)
+{
+	return scanned ? share - MIN(share, scanned) : 0;
+}
+
 static void shrink_lruvec(weir_pool *pool, unsigned node, struct scan_control *sc)
 {
 	uint64_t inactive = nr_to_scan(pool, node, LRU_INACTIVE_FILE, sc->priority);
 	uint64_t active = nr_to_scan(pool, node, LRU_ACTIVE_FILE, sc->priority);
 
-	while (inactive || active) {
-		if (active && inactive_is_low(pool, node)) {
-			unsigned n = (unsigned)MIN(active, SCAN_BATCH);
+	while (sc->nr_reclaimed < sc->nr_to_reclaim) {
+		bool deactivate = active && inactive_is_low(pool, node);
 
-			shrink_active_batch(pool, node, sc, n);
-			active -= n;
-		} else if (!inactive) {
+		if (!deactivate && !inactive)
 			break;
-		}
-		if (inactive) {
-			unsigned n = (unsigned)MIN(inactive, SCAN_BATCH);
-
-			if (!shrink_batch(pool, node, LRU_INACTIVE_FILE, sc, n))
-				inactive = 0;
-			else
-				inactive -= n;
-		}
-		if (sc->nr_reclaimed >= sc->nr_to_reclaim)
-			break;
+		if (deactivate)
+			active = share_after(active,
+					     shrink_active_batch(pool, node, sc, (unsigned)MIN(active, SCAN_BATCH)));
+		if (inactive)
+			inactive = share_after(inactive, shrink_batch(pool, node, LRU_INACTIVE_FILE, sc,
+								      (unsigned)MIN(inactive, SCAN_BATCH)));
 	}
 }
 

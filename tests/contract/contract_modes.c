@@ -174,7 +174,7 @@ static void reclaim_in_handler(int signal)
 /* Breaks when a handler's reclaim waits for, or corrupts, what the interrupted engine was in the middle of. */
 static void contract_06_works_in_a_handler_that_interrupted_the_engine(void **state)
 {
-	struct itimerval timer = {{0, 50}, {0, 50}}, off = {{0, 0}, {0, 0}};
+	struct itimerval timer = {{0, 200}, {0, 200}}, off = {{0, 0}, {0, 0}};
 	struct sigaction action = {.sa_handler = reclaim_in_handler, .sa_flags = SA_RESTART}, old;
 	uint64_t end;
 	struct rig rig;
