@@ -84,8 +84,9 @@ ssize_t store_write(const struct store *store, const struct iovec *iov, int n, u
 ssize_t store_finish(const struct store *store, bool write, const struct iovec *iov, int n, uint64_t offset,
 		     ssize_t result)
 {
-	/* EINVAL: the file system refused O_DIRECT for this one; the synchronous way knows another. */
-	if (result == -EINTR || result == -EAGAIN || result == -EINVAL)
+	/* EINVAL: the file system refused O_DIRECT for this one; the synchronous way knows another.
+	 * ECANCELED: io_uring could not start a worker for it, as signals came too fast. */
+	if (result == -EINTR || result == -EAGAIN || result == -EINVAL || result == -ECANCELED)
 		return transfer(store, write, iov, n, offset, 0);
 	if (result < 0 || (size_t)result >= iov_bytes(iov, n))
 		return result;

@@ -21,7 +21,7 @@ int store_check_ops(const struct weir_store_ops *ops);
 ssize_t store_read(const struct store *store, const struct iovec *iov, int n, uint64_t offset);
 ssize_t store_write(const struct store *store, const struct iovec *iov, int n, uint64_t offset);
 
-/* Go on with an asynchronous transfer that came back short or with EINTR/EAGAIN: `result` is what it gave.
+/* Go on with an asynchronous transfer that came back short or with EINTR/EAGAIN/ECANCELED: `result` is what it gave.
  * Synchronous. Same result. */
 ssize_t store_finish(const struct store *store, bool write, const struct iovec *iov, int n, uint64_t offset,
 		     ssize_t result);
