@@ -59,12 +59,17 @@ static bool transfer_all(struct weir_channel *channel, const struct store *store
 	if (channel_in_flight(channel) != DEPTH || completed)
 		return false;
 	while (completed < DEPTH)
-		if (channel_reap(channel, 1, 20000) == 0)
+		if (channel_reap(channel, 1, 20000) == 0) {
+			print_error("%u of %u are missing after 20 s\n", DEPTH - completed, DEPTH);
 			return false;
+		}
 	for (unsigned i = 0; i < DEPTH; i++)
 		if (requests[i].done != 1 || requests[i].io.result != BLOCK ||
-		    !pattern_is(buffers[i], BLOCK, (uint64_t)i * BLOCK, salt))
+		    !pattern_is(buffers[i], BLOCK, (uint64_t)i * BLOCK, salt)) {
+			print_error("%s %u of round %u: done %u times, result %zd\n", write ? "write" : "read", i, salt,
+				    requests[i].done, requests[i].io.result);
 			return false;
+		}
 	return channel_in_flight(channel) == 0;
 }
 
@@ -76,8 +81,10 @@ static bool file_round_trip(bool ring, const char *folder, unsigned flags)
 	bool good = true;
 
 	snprintf(path, sizeof(path), "%s/weir_test_channel_%d", folder, (int)getpid());
-	if (weir_file_store_open(path, WEIR_RDWR | WEIR_CREATE | WEIR_TRUNCATE | flags, &store.ops, &store.data))
+	if (weir_file_store_open(path, WEIR_RDWR | WEIR_CREATE | WEIR_TRUNCATE | flags, &store.ops, &store.data)) {
+		print_error("%s\n", weir_error_text());
 		return false;
+	}
 	unlink(path);
 	if (channel_create(DEPTH, ring, &channel))
 		return false;

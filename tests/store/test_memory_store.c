@@ -251,6 +251,7 @@ static void transfers_that_can_not_go_on_end_with_an_error(void **state)
 	assert_int_equal(store_finish(&store, false, &iov, 1, 0, -ENXIO), -ENXIO);
 	assert_int_equal(odd.calls, 0);
 	assert_int_equal(store_finish(&store, false, &iov, 1, 0, -EAGAIN), 8192);
+	assert_int_equal(store_finish(&store, true, &iov, 1, 0, -ECANCELED), 8192); /* a ring's, under signals */
 }
 
 /* Breaks when a table that would crash later passes, or an absent function is called. */
