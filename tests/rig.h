@@ -57,12 +57,35 @@ static inline weir_object *rig_open(weir_pool *pool, uint64_t pages, void **faul
 	return object;
 }
 
-/* config was set up by rig_config, and changed as the test likes. */
+static inline void sleep_ms(unsigned ms)
+{
+	struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
+
+	nanosleep(&t, NULL);
+}
+/* Wait for what another thread is about to do; a test that waits in vain fails. */
+#define wait_until(condition) \
+	do { \
+		uint64_t until_ = now_ms() + 10000; \
+		while (!(condition) && now_ms() < until_) \
+			sleep_ms(1); \
+		assert_true(condition); \
+	} while (0)
+
+/* config was set up by rig_config, and changed as the test likes. The background reclaimers sleep when it returns. */
 static inline void rig_start(struct rig *rig, uint64_t pages)
 {
 	if (weir_create(&rig->config, &rig->pool))
 		fail_msg("weir_create: %s", weir_error_text());
+	for (unsigned node = 0; node < rig->pool->mem.nr_nodes; node++)
+		wait_until(!atomic_load(&rig->pool->kswapd[node].awake));
 	rig->object = rig_open(rig->pool, pages, &rig->fault);
+}
+
+/* Let the background reclaimer of a node sleep on, whoever wakes it: to all others it seems to be at work. */
+static inline void kswapd_sleeps(weir_pool *pool, unsigned node, bool sleeps)
+{
+	atomic_store(&pool->kswapd[node].awake, sleeps);
 }
 
 static inline void rig_stop(struct rig *rig)
@@ -120,21 +143,6 @@ static inline void write_byte(weir_object *object, uint64_t page, unsigned char 
 	memset(pin.data, byte, WEIR_PAGE_SIZE);
 	assert_int_equal(weir_unpin(&pin), 0);
 }
-
-static inline void sleep_ms(unsigned ms)
-{
-	struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
-
-	nanosleep(&t, NULL);
-}
-/* Wait for what another thread is about to do; a test that waits in vain fails. */
-#define wait_until(condition) \
-	do { \
-		uint64_t until_ = now_ms() + 10000; \
-		while (!(condition) && now_ms() < until_) \
-			sleep_ms(1); \
-		assert_true(condition); \
-	} while (0)
 
 static inline uint64_t counter(weir_pool *pool, const char *name)
 {

@@ -84,6 +84,7 @@ int kswapd_start(weir_pool *pool, unsigned node)
 
 	kswapd->pool = pool;
 	kswapd->node = node;
+	atomic_store(&kswapd->awake, true); /* until it has looked around */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	error = pthread_create(&kswapd->thread, NULL, kswapd_main, kswapd);
