@@ -39,7 +39,8 @@ static inline void lock_acquire(struct lock *lock)
 
 static inline void lock_release(struct lock *lock)
 {
-	if (unlikely(atomic_exchange_explicit(&lock->word, 0, memory_order_release) == 2))
+	/* More than release, for who looks at something else right after (zone_unlock); it costs nothing on x86-64. */
+	if (unlikely(atomic_exchange_explicit(&lock->word, 0, memory_order_seq_cst) == 2))
 		lock_wake(lock);
 }
 

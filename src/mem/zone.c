@@ -156,8 +156,10 @@ bool zone_lock(struct zone *zone, bool wait)
 void zone_unlock(struct zone *zone)
 {
 	lock_release(&zone->lock);
-	/* Pushed while we held it, by someone who could not get it: nobody else may come by for long. */
-	while (unlikely(load(&zone->deferred)) && lock_try(&zone->lock)) {
+	/* Pushed while we held it, by someone who could not get it: nobody else may come by for long. Sequentially
+	 * consistent, as is the release: either we see the push, or who pushed sees the lock free (pairs with
+	 * defer). */
+	while (unlikely(atomic_load(&zone->deferred)) && lock_try(&zone->lock)) {
 		zone_drain_deferred(zone);
 		lock_release(&zone->lock);
 	}
@@ -172,7 +174,9 @@ static void defer(struct zone *zone, struct frame *frame)
 		atomic_store_explicit(&frame->next, (uint32_t)top, memory_order_relaxed);
 	while (!atomic_compare_exchange_weak_explicit(&zone->deferred, &top, number, memory_order_release,
 						      memory_order_relaxed));
-	if (lock_try(&zone->lock)) { /* the holder may have left before the push */
+	/* The holder may have left before the push (pairs with zone_unlock). */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (lock_try(&zone->lock)) {
 		zone_drain_deferred(zone);
 		zone_unlock(zone);
 	}
