@@ -16,13 +16,23 @@ struct drop {
 	enum drop_mode mode;
 	struct batch batch;
 	enum lru_list from[BATCH_MAX];
+	uint64_t next; /* page to go on with */
 	int result;
 };
+
+/* A page that could not be evicted: pinned is an answer; anything else (a write that just began, say) ends. */
+static void look_again(struct drop *drop, uint64_t page)
+{
+	if (object_pinned(drop->object, page, page + 1))
+		drop->result = -EBUSY;
+	drop->next = MIN(drop->next, page);
+}
 
 static void drop_batch(struct drop *drop)
 {
 	weir_pool *pool = drop->object->pool;
 	struct frame *freed[BATCH_MAX], *kept[BATCH_MAX], *frames[BATCH_MAX];
+	uint32_t indices[BATCH_MAX];
 	unsigned nr_freed = 0, nr_kept = 0, n = drop->batch.n;
 
 	if (!n)
@@ -30,17 +40,20 @@ static void drop_batch(struct drop *drop)
 	for (unsigned i = 0; i < n; i++)
 		frames[i] = drop->batch.frames[i];
 	evict_batch(pool, &drop->batch, false, drop->mode == DROP_DIRTY, freed, &nr_freed, kept, &nr_kept);
-	for (unsigned k = 0; k < nr_kept; k++)
+	for (unsigned k = 0; k < nr_kept; k++) {
+		indices[k] = kept[k]->index; /* while it is still ours */
 		for (unsigned i = 0; i < n; i++)
 			if (frames[i] == kept[k])
 				lru_put_back_nowait(&pool->lruvecs[kept[k]->node], kept[k], drop->from[i]);
+	}
 	for (unsigned i = 0; i < nr_freed; i++) {
 		lru_forget_isolated(&pool->lruvecs[freed[i]->node], 1);
 		count(pool, freed[i]->node, COUNT_PGFREE, 1);
+		atomic_store_explicit(&pool->kswapd[freed[i]->node].failures, 0, memory_order_relaxed);
 	}
 	zone_free_batch(&pool->mem, freed, nr_freed);
-	if (nr_kept && drop->mode != DROP_CLEAN)
-		drop->result = -EBUSY;
+	for (unsigned k = 0; k < nr_kept && drop->mode != DROP_CLEAN; k++)
+		look_again(drop, indices[k]);
 	drop->batch.n = 0;
 }
 
@@ -87,20 +100,16 @@ static bool drop_page(struct drop *drop, uint64_t page)
 
 int object_drop(struct weir_object *object, uint64_t first, uint64_t last, enum drop_mode mode)
 {
-	struct drop drop = {.object = object, .mode = mode, .batch = {.n = 0}};
-	uint64_t page = first;
+	struct drop drop = {.object = object, .mode = mode, .batch = {.n = 0}, .next = first};
 
-	while (!drop.result && (page = object_next_touched(object, page, last)) < last) {
-		uint64_t end = MIN(last, (page | (CHUNK_PAGES - 1)) + 1);
+	while (!drop.result && (drop.next < last || drop.batch.n)) {
+		uint64_t page = object_next_touched(object, drop.next, last);
+		bool done = page < last && drop_page(&drop, page);
 
-		while (page < end && !drop.result) {
-			if (drop_page(&drop, page))
-				page++;
-			else
-				drop_batch(&drop); /* what we hold may be what others wait for */
-			if (drop.batch.n == BATCH_MAX)
-				drop_batch(&drop);
-		}
+		drop.next = done ? page + 1 : page;
+		/* What we hold may be what others wait for: let go of it before looking at the same page again. */
+		if (!done || drop.batch.n == BATCH_MAX)
+			drop_batch(&drop);
 	}
 	drop_batch(&drop);
 	pool_progress(object->pool);
