@@ -15,7 +15,9 @@ int thread_table_init(struct thread_table *table, unsigned max_threads)
 
 	table->max = max_threads;
 	table->mapped_bytes = (max_threads * sizeof(struct thread_record) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
-	table->records = mmap(NULL, table->mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* Populated: a reclaimer may read a record before its owner first wrote to it, and must not fault then. */
+	table->records = mmap(NULL, table->mapped_bytes, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (table->records == MAP_FAILED)
 		return -ENOMEM;
 	table->pool_id = atomic_fetch_add(&next_id, 1);
