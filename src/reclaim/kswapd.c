@@ -64,9 +64,8 @@ static void *kswapd_main(void *arg)
 			pool_progress(pool); /* whoever is held back need not wait for us */
 			futex_wait(&kswapd->wake, seen, UINT64_MAX);
 			atomic_store(&kswapd->awake, true);
+			continue; /* was it woken for something? */
 		}
-		if (atomic_load(&pool->stopping))
-			break;
 		if (balance_node(pool, kswapd->node) || balanced(pool, kswapd->node))
 			atomic_store(&kswapd->failures, 0);
 		else
