@@ -457,14 +457,15 @@ static struct weir_object *next_object(struct bdi *bdi, uint64_t now)
 /* Write up to max pages from where the last round ended; once round the object at most. Returns pages started. */
 static uint64_t write_object(struct bdi *bdi, struct weir_object *object, enum collect what, uint64_t max)
 {
-	uint64_t end = atomic_load(&object->npages), written = 0;
 	struct frame *frames[FLUSH_PAGES];
+	uint64_t written = 0;
 
-	if (object->writeback_cursor >= end)
+	if (object->writeback_cursor >= atomic_load(&object->npages))
 		object->writeback_cursor = 0;
 	for (int half = 0; half < 2 && written < max; half++) {
-		while (written < max && object->writeback_cursor < end) {
-			unsigned n = collect_dirty(object, &object->writeback_cursor, end, what, false, frames);
+		/* The object's end, anew each time: it may be cut while we walk. */
+		while (written < max && object->writeback_cursor < atomic_load(&object->npages)) {
+			unsigned n = collect_dirty(object, &object->writeback_cursor, UINT64_MAX, what, false, frames);
 
 			if (n && !write_frames(bdi, frames, n))
 				return written; /* held back: look again later, not at once */
