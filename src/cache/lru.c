@@ -22,6 +22,18 @@ static void size_add(struct lruvec *lruvec, enum lru_list list, int64_t n)
 	atomic_store_explicit(&lruvec->size[list], size + (uint64_t)n, memory_order_relaxed);
 }
 
+/* A newcomer at the head tells the one that came LRU_JUMP before it: so hints point towards the head, the way a list is
+ * emptied. A frame that has gone meanwhile keeps a stale hint, which costs a useless prefetch. */
+static void leave_hint(struct lruvec *lruvec, struct frame *frame, enum lru_list list)
+{
+	unsigned slot = lruvec->recent[list].next++ % LRU_JUMP;
+	struct frame *earlier = lruvec->recent[list].frames[slot];
+
+	if (earlier)
+		earlier->jump = frame_number(lruvec->mem, frame);
+	lruvec->recent[list].frames[slot] = frame;
+}
+
 static void list_insert_frame(struct lruvec *lruvec, struct frame *frame, enum lru_list list, bool tail)
 {
 	weir_assert(list < NR_LRU_LISTS && frame_state(frame) == FRAME_CACHE);
@@ -30,6 +42,8 @@ static void list_insert_frame(struct lruvec *lruvec, struct frame *frame, enum l
 		list_add_tail(&frame->lru, &lruvec->lists[list]);
 	else
 		list_add(&frame->lru, &lruvec->lists[list]);
+	if (!tail)
+		leave_hint(lruvec, frame, list);
 	atomic_store_explicit(&frame->lru_list, (uint8_t)list, memory_order_relaxed);
 	size_add(lruvec, list, 1);
 }
@@ -86,20 +100,26 @@ static void take_off(struct lruvec *lruvec, struct frame *frame, enum lru_list l
 	size_add(lruvec, list, -1);
 }
 
+/* The frames lie anywhere in memory, and each says only which is next: a cache miss a frame, one after the other. The jump
+ * hints let us ask for what comes LRU_JUMP places on meanwhile. */
 unsigned lru_isolate_tail(struct lruvec *lruvec, enum lru_list list, struct frame **frames, unsigned n)
 {
-	struct list_head *head = &lruvec->lists[list];
+	struct list_head *head = &lruvec->lists[list], *entry = head->prev;
 	unsigned taken = 0;
 
-	while (taken < n && !list_empty(head)) {
-		struct frame *frame = list_last(head, struct frame, lru);
+	for (; taken < n && entry != head; entry = entry->prev) {
+		struct frame *frame = list_entry(entry, struct frame, lru);
 
-		__builtin_prefetch(frame->lru.prev);
-		take_off(lruvec, frame, list);
+		__builtin_prefetch(&lruvec->mem->frames[frame->jump], 1);
+		atomic_store_explicit(&frame->lru_list, LRU_NONE, memory_order_relaxed);
 		frames[taken++] = frame;
 	}
-	if (taken)
-		atomic_fetch_add_explicit(&lruvec->nr_isolated, taken, memory_order_relaxed);
+	if (!taken)
+		return 0;
+	entry->next = head; /* all of them at once */
+	head->prev = entry;
+	size_add(lruvec, list, -(int64_t)taken);
+	atomic_fetch_add_explicit(&lruvec->nr_isolated, taken, memory_order_relaxed);
 	return taken;
 }
 

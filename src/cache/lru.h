@@ -38,13 +38,19 @@ static inline bool lru_is_file(enum lru_list list)
 	return list == LRU_INACTIVE_FILE || list == LRU_ACTIVE_FILE;
 }
 
+#define LRU_JUMP 8 /* places that a frame's jump hint looks ahead */
+
 struct lruvec {
 	struct lock lock;
 	struct list_head lists[NR_LRU_LISTS]; /* lock */
-	_Atomic uint64_t size[NR_LRU_LISTS];  /* written under lock, read anywhere */
-	_Atomic int64_t nr_isolated;          /* off the lists, and pages of objects */
-	_Atomic uint64_t deferred;            /* top of the stack: frame number + 1, 0 empty; see lru.c */
-	_Atomic uint64_t nonresident_age;     /* evictions and activations so far (workingset.c) */
+	struct {
+		struct frame *frames[LRU_JUMP]; /* the last that were put at the head */
+		unsigned next;
+	} recent[NR_LRU_LISTS];              /* lock */
+	_Atomic uint64_t size[NR_LRU_LISTS]; /* written under lock, read anywhere */
+	_Atomic int64_t nr_isolated;         /* off the lists, and pages of objects */
+	_Atomic uint64_t deferred;           /* top of the stack: frame number + 1, 0 empty; see lru.c */
+	_Atomic uint64_t nonresident_age;    /* evictions and activations so far (workingset.c) */
 	struct mem *mem;
 } __attribute__((aligned(CACHE_LINE)));
 

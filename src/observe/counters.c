@@ -11,11 +11,13 @@ const char *const counter_names[NR_COUNTERS] = {
 
 void counters_add(struct counters *counters, unsigned node, enum counter counter, uint64_t n)
 {
-	int cpu = sched_getcpu(); /* no system call: rseq or the vdso */
+	int cpu;
 
-	if (n)
-		atomic_fetch_add_explicit(&counters->stripe[(unsigned)cpu % COUNTER_STRIPES][node].value[counter], n,
-					  memory_order_relaxed);
+	if (!n)
+		return;
+	cpu = sched_getcpu(); /* no system call: rseq or the vdso */
+	atomic_fetch_add_explicit(&counters->stripe[(unsigned)cpu % COUNTER_STRIPES][node].value[counter], n,
+				  memory_order_relaxed);
 }
 
 uint64_t counters_read(const struct counters *counters, unsigned node, enum counter counter)

@@ -75,11 +75,17 @@ static void mark_for_reclaim(const struct scan_control *sc, struct frame *frame,
 	word_change(frame_word(frame), &word, word | WORD_RECLAIM);
 }
 
-static void sort_by_fate(weir_pool *pool, struct scan_control *sc, struct frame **frames, unsigned n,
-			 struct scan_result *result)
+/* The words lie anywhere: ask for all of them before looking at the first. */
+static void prefetch_words(struct frame **frames, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		__builtin_prefetch(frame_word(frames[i]), 1);
+}
+
+static void sort_by_fate(weir_pool *pool, struct scan_control *sc, struct frame **frames, unsigned n,
+			 struct scan_result *result)
+{
+	prefetch_words(frames, n);
 	for (unsigned i = 0; i < n; i++) {
 		struct frame *frame = frames[i];
 		page_word *word = frame_word(frame);
@@ -207,6 +213,7 @@ static unsigned shrink_active_batch(weir_pool *pool, unsigned node, struct scan_
 		return 0;
 	n = lru_isolate_tail(lruvec, LRU_ACTIVE_FILE, frames, MIN(max, SCAN_BATCH));
 	lru_unlock(lruvec);
+	prefetch_words(frames, n);
 	for (unsigned i = 0; i < n; i++) {
 		page_word *word = frame_word(frames[i]);
 
