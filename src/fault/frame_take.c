@@ -58,26 +58,40 @@ static struct frame *take_reclaiming(weir_pool *pool, unsigned order, enum alloc
 	return frame;
 }
 
+/* Nodes that gave nothing are passed over until something is freed in them, but an unpin in a slot tells nobody: so
+ * before an allocation fails, every node counts again. */
+static void forget_failures(weir_pool *pool)
+{
+	for (unsigned i = 0; i < pool->mem.nr_nodes; i++)
+		atomic_store_explicit(&pool->kswapd[i].failures, 0, memory_order_relaxed);
+}
+
+/* Reclaim and try again while that frees something. Once it frees nothing: again, up to 16 times, if writeback is
+ * under way that may free something; then a last time everywhere. */
 static struct frame *take_directly(weir_pool *pool, unsigned order, unsigned flags)
 {
 	unsigned failures = 0, node = mem_local_node(&pool->mem);
-	struct frame *frame;
+	bool last = false;
 
-	while (!(frame = take_from_nodes(pool, order, ALLOC_MIN_MARK))) {
+	for (;;) {
+		struct frame *frame = take_from_nodes(pool, order, ALLOC_MIN_MARK);
 		uint64_t freed;
 
+		if (frame || last)
+			return frame;
+		last = failures >= MAX_RECLAIM_FAILURES;
+		if (last)
+			forget_failures(pool);
 		throttle_direct_reclaim(pool, node);
 		freed = try_to_free_pages(pool, node, order, pool->config.swap_cluster_max, flags);
 		drain_for_order(pool, order);
-		/* For a block, frames freed elsewhere are no progress for ever: bound the whole (contract 18). */
-		if (freed && !order)
+		if (freed && !order) /* frames are no block: for one, the tries are bounded as a whole (contract 18) */
 			failures = 0;
-		else if (++failures >= MAX_RECLAIM_FAILURES)
-			return take_from_nodes(pool, order, ALLOC_MIN_MARK);
-		else if (atomic_load(&pool->nr_writeback) == 0 && !freed && failures > 1)
-			failures = MAX_RECLAIM_FAILURES - 1; /* nothing will come by waiting: one last look */
+		else if (freed || atomic_load(&pool->nr_writeback) > 0)
+			failures++;
+		else
+			failures = MAX_RECLAIM_FAILURES;
 	}
-	return frame;
 }
 
 int frame_take(weir_pool *pool, unsigned order, unsigned flags, struct frame **result)
