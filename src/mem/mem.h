@@ -132,10 +132,12 @@ void zone_free(struct mem *mem, struct frame *frame, unsigned order);
 void zone_free_batch(struct mem *mem, struct frame **frames, unsigned n);
 
 /* Would an allocation be allowed now? The kernel's __zone_watermark_ok: free - (2^order - 1) > mark, and a
- * block of the order is there. Lock-free, signal-safe. */
+ * block of the order is there (joined already: zone_alloc joins single frames where none is). Lock-free,
+ * signal-safe. */
 bool zone_watermark_ok(const struct mem *mem, unsigned node, unsigned order, enum alloc_depth depth);
 
-/* Give the frames in the per-CPU caches and the deferred list back to the buddy allocator, by trying locks. */
+/* Give the frames in the per-CPU caches and the deferred list back to the buddy allocator and join single frames to
+ * blocks, by trying locks. */
 void zone_drain(struct mem *mem, unsigned node);
 
 struct zone_info {

@@ -90,23 +90,46 @@ static void unlist_block(struct zone *zone, struct frame *frame, unsigned order)
 	store(&zone->nr_blocks[order], load(&zone->nr_blocks[order]) - 1);
 }
 
-void buddy_free(struct zone *zone, struct frame *frame, unsigned order)
+/* Join a block that is on no list with its free buddy, and the result with its own, as far as it goes. */
+static struct frame *join_buddies(struct zone *zone, struct frame *frame, unsigned *order)
 {
 	struct frame *frames = zone->mem->frames;
 	uint32_t n = frame_number(zone->mem, frame);
 
-	store(&zone->nr_free, load(&zone->nr_free) + (1ull << order));
-	for (; order < MAX_ORDER; order++) {
-		uint32_t buddy = n ^ 1u << order;
+	for (; *order < MAX_ORDER; ++*order) {
+		uint32_t buddy = n ^ 1u << *order;
 
-		if (buddy < zone->first || buddy + (1u << order) > zone->first + zone->nr ||
-		    frame_state(&frames[buddy]) != FRAME_FREE || frames[buddy].order != order)
+		if (buddy < zone->first || buddy + (1u << *order) > zone->first + zone->nr ||
+		    frame_state(&frames[buddy]) != FRAME_FREE || frames[buddy].order != *order)
 			break;
-		unlist_block(zone, &frames[buddy], order);
+		unlist_block(zone, &frames[buddy], *order);
 		frame_set_state(&frames[n], FRAME_TAIL);
-		n &= ~(1u << order);
+		n &= ~(1u << *order);
 	}
-	list_block(zone, &frames[n], order);
+	return &frames[n];
+}
+
+void buddy_free(struct zone *zone, struct frame *frame, unsigned order)
+{
+	store(&zone->nr_free, load(&zone->nr_free) + (1ull << order));
+	if (order)
+		frame = join_buddies(zone, frame, &order);
+	list_block(zone, frame, order);
+}
+
+/* Single frames are joined only when a block is wanted: nearly all are taken again as they are. */
+static void join_singles(struct zone *zone)
+{
+	for (uint64_t n = load(&zone->nr_blocks[0]); n > 0 && !list_empty(&zone->free[0]); n--) {
+		struct frame *frame = list_first(&zone->free[0], struct frame, lru);
+		unsigned order = 0;
+
+		unlist_block(zone, frame, 0);
+		frame = join_buddies(zone, frame, &order);
+		list_block(zone, frame, order);
+		if (!order)
+			list_move_tail(&frame->lru, &zone->free[0]); /* not to be met again at once */
+	}
 }
 
 struct frame *buddy_take(struct zone *zone, unsigned order)
@@ -251,6 +274,8 @@ static struct frame *take_locked(struct zone *zone, unsigned order, enum alloc_d
 
 	if (!zone_lock(zone, wait))
 		return NULL;
+	if (order && !zone_watermark_ok(zone->mem, zone->node, order, depth))
+		join_singles(zone);
 	if (zone_watermark_ok(zone->mem, zone->node, order, depth))
 		frame = buddy_take(zone, order);
 	zone_unlock(zone);
@@ -264,7 +289,8 @@ struct frame *zone_alloc(struct mem *mem, unsigned node, unsigned order, enum al
 
 	if (order > MAX_ORDER)
 		return NULL;
-	if (zone_watermark_ok(mem, node, order, depth)) {
+	/* For a block, single frames that are not joined yet may be what is missing: take_locked sees. */
+	if (zone_watermark_ok(mem, node, 0, depth)) {
 		frame = order ? NULL : pcp_take(zone);
 		if (!frame)
 			frame = take_locked(zone, order, depth, wait);
@@ -308,8 +334,6 @@ void zone_free_batch(struct mem *mem, struct frame **frames, unsigned n)
 {
 	unsigned done = 0;
 
-	for (unsigned i = 0; i < n; i++)
-		__builtin_prefetch(&mem->frames[frame_number(mem, frames[i]) ^ 1], 1);
 	while (done < n) {
 		struct zone *zone = mem->zones[frames[done]->node];
 		bool locked = zone_lock(zone, false);
@@ -333,6 +357,7 @@ void zone_drain(struct mem *mem, unsigned node)
 	if (!zone_lock(zone, false))
 		return;
 	pcp_drain(zone);
+	join_singles(zone);
 	zone_unlock(zone);
 }
 
