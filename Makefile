@@ -23,7 +23,7 @@ check:
 	@python3 scripts/check.py
 
 bench: all
-	@meson test --benchmark -C $(BUILD) --verbose
+	@python3 bench/run.py $(BUILD)/bench
 
 install: all
 	@meson install -C $(BUILD) --no-rebuild
