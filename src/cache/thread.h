@@ -75,6 +75,14 @@ static inline struct thread_record *thread_record(struct thread_table *table)
 	return thread_record_find(table);
 }
 
+/* The same where it is at hand, else NULL: calls nothing. */
+static inline struct thread_record *thread_record_known(const struct thread_table *table)
+{
+	bool known = thread_context.known[0].pool_id == table->pool_id;
+
+	return likely(known) ? thread_context.known[0].record : NULL;
+}
+
 int thread_tid(void);
 
 #define PIN_KEY_WRITE 1ull

@@ -57,31 +57,32 @@ static inline void *word_data(const struct weir_object *object, uint64_t word)
 
 static int pin_slow(struct weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin);
 
+/* The hit, and nothing else: no calls but the last, so that no registers need saving. */
 int weir_pin(weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin)
 {
-	struct thread_record *record = thread_record(object->threads);
+	struct thread_record *record = thread_record_known(object->threads);
 	uint64_t write_bit = flags & WEIR_WRITE ? WORD_DIRTY : 0, key, word;
 	_Atomic uint64_t *slot;
 
 	_Static_assert(WEIR_WRITE == 1, "the flag is the key's bit");
-	if (unlikely((flags & ~WEIR_WRITE) || !record ||
-		     page >= atomic_load_explicit(&object->npages, memory_order_relaxed)))
+	if (unlikely((flags & ~WEIR_WRITE) || !record))
 		return pin_slow(object, page, flags, pin);
 	slot = slot_take(record, &object->words[page], flags & WEIR_WRITE, &key);
 	if (unlikely(!slot))
 		return pin_slow(object, page, flags, pin);
-	word = atomic_load_explicit(&object->words[page], memory_order_acquire);
-	/* The size once more, now that the slot can be seen: pairs with the store in weir_resize. */
-	if (unlikely((word & (HIT_BITS | write_bit)) != (HIT_IS | write_bit) ||
-		     page >= atomic_load_explicit(&object->npages, memory_order_relaxed))) {
-		slot_give(slot);
-		return pin_slow(object, page, flags, pin);
+	/* The size after the slot, which can be seen by now: pairs with the store in weir_resize. */
+	if (likely(page < atomic_load_explicit(&object->npages, memory_order_relaxed))) {
+		word = atomic_load_explicit(&object->words[page], memory_order_acquire);
+		if (likely((word & (HIT_BITS | write_bit)) == (HIT_IS | write_bit))) {
+			count_hit(record);
+			pin->data = word_data(object, word);
+			pin->private_[0] = key;
+			pin->private_[1] = (uint64_t)(uintptr_t)slot | PIN_SLOT;
+			return 0;
+		}
 	}
-	count_hit(record);
-	pin->data = word_data(object, word);
-	pin->private_[0] = key;
-	pin->private_[1] = (uint64_t)(uintptr_t)slot | PIN_SLOT;
-	return 0;
+	slot_give(slot);
+	return pin_slow(object, page, flags, pin);
 }
 
 /* ---- release ---- */
