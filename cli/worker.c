@@ -176,6 +176,8 @@ struct batch {
 	unsigned *free;          /* places in accesses */
 	unsigned free_count, depth;
 	struct weir_completion *completions;
+	struct access held; /* asked for too early: the queue must give back first */
+	bool has_held;
 };
 
 static void batch_destroy(struct batch *batch)
@@ -209,7 +211,16 @@ static int batch_init(struct batch *batch, struct run *run)
 	return 0;
 }
 
-/* Ask for as many accesses as there are places for. */
+static bool next_access(struct worker *worker, struct batch *batch, struct access *access)
+{
+	if (!batch->has_held)
+		return take(worker, access);
+	*access = batch->held;
+	batch->has_held = false;
+	return true;
+}
+
+/* Ask for as many accesses as there are places for, and as the dirty limit allows. */
 static void submit(struct worker *worker, struct batch *batch)
 {
 	while (batch->free_count) {
@@ -217,11 +228,16 @@ static void submit(struct worker *worker, struct batch *batch)
 		struct access *access = &batch->accesses[place];
 		int error;
 
-		if (!take(worker, access))
+		if (!next_access(worker, batch, access))
 			return;
 		access->start_ns = run_clock_ns();
 		error = weir_queue_pin(batch->queue, worker->run->object, access->page, pin_flags(access) | WEIR_WAIT,
 				       place);
+		if (error == -EAGAIN && batch->free_count < batch->depth) {
+			batch->held = *access;
+			batch->has_held = true;
+			return;
+		}
 		if (error < 0) {
 			fail(worker, access, error);
 			return;

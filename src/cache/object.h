@@ -29,6 +29,7 @@ struct bdi;
 /* Dirty pages of all objects that share a device: writers wait for their own device alone. */
 struct dirty_domain {
 	_Atomic int64_t nr_dirty, nr_writeback; /* pages */
+	_Atomic int64_t nr_promised;            /* pages that queues were asked for to write, not yet given back */
 };
 
 struct weir_object {

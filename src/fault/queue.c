@@ -106,6 +106,8 @@ static void make_ready(struct request *request, int result)
 	request->result = result;
 	list_move_tail(&request->link, &queue->ready);
 	queue->nr_ready++;
+	if (request->flags & WEIR_WRITE) /* dirty by now, if it was held at all */
+		atomic_fetch_sub(&request->object->domain->nr_promised, 1);
 	atomic_fetch_sub(&request->object->nr_requests, 1); /* the object may be closed from here on */
 	pool_progress(pool);
 }
@@ -187,6 +189,18 @@ static bool advance(struct request *request)
 	}
 }
 
+/* Nothing under way and nothing to give back: its owner may be made to wait. Else he might wait for what he himself
+ * holds. */
+static bool queue_is_idle(weir_queue *queue)
+{
+	bool idle;
+
+	lock_acquire(&queue->lock);
+	idle = !queue->nr_waiting && !queue->nr_ready && !queue->nr_reading;
+	lock_release(&queue->lock);
+	return idle;
+}
+
 int weir_queue_pin(weir_queue *queue, weir_object *object, uint64_t page, unsigned flags, uint64_t user_data)
 {
 	struct request *request;
@@ -195,7 +209,7 @@ int weir_queue_pin(weir_queue *queue, weir_object *object, uint64_t page, unsign
 	if (error || object->pool != queue->pool)
 		return error ? error : -EINVAL;
 	if (flags & WEIR_WRITE) {
-		error = balance_dirty_pages(object, !(flags & WEIR_TRY));
+		error = balance_dirty_pages(object, !(flags & WEIR_TRY) && queue_is_idle(queue));
 		if (error)
 			return error;
 	}
@@ -204,6 +218,8 @@ int weir_queue_pin(weir_queue *queue, weir_object *object, uint64_t page, unsign
 		lock_release(&queue->lock);
 		return -EAGAIN;
 	}
+	if (flags & WEIR_WRITE) /* counts for the limit from here on, not only when its read is done */
+		atomic_fetch_add(&object->domain->nr_promised, 1);
 	request = list_first(&queue->free, struct request, link);
 	list_del(&request->link);
 	request->object = object;

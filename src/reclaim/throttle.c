@@ -48,7 +48,8 @@ uint64_t dirty_background(const weir_pool *pool)
 static uint64_t domain_dirty(const struct dirty_domain *domain)
 {
 	int64_t n = atomic_load_explicit(&domain->nr_dirty, memory_order_relaxed) +
-		    atomic_load_explicit(&domain->nr_writeback, memory_order_relaxed);
+		    atomic_load_explicit(&domain->nr_writeback, memory_order_relaxed) +
+		    atomic_load_explicit(&domain->nr_promised, memory_order_relaxed);
 
 	return not_negative(n);
 }
