@@ -35,9 +35,12 @@ static uint64_t next_random(struct stormer *me)
 
 static void pin_something(struct stormer *me, weir_object *object, uint64_t page)
 {
-	static const unsigned ways[] = {WEIR_READ,		   WEIR_READ,
-					WEIR_WRITE,		   WEIR_WRITE | WEIR_OVERWRITE,
-					WEIR_WRITE | WEIR_TRY,	   WEIR_EXCLUSIVE | WEIR_TRY};
+	static const unsigned ways[] = {WEIR_READ,
+					WEIR_READ,
+					WEIR_WRITE,
+					WEIR_WRITE | WEIR_OVERWRITE,
+					WEIR_WRITE | WEIR_TRY,
+					WEIR_EXCLUSIVE | WEIR_TRY};
 
 	if (me->nr_pins == HELD_MAX)
 		while (me->nr_pins > 0)

@@ -71,7 +71,7 @@ static void contract_15_active_pages_leave_when_inactive_is_low(void **state)
 		make_active(rig.object, i);
 	assert_int_equal(try_to_free_pages(rig.pool, 0, 0, 1, 0), 32);
 	assert_int_equal(counter(rig.pool, "pgrefill"), 0); /* 100 against 100: not low */
-	touch(rig.object, 100, 1);			     /* the coldest of the active list is used */
+	touch(rig.object, 100, 1);                          /* the coldest of the active list is used */
 	assert_int_equal(try_to_free_pages(rig.pool, 0, 0, 1, 0), 32);
 	assert_int_equal(counter(rig.pool, "pgrefill"), 32);
 	assert_int_equal(counter(rig.pool, "pgdeactivate"), 31);

@@ -119,8 +119,9 @@ static unsigned long scan_all(struct weir_shrinker *s, const struct weir_shrink_
 /* Breaks when NOMEMALLOC takes a frame, writes, reads, calls a shrinker, wakes a flusher or naps, even in vain. */
 static void contract_04_05_nomemalloc_takes_starts_and_wakes_nothing(void **state)
 {
-	static const char *const still[] = {"pgalloc",    "bytes_written", "bytes_read",	  "nr_vmscan_write",
-					    "nr_written", "reclaim_nap",   "reclaim_wake_flusher", "balance_dirty_pause"};
+	static const char *const still[] = {
+		"pgalloc",    "bytes_written", "bytes_read",           "nr_vmscan_write",
+		"nr_written", "reclaim_nap",   "reclaim_wake_flusher", "balance_dirty_pause"};
 	uint64_t before[ARRAY_SIZE(still)];
 	unsigned called = 0;
 	struct weir_shrinker shrinker = {.count = count_1000, .scan = scan_all, .seeks = 2, .user = &called};

@@ -81,7 +81,8 @@ static void contract_12_racing_store_is_never_lost(void **state)
 	for (uint32_t page = 0; page < PAGES; page++) {
 		uint32_t data;
 
-		assert_int_equal(weir_pread(rig.object, &data, sizeof(data), (uint64_t)page << PAGE_SHIFT), sizeof(data));
+		assert_int_equal(weir_pread(rig.object, &data, sizeof(data), (uint64_t)page << PAGE_SHIFT),
+				 sizeof(data));
 		assert_int_equal(data, version[page]);
 	}
 	rig_stop(&rig);

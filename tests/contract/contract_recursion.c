@@ -434,8 +434,7 @@ static unsigned long needs_3000_frames(struct weir_shrinker *s, const struct wei
 static struct cache_2007 run_2007(bool clean)
 {
 	struct cache_2007 cache = {.smallest_step = UINT64_MAX};
-	struct weir_shrinker shrinker = {
-		.count = one_object, .scan = needs_3000_frames, .seeks = 0, .user = &cache};
+	struct weir_shrinker shrinker = {.count = one_object, .scan = needs_3000_frames, .seeks = 0, .user = &cache};
 	uint64_t n = 0;
 	struct rig rig;
 

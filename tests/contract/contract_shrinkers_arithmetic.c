@@ -113,18 +113,18 @@ static void contract_28_by_table(void **state)
 		unsigned batches;
 		unsigned long last; /* size of the last batch */
 	} rows[] = {
-		{128 << 12, 2, 12, 0, 2, 128},	/* 256: two batches */
-		{64 << 12, 2, 12, 0, 1, 128},	/* 128: just one */
-		{63 << 12, 2, 12, 0, 0, 0},	/* 126: not yet a batch */
-		{1000, 2, 0, 0, 15, 128},	/* 2000: 15 batches and 80 left over */
-		{100, 2, 0, 0, 1, 128},		/* 200: then 72 < 100 are left */
-		{50, 4, 0, 0, 1, 50},		/* 50: all there is, though it is no batch */
-		{50, 1, 0, 0, 1, 100},		/* 200, capped at 100 */
-		{1000, 0, 12, 0, 3, 128},	/* free to make again: half, at any priority */
-		{1000, 8, 1, 0, 1, 128},	/* 250 */
-		{1000, 2, 2, 1000, 0, 0},	/* 500: less than a batch of its own size */
-		{1000, 2, 1, 1000, 1, 1000},	/* 1000: one */
-		{7, 2, 0, 1, 14, 1},		/* singly */
+		{128 << 12, 2, 12, 0, 2, 128}, /* 256: two batches */
+		{64 << 12, 2, 12, 0, 1, 128},  /* 128: just one */
+		{63 << 12, 2, 12, 0, 0, 0},    /* 126: not yet a batch */
+		{1000, 2, 0, 0, 15, 128},      /* 2000: 15 batches and 80 left over */
+		{100, 2, 0, 0, 1, 128},        /* 200: then 72 < 100 are left */
+		{50, 4, 0, 0, 1, 50},          /* 50: all there is, though it is no batch */
+		{50, 1, 0, 0, 1, 100},         /* 200, capped at 100 */
+		{1000, 0, 12, 0, 3, 128},      /* free to make again: half, at any priority */
+		{1000, 8, 1, 0, 1, 128},       /* 250 */
+		{1000, 2, 2, 1000, 0, 0},      /* 500: less than a batch of its own size */
+		{1000, 2, 1, 1000, 1, 1000},   /* 1000: one */
+		{7, 2, 0, 1, 14, 1},           /* singly */
 		{0, 2, 0, 0, 0, 0},
 		{WEIR_SHRINK_EMPTY, 2, 0, 0, 0, 0},
 	};
@@ -298,8 +298,8 @@ static void *come_and_go(void *arg)
 	uint64_t *calls = malloc(sizeof(*calls));
 
 	while (!atomic_load(&enough)) {
-		guest.shrinker = (struct weir_shrinker){
-			.count = guest_count, .scan = guest_scan, .seeks = 2, .user = &guest};
+		guest.shrinker =
+			(struct weir_shrinker){.count = guest_count, .scan = guest_scan, .seeks = 2, .user = &guest};
 		guest.here = true;
 		weir_shrinker_register(pool, &guest.shrinker);
 		/* In the middle of a callback, if one comes soon. */

@@ -63,8 +63,8 @@ static void mlocked(struct page_rig *r)
 	assert_int_equal(weir_mlock(r->rig.object, PAGE << PAGE_SHIFT, PAGE_SIZE), 0);
 	/* As reclaim meets it when the lock came while it was on an ordinary list; without its use by weir_mlock. */
 	atomic_fetch_and(&r->rig.object->words[PAGE], ~(WORD_REF | WORD_REF2));
-	assert_true(lru_isolate_frame(&r->rig.pool->lruvecs[0], frame_of(r->rig.object, PAGE), r->rig.object, PAGE,
-				      &from));
+	assert_true(
+		lru_isolate_frame(&r->rig.pool->lruvecs[0], frame_of(r->rig.object, PAGE), r->rig.object, PAGE, &from));
 	assert_int_equal(from, LRU_UNEVICTABLE);
 	lru_put_back_nowait(&r->rig.pool->lruvecs[0], frame_of(r->rig.object, PAGE), LRU_INACTIVE_FILE);
 }

@@ -19,10 +19,10 @@ struct own_store {
 	weir_object *object; /* set after the open */
 	char *data;
 	uint64_t bytes, device_id;
-	unsigned take;	      /* frames that one write allocates */
-	_Atomic bool shut;    /* writes wait */
-	_Atomic int error;    /* writes fail with it */
-	_Atomic int waiting;  /* writes that wait */
+	unsigned take;       /* frames that one write allocates */
+	_Atomic bool shut;   /* writes wait */
+	_Atomic int error;   /* writes fail with it */
+	_Atomic int waiting; /* writes that wait */
 	_Atomic uint64_t writes, pages, refused, unmarked, not_in_writeback;
 };
 

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_queue.c - pins through a queue: any order, errors as completions, and owners who are busy elsewhere.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "../rig.h"
+
+#define PAGES 4096u
+
+static struct {
+	struct rig rig;
+	weir_object *file;
+	char path[64];
+} q;
+
+static int set_up(void **state)
+{
+	uint64_t *page = calloc(1, PAGE_SIZE);
+	int fd;
+
+	(void)state;
+	strcpy(q.path, "/var/tmp/weir-queue-XXXXXX");
+	fd = mkstemp(q.path);
+	assert_true(fd >= 0 && page);
+	for (uint64_t i = 0; i < PAGES; i++) {
+		page[0] = page[511] = i;
+		assert_int_equal(write(fd, page, PAGE_SIZE), PAGE_SIZE);
+	}
+	close(fd);
+	free(page);
+	rig_config(&q.rig, 4 << 20); /* a quarter of the file */
+	rig_start(&q.rig, 64);
+	assert_int_equal(weir_open(q.rig.pool, q.path, WEIR_RDWR, &q.file), 0);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	assert_int_equal(weir_close(q.file, 0), 0);
+	rig_stop(&q.rig);
+	unlink(q.path);
+	return 0;
+}
+
+static void check_and_unpin(struct weir_completion *done)
+{
+	assert_int_equal(done->result, 0);
+	assert_int_equal(((uint64_t *)done->pin.data)[0], done->user_data);
+	assert_int_equal(((uint64_t *)done->pin.data)[511], done->user_data);
+	assert_int_equal(weir_unpin(&done->pin), 0);
+}
+
+/* Breaks when a request is lost, given back twice, or with another page's bytes, at any depth. */
+static void each_request_comes_back_once_with_its_page(void **state)
+{
+	static const unsigned depths[] = {1, 3, 32, 500};
+	static struct weir_completion done[500];
+	static unsigned seen[PAGES];
+
+	(void)state;
+	for (unsigned d = 0; d < ARRAY_SIZE(depths); d++) {
+		unsigned asked = 0, finished = 0;
+		uint32_t random = 1;
+		weir_queue *queue;
+
+		memset(seen, 0, sizeof(seen));
+		assert_int_equal(weir_queue_create(q.rig.pool, depths[d], &queue), 0);
+		while (finished < 5000) {
+			int n;
+
+			while (asked < 5000 && asked - finished < depths[d]) {
+				uint64_t page;
+
+				random = random * 1664525 + 1013904223;
+				page = asked % 7 ? (random >> 8) % PAGES : asked % 50; /* some again and again */
+				assert_int_equal(weir_queue_pin(queue, q.file, page, WEIR_READ, page), 0);
+				seen[page]++;
+				asked++;
+			}
+			n = weir_queue_wait(queue, done, depths[d], 1);
+			assert_true(n >= 1 && n <= (int)depths[d]);
+			for (int i = 0; i < n; i++) {
+				seen[done[i].user_data]--;
+				check_and_unpin(&done[i]);
+			}
+			finished += (unsigned)n;
+		}
+		for (unsigned i = 0; i < PAGES; i++)
+			assert_int_equal(seen[i], 0);
+		assert_int_equal(weir_queue_wait(queue, done, 1, 1), 0); /* nothing under way: nothing to wait for */
+		assert_int_equal(weir_queue_destroy(queue), 0);
+	}
+	wait_until(conserved(q.rig.pool));
+}
+
+/* Breaks when a full queue takes more, or bad requests are taken at all. */
+static void what_can_not_be_asked_for_is_said_at_once(void **state)
+{
+	struct weir_completion done[2];
+	weir_queue *queue;
+
+	(void)state;
+	assert_int_equal(weir_queue_create(q.rig.pool, 0, &queue), -EINVAL);
+	assert_int_equal(weir_queue_create(q.rig.pool, 5000, &queue), -EINVAL);
+	assert_int_equal(weir_queue_create(q.rig.pool, 2, &queue), 0);
+	assert_int_equal(weir_queue_pin(queue, q.file, PAGES, WEIR_READ, 0), -ERANGE);
+	assert_int_equal(weir_queue_pin(queue, q.file, 0, 0x4000, 0), -EINVAL);
+	assert_int_equal(weir_queue_pin(queue, q.file, 1, WEIR_READ, 1), 0);
+	assert_int_equal(weir_queue_pin(queue, q.file, 2, WEIR_READ, 2), 0);
+	assert_int_equal(weir_queue_pin(queue, q.file, 3, WEIR_READ, 3), -EAGAIN);
+	assert_int_equal(weir_queue_wait(queue, done, 1, 2), -EINVAL);
+	assert_int_equal(weir_queue_wait(queue, done, 2, 2), 2);
+	check_and_unpin(&done[0]);
+	check_and_unpin(&done[1]);
+	assert_int_equal(weir_queue_destroy(queue), 0);
+}
+
+/* Breaks when an error of one read is another's, or ends the queue. */
+static void errors_come_back_as_completions(void **state)
+{
+	struct weir_fault_rule rule = {
+		.kind = WEIR_FAULT_ERROR, .ops = WEIR_FAULT_READ, .first = 5 << PAGE_SHIFT, .last = 6 << PAGE_SHIFT};
+	struct weir_completion done[10];
+	weir_queue *queue;
+
+	(void)state;
+	assert_int_equal(weir_fault_store_rules(q.rig.fault, &rule, 1), 0);
+	assert_int_equal(weir_queue_create(q.rig.pool, 10, &queue), 0);
+	for (uint64_t i = 0; i < 10; i++)
+		assert_int_equal(weir_queue_pin(queue, q.rig.object, i, WEIR_READ, i), 0);
+	assert_int_equal(weir_queue_wait(queue, done, 10, 10), 10);
+	for (int i = 0; i < 10; i++) {
+		assert_int_equal(done[i].result, done[i].user_data == 5 ? -EIO : 0);
+		if (!done[i].result)
+			assert_int_equal(weir_unpin(&done[i].pin), 0);
+	}
+	assert_int_equal(weir_queue_destroy(queue), 0);
+}
+
+/* Breaks when a thread that waits for a page waits for ever because its reader looks elsewhere; the reader itself, too. */
+static void a_page_under_way_can_be_had_without_its_owner(void **state)
+{
+	struct weir_completion done;
+	struct weir_pin pin;
+	weir_queue *queue;
+	uint64_t start = now_ms();
+
+	(void)state;
+	assert_int_equal(weir_queue_create(q.rig.pool, 4, &queue), 0);
+	assert_int_equal(weir_queue_pin(queue, q.file, 77, WEIR_READ, 77), 0);
+	/* Not even started: what was asked for is sent at the next wait, which never comes. */
+	assert_int_equal(weir_pin(q.file, 77, WEIR_READ, &pin), 0);
+	assert_int_equal(*(uint64_t *)pin.data, 77);
+	assert_true(now_ms() - start < 1500);
+	assert_int_equal(weir_unpin(&pin), 0);
+	assert_int_equal(weir_queue_wait(queue, &done, 1, 1), 1);
+	check_and_unpin(&done);
+	assert_int_equal(weir_queue_destroy(queue), 0);
+}
+
+static void *reader(void *seed)
+{
+	uint32_t random = (uint32_t)(uintptr_t)seed;
+	struct weir_completion done[16];
+	unsigned asked = 0, finished = 0;
+	weir_queue *queue;
+
+	assert_int_equal(weir_queue_create(q.rig.pool, 16, &queue), 0);
+	while (finished < 4000) {
+		int n;
+
+		while (asked < 4000 && asked - finished < 16) {
+			uint64_t page;
+
+			random = random * 1664525 + 1013904223;
+			page = (random >> 8) % 1500; /* more than fit, and few enough to meet others at */
+			assert_int_equal(weir_queue_pin(queue, q.file, page, WEIR_READ, page), 0);
+			asked++;
+		}
+		n = weir_queue_wait(queue, done, 16, 1);
+		for (int i = 0; i < n; i++)
+			check_and_unpin(&done[i]);
+		finished += (unsigned)n;
+	}
+	assert_int_equal(weir_queue_destroy(queue), 0);
+	return NULL;
+}
+
+/* Breaks when queues that want each other's pages block one another. */
+static void queues_of_several_threads_meet_at_the_same_pages(void **state)
+{
+	pthread_t threads[4];
+
+	(void)state;
+	for (uintptr_t i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, reader, (void *)(i * 7 + 1));
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	wait_until(conserved(q.rig.pool));
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(each_request_comes_back_once_with_its_page),
+		CASE(what_can_not_be_asked_for_is_said_at_once),
+		CASE(errors_come_back_as_completions),
+		CASE(a_page_under_way_can_be_had_without_its_owner),
+		CASE(queues_of_several_threads_meet_at_the_same_pages),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
