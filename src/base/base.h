@@ -26,7 +26,7 @@
 /* One argument is evaluated twice: no calls that change things, no loads of what others change. */
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
-/* Only where the function is called before the library's own code runs on a thread's hot path. */
+/* Slow paths, so that they stay out of the code of the hot functions that call them. */
 #define noinline __attribute__((noinline))
 
 /* Writes the place and the expression to stderr with write(2), then abort(). */
@@ -62,6 +62,17 @@ uint64_t now_ns(void);
 static inline uint64_t now_ms(void)
 {
 	return now_ns() / 1000000;
+}
+
+/* The largest integer whose square is at most x. */
+static inline uint64_t int_sqrt(uint64_t x)
+{
+	uint64_t root = 0;
+
+	for (uint64_t bit = 1ull << 31; bit; bit >>= 1)
+		if ((root | bit) * (root | bit) <= x)
+			root |= bit;
+	return root;
 }
 
 /* Doubly linked circular lists, as the kernel's. A list is guarded by whoever owns its head. */

@@ -40,7 +40,6 @@ struct weir_object {
 	char *frames_base;            /* of the pool: frame n's bytes are at + n * 4096 */
 	struct thread_table *threads; /* of the pool */
 	bool writable;
-	_Atomic bool closing;
 	_Atomic uint8_t advice; /* enum weir_advice: NORMAL, SEQUENTIAL or RANDOM */
 
 	struct store store;

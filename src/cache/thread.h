@@ -50,7 +50,6 @@ void thread_table_destroy(struct thread_table *table);
 #define PF_NOFS 0x2u
 #define PF_NOIO 0x4u
 #define PF_SHRINKER 0x8u /* inside a shrinker callback */
-#define PF_FLUSHER 0x10u
 
 struct thread_context {
 	unsigned flags;

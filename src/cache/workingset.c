@@ -74,16 +74,6 @@ static bool stay_if_used(uint64_t word)
 	return word & WORD_REF;
 }
 
-static uint64_t int_sqrt(uint64_t x)
-{
-	uint64_t root = 0;
-
-	for (uint64_t bit = 1ull << 31; bit; bit >>= 1)
-		if ((root | bit) * (root | bit) <= x)
-			root |= bit;
-	return root;
-}
-
 /* The kernel's: at 1 GiB a list pair of 1:3, and more active with size (ratio = int_sqrt(10 * GiB), 1 below 1 GiB). */
 static bool ratio_is_low(uint64_t inactive, uint64_t active)
 {

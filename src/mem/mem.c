@@ -20,16 +20,6 @@
 #define BLOCK_FRAMES (1u << MAX_ORDER)
 #define BLOCK_BYTES ((size_t)BLOCK_FRAMES << PAGE_SHIFT)
 
-static uint64_t int_sqrt(uint64_t x)
-{
-	uint64_t root = 0;
-
-	for (uint64_t bit = 1ull << 31; bit; bit >>= 1)
-		if ((root | bit) * (root | bit) <= x)
-			root |= bit;
-	return root;
-}
-
 /* clamp(sqrt(16 * kB), 128, 262144) kB, at most an eighth: Linux calculate_min_free_kbytes. In frames. */
 static uint64_t min_free_frames(const struct mem_config *config)
 {

@@ -17,7 +17,6 @@
 #include "base/lock.h"
 
 #define MAX_ORDER WEIR_MAX_ORDER
-#define FRAME_NONE UINT32_MAX
 
 /* Where a frame is. Guarded by the lock of the list that it is on, or by whoever owns it while on none. */
 enum frame_state {

@@ -13,7 +13,7 @@ static void *flusher_main(void *arg)
 	unsigned interval = bdi->pool->config.flush_interval_ms;
 
 	pthread_setname_np(pthread_self(), "weir-flusher");
-	thread_context.flags |= PF_MEMALLOC | PF_FLUSHER;
+	thread_context.flags |= PF_MEMALLOC;
 	while (!atomic_load(&bdi->stopping) || channel_in_flight(bdi->channel)) {
 		bool busy;
 

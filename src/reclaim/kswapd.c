@@ -21,7 +21,6 @@ static uint64_t balance_node(weir_pool *pool, unsigned node)
 	struct scan_control sc = scan_control_for(pool, 0, 0, SCAN_BATCH);
 	uint64_t high = zone_watermark(&pool->mem, node, ALLOC_HIGH_MARK), total_scanned = 0;
 
-	sc.kswapd = true;
 	sc.scan_counter = COUNT_PGSCAN_KSWAPD;
 	sc.steal_counter = COUNT_PGSTEAL_KSWAPD;
 	count(pool, node, COUNT_PAGEOUTRUN, 1);

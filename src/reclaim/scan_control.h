@@ -23,7 +23,8 @@ struct scan_control {
 	unsigned flags; /* WEIR_NOFS, WEIR_NOIO, WEIR_NOMEMALLOC: what shrinkers and stores are told */
 	unsigned order; /* of the block that is wanted */
 	uint64_t nr_to_reclaim;
-	int priority; /* 12 down to 0: lists are scanned by size >> priority */
+	unsigned swappiness; /* weight of anonymous against file pages, for when there are both */
+	int priority;        /* 12 down to 0: lists are scanned by size >> priority */
 
 	bool may_writepage; /* may dirty pages be written? */
 	bool may_unmap;     /* may pages in windows be taken? */
@@ -31,7 +32,6 @@ struct scan_control {
 	bool may_enter_fs;  /* may file pages be written? */
 	bool may_throttle;  /* may it nap? */
 	bool may_wait;      /* may it sleep for a lock? */
-	bool kswapd;
 
 	enum counter scan_counter, steal_counter;
 

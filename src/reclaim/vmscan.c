@@ -36,6 +36,7 @@ struct scan_control scan_control_for(const weir_pool *pool, unsigned flags, unsi
 		.flags = flags & (WEIR_NOMEMALLOC | WEIR_NOFS | WEIR_NOIO),
 		.order = order,
 		.nr_to_reclaim = MAX(nr_to_reclaim, 1ull << order),
+		.swappiness = pool->config.swappiness,
 		.priority = DEF_PRIORITY,
 		.may_writepage = !nomemalloc && !pool->config.laptop_mode,
 		.may_unmap = true,
