@@ -35,11 +35,17 @@ static void wake_background(weir_pool *pool)
 		kswapd_wake(pool, i);
 }
 
-/* Frames of a higher order may be there in single pieces that only wait in per-CPU caches to be joined. */
+/* Frames may be parked in another CPU's cache; and blocks be there in single pieces. */
+static void drain(weir_pool *pool)
+{
+	for (unsigned i = 0; i < pool->mem.nr_nodes; i++)
+		zone_drain(&pool->mem, i);
+}
+
 static void drain_for_order(weir_pool *pool, unsigned order)
 {
-	for (unsigned i = 0; order && i < pool->mem.nr_nodes; i++)
-		zone_drain(&pool->mem, i);
+	if (order)
+		drain(pool);
 }
 
 /* In a reclaiming context (contract 21, 22): never ordinary reclaim. */
@@ -121,6 +127,10 @@ int frame_take(weir_pool *pool, unsigned order, unsigned flags, struct frame **r
 		} else {
 			frame = take_directly(pool, order, effective & (WEIR_NOFS | WEIR_NOIO));
 		}
+	}
+	if (!frame) {
+		drain(pool);
+		frame = take_from_nodes(pool, order, depth);
 	}
 	if (!frame) {
 		count(pool, mem_local_node(&pool->mem), COUNT_PGALLOC_FAIL, 1);
