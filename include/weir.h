@@ -118,7 +118,7 @@ void weir_scope_memalloc_restore(unsigned saved);
 struct weir_config {
 	size_t size;           /* sizeof(struct weir_config), set by weir_config_init */
 	uint64_t memory_bytes; /* the budget: frames, in bytes, rounded down to pages. No default.
-	                        * At least 1 MiB per node and above the reserve, at most what the
+	                        * At least 128 KiB per node and above the reserve, at most what the
 	                        * machine (and its cgroup) has free. */
 	unsigned nodes;        /* reclaim domains, 1 to 8. Default 0: one per NUMA node */
 

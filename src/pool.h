@@ -29,6 +29,7 @@ struct weir_pool {
 	struct weir_config config;
 	struct thread_table threads;
 	const struct policy *policy;
+	unsigned scan_batch; /* pages that reclaim takes off a list at a time, and frees in a call */
 	struct lruvec lruvecs[WEIR_MAX_NODES];
 	struct lruvec *lruvec_of[WEIR_MAX_NODES];
 	struct counters counters;

@@ -2,12 +2,16 @@
  *
  * weir.c - a pool is made and unmade: the wiring.
  */
+#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "observe/error.h"
 #include "pool.h"
 #include "reclaim/reclaim.h"
+#include "reclaim/scan_control.h"
+
+#define SMALL_SHARE 32 /* a batch is at most such a share of a node */
 
 #define STRING2(x) #x
 #define STRING(x) STRING2(x)
@@ -86,6 +90,22 @@ static int check_config(const struct weir_config *c)
 	return 0;
 }
 
+/* What depends on how many frames there are: in a small pool a whole batch would be too much of it at once. */
+static void scale_to_memory(weir_pool *pool)
+{
+	unsigned share = UINT_MAX;
+
+	for (unsigned i = 0; i < pool->mem.nr_nodes; i++) {
+		struct zone_info info;
+
+		zone_info(&pool->mem, i, &info);
+		pool->lruvecs[i].nr_frames = (uint32_t)info.managed;
+		share = (unsigned)MIN(share, MAX(info.managed / SMALL_SHARE, 1));
+	}
+	pool->scan_batch = MIN(share, SCAN_BATCH);
+	pool->config.swap_cluster_max = MIN(share, pool->config.swap_cluster_max);
+}
+
 static int make_memory(weir_pool *pool)
 {
 	const struct weir_config *c = &pool->config;
@@ -102,6 +122,7 @@ static int make_memory(weir_pool *pool)
 	if (error)
 		return weir_error_set(error, "cannot make a pool of %llu bytes: %s",
 				      (unsigned long long)c->memory_bytes, what);
+	scale_to_memory(pool);
 	return 0;
 }
 
@@ -109,7 +130,7 @@ static void init_fields(weir_pool *pool)
 {
 	pool->policy = pool->config.policy ? policy_find(pool->config.policy) : policy_number(0);
 	for (unsigned i = 0; i < WEIR_MAX_NODES; i++) {
-		lruvec_init(&pool->lruvecs[i], &pool->mem);
+		lruvec_init(&pool->lruvecs[i], &pool->mem, i);
 		pool->lruvec_of[i] = &pool->lruvecs[i];
 	}
 	lock_init(&pool->objects_lock);

@@ -35,10 +35,10 @@ static int check_length(const struct weir_object *object, uint64_t page, ssize_t
 	return (size_t)got < expected ? -ESTALE : 0;
 }
 
-/* Where a page goes is decided by what it left behind when it was evicted. */
-static enum lru_list list_for(weir_pool *pool, uint64_t shadow, uint64_t *flags)
+/* Where a page goes is decided by what it left behind when it was evicted. The lruvec's lock is held. */
+static enum lru_list list_for(weir_pool *pool, struct frame *frame, uint64_t shadow, uint64_t *flags)
 {
-	struct refault refault = pool->policy->refault(pool->lruvec_of, shadow);
+	struct refault refault = pool->policy->admit(pool->lruvec_of, frame, shadow, *flags & WORD_READAHEAD);
 
 	if (!refault.happened || refault.node >= pool->mem.nr_nodes)
 		return LRU_INACTIVE_FILE;
@@ -78,7 +78,7 @@ int load_finish(struct weir_object *object, uint64_t page, struct frame *frame, 
 	frame->policy = 0;
 	/* On the list before it is published: whoever finds it resident may rely on its frame being somewhere. */
 	lru_lock(lruvec, true);
-	lru_add(lruvec, frame, list_for(pool, shadow, &flags), false);
+	lru_add(lruvec, frame, list_for(pool, frame, shadow, &flags), false);
 	lru_unlock(lruvec);
 	word_finish_loading(word, flags);
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cache/lru.h"
 
-void lruvec_init(struct lruvec *lruvec, struct mem *mem)
+void lruvec_init(struct lruvec *lruvec, struct mem *mem, unsigned node)
 {
 	lock_init(&lruvec->lock);
 	for (int i = 0; i < NR_LRU_LISTS; i++) {
@@ -12,6 +12,7 @@ void lruvec_init(struct lruvec *lruvec, struct mem *mem)
 	atomic_init(&lruvec->deferred, 0);
 	atomic_init(&lruvec->nonresident_age, 0);
 	lruvec->mem = mem;
+	lruvec->node = node;
 }
 
 static void size_add(struct lruvec *lruvec, enum lru_list list, int64_t n)
@@ -98,6 +99,14 @@ static void take_off(struct lruvec *lruvec, struct frame *frame, enum lru_list l
 	list_del(&frame->lru);
 	atomic_store_explicit(&frame->lru_list, LRU_NONE, memory_order_relaxed);
 	size_add(lruvec, list, -1);
+}
+
+void lru_move_tail(struct lruvec *lruvec, enum lru_list from, enum lru_list to)
+{
+	struct frame *frame = lru_tail(lruvec, from);
+
+	take_off(lruvec, frame, from);
+	list_insert_frame(lruvec, frame, to, false);
 }
 
 /* The frames lie anywhere in memory, and each says only which is next: a cache miss a frame, one after the other. The jump

@@ -51,10 +51,19 @@ struct lruvec {
 	_Atomic int64_t nr_isolated;         /* off the lists, and pages of objects */
 	_Atomic uint64_t deferred;           /* top of the stack: frame number + 1, 0 empty; see lru.c */
 	_Atomic uint64_t nonresident_age;    /* evictions and activations so far (workingset.c) */
+	struct {
+		_Atomic uint64_t inactive;   /* target length of the inactive list, pages; 0: not set yet */
+		_Atomic uint32_t loads;      /* clock: pages read in */
+		_Atomic uint32_t evictions;  /* clock: pages evicted that had not been active */
+		_Atomic uint32_t demotions;  /* clock: pages that left the active list */
+		_Atomic uint32_t tail_stamp; /* when the coldest active page was last found used */
+	} irr;                               /* irr.c; written under lock, but evictions and demotions */
 	struct mem *mem;
+	unsigned node;
+	uint32_t nr_frames; /* of the node */
 } __attribute__((aligned(CACHE_LINE)));
 
-void lruvec_init(struct lruvec *lruvec, struct mem *mem);
+void lruvec_init(struct lruvec *lruvec, struct mem *mem, unsigned node);
 
 /* Take the lock (wait false: by trying alone) and drain the deferred stack. */
 bool lru_lock(struct lruvec *lruvec, bool wait);
@@ -64,6 +73,14 @@ void lru_unlock(struct lruvec *lruvec);
  * lru_add counts a newcomer; lru_put_back one that was isolated. */
 void lru_add(struct lruvec *lruvec, struct frame *frame, enum lru_list list, bool tail);
 void lru_put_back(struct lruvec *lruvec, struct frame *frame, enum lru_list list, bool tail);
+/* Move the frame at a list's tail to the head of a list. Lock held; the list is not empty. */
+void lru_move_tail(struct lruvec *lruvec, enum lru_list from, enum lru_list to);
+static inline struct frame *lru_tail(const struct lruvec *lruvec, enum lru_list list)
+{
+	const struct list_head *head = &lruvec->lists[list];
+
+	return head->prev == head ? NULL : list_entry(head->prev, struct frame, lru);
+}
 /* Take up to n frames off the tail of a list into frames[]. Lock held. */
 unsigned lru_isolate_tail(struct lruvec *lruvec, enum lru_list list, struct frame **frames, unsigned n);
 /* Take this very frame off whatever list it is on, if it is on one and still holds that page of that object; *from:

@@ -5,7 +5,7 @@
  *        63 62  60 59                28 27 26 25 24 23        12 11 ........... 3 2   0
  *       +--+------+--------------------+-----------+------------+----------------+-----+
  *       |  |      | frame number       |   spare   | pin count  | flags          |state|   resident
- *       |ws| node | eviction age       |           |            | shadow valid   |  0  |   absent
+ *       |ws| node | the policy's key   |  the policy's extra    | shadow valid   |  0  |   absent
  *       +--+------+--------------------+-----------+------------+----------------+-----+
  *
  * One compare-and-swap is one transition, each a function below named for it. Waiters sleep on the low half.
@@ -47,7 +47,7 @@ enum page_state { PAGE_ABSENT, PAGE_LOADING, PAGE_UNMAPPED, PAGE_MAPPED, PAGE_WR
 #define WORD_MLOCKED (1ull << 8)   /* weir_mlock */
 #define WORD_RECLAIM (1ull << 9)   /* in writeback for reclaim: free it when the write is done */
 #define WORD_WPIN (1ull << 10)     /* one of the counted pins may write */
-#define WORD_SHADOW (1ull << 11)   /* absent: an eviction age is there */
+#define WORD_SHADOW (1ull << 11)   /* absent: the policy's key and extra are there */
 
 #define WORD_PIN_SHIFT 12
 #define WORD_PIN (1ull << WORD_PIN_SHIFT)
@@ -55,6 +55,7 @@ enum page_state { PAGE_ABSENT, PAGE_LOADING, PAGE_UNMAPPED, PAGE_MAPPED, PAGE_WR
 #define WORD_PIN_MASK (WORD_PIN_MAX << WORD_PIN_SHIFT)
 #define WORD_WAS_ACTIVE (1ull << 24) /* came down from the active list: kept in its shadow */
 #define WORD_EPOCH (1ull << 25)      /* writeback: which of object->nr_epoch counts it */
+#define WORD_READAHEAD (1ull << 26)  /* read ahead, and nobody has asked for it yet */
 #define WORD_FRAME_SHIFT 28
 #define WORD_AGE_SHIFT 28
 #define WORD_NODE_SHIFT 60

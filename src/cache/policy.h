@@ -2,7 +2,7 @@
  *
  * policy.h - the replacement policy: the few decisions that reclaim leaves to it.
  *
- * A policy keeps no memory of its own but what is in the page word (two referenced bits, and 36 bits once the page is
+ * A policy keeps no memory of its own but what is in the page word (two referenced bits, and 52 bits once the page is
  * absent), in the frame (64 bits) and in the lruvec. So it can't allocate, and hits stay lock-free:
  * they only set referenced bits. Every function may run under NOMEMALLOC: no locks, no waiting.
  */
@@ -21,20 +21,45 @@ struct refault {
 
 struct policy {
 	const char *name;
-	/* What an evicted page leaves behind: a word of state absent. */
-	uint64_t (*evict)(struct lruvec *, unsigned node, bool was_active);
-	/* A page comes back: what does its shadow say? lruvecs: of all nodes. */
-	struct refault (*refault)(struct lruvec *const *lruvecs, uint64_t shadow);
-	/* At the tail of the inactive list. */
-	enum page_references (*check_references)(uint64_t word);
-	/* At the tail of the active list: stay there (true) or go to the inactive list? */
-	bool (*stay_active)(uint64_t word);
-	/* Are too few pages on the inactive list? */
-	bool (*inactive_is_low)(uint64_t inactive, uint64_t active);
+	/* A page has just been read into a frame that is on no list yet: what does its shadow say? The lock of the frame's
+	 * lruvec is held. lruvecs: of all nodes; ahead: nobody has asked for the page yet. */
+	struct refault (*admit)(struct lruvec *const *lruvecs, struct frame *frame, uint64_t shadow, bool ahead);
+	/* What an evicted page leaves behind: a word of state absent. The caller owns the frame. */
+	uint64_t (*evict)(struct lruvec *lruvec, struct frame *frame, bool was_active);
+	/* At the tail of the inactive list; the caller owns the frame. */
+	enum page_references (*check_references)(struct lruvec *lruvec, struct frame *frame, uint64_t word);
+	/* At the tail of the active list: stay there (true) or go to the inactive list? The caller owns the frame. */
+	bool (*stay_active)(struct lruvec *lruvec, struct frame *frame, uint64_t word);
+	/* By how many pages is the active list too long now? */
+	uint64_t (*excess_active)(const struct lruvec *lruvec);
+	/* Before a batch of the inactive list is judged, the lruvec's lock held. NULL: nothing to do. */
+	void (*before_scan)(struct lruvec *lruvec);
 };
+
+extern const struct policy policy_irr, policy_workingset, policy_two_list, policy_clock, policy_fifo;
 
 /* Number 0 is the default; NULL past the last. */
 const struct policy *policy_number(unsigned i);
 const struct policy *policy_find(const char *name);
+
+/* Shadows: a word of state absent that keeps a 32-bit key, 16 bits more, the node, and whether the page had been active. */
+#define WORD_EXTRA_SHIFT 12
+static inline uint64_t shadow_pack(uint32_t key, uint16_t extra, unsigned node, bool was_active)
+{
+	return (uint64_t)PAGE_ABSENT | WORD_SHADOW | (uint64_t)extra << WORD_EXTRA_SHIFT |
+	       (uint64_t)key << WORD_AGE_SHIFT | (uint64_t)node << WORD_NODE_SHIFT | (was_active ? WORD_WORKINGSET : 0);
+}
+static inline uint32_t shadow_key(uint64_t shadow)
+{
+	return (uint32_t)(shadow >> WORD_AGE_SHIFT);
+}
+static inline uint16_t shadow_extra(uint64_t shadow)
+{
+	return (uint16_t)(shadow >> WORD_EXTRA_SHIFT);
+}
+static inline unsigned shadow_node(uint64_t shadow)
+{
+	return (unsigned)(shadow >> WORD_NODE_SHIFT) & 7;
+}
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * workingset.c - the default policy: two lists, and the distance at which pages come back.
+ * workingset.c - the kernel's policy: two lists, and the distance at which pages come back.
  *
  * With an inactive list alone, a loop slightly larger than memory evicts each page just before it is used again. With
  * a large active list, pages that were hot once keep those out that are hot now. What decides is how far
@@ -20,46 +20,41 @@
  */
 #include "cache/policy.h"
 
-#include <string.h>
-
-static uint64_t shadow_pack(uint64_t age, unsigned node, bool was_active)
-{
-	return (uint64_t)PAGE_ABSENT | WORD_SHADOW | (uint64_t)(uint32_t)age << WORD_AGE_SHIFT |
-	       (uint64_t)node << WORD_NODE_SHIFT | (was_active ? WORD_WORKINGSET : 0);
-}
-
-static uint64_t age_evict(struct lruvec *lruvec, unsigned node, bool was_active)
+static uint64_t age_evict(struct lruvec *lruvec, struct frame *frame, bool was_active)
 {
 	uint64_t age = atomic_fetch_add_explicit(&lruvec->nonresident_age, 1, memory_order_relaxed);
 
-	return shadow_pack(age, node, was_active);
+	return shadow_pack((uint32_t)age, 0, frame->node, was_active);
 }
 
-static struct refault distance_refault(struct lruvec *const *lruvecs, uint64_t shadow)
+static struct refault distance_admit(struct lruvec *const *lruvecs, struct frame *frame, uint64_t shadow, bool ahead)
 {
-	struct refault refault = {.happened = shadow & WORD_SHADOW};
-	uint32_t evicted = (uint32_t)(shadow >> WORD_AGE_SHIFT), distance;
+	struct refault refault = {.happened = shadow & WORD_SHADOW, .node = shadow_node(shadow)};
+	struct lruvec *lruvec = lruvecs[refault.node];
+	uint32_t distance;
 
-	if (!refault.happened)
+	(void)frame;
+	(void)ahead;
+	if (!refault.happened || !lruvec)
 		return refault;
-	refault.node = (unsigned)(shadow >> WORD_NODE_SHIFT) & 7;
-	distance =
-		(uint32_t)atomic_load_explicit(&lruvecs[refault.node]->nonresident_age, memory_order_relaxed) - evicted;
-	refault.activate = distance <= lru_size(lruvecs[refault.node], LRU_ACTIVE_FILE);
+	distance = (uint32_t)atomic_load_explicit(&lruvec->nonresident_age, memory_order_relaxed) - shadow_key(shadow);
+	refault.activate = distance <= lru_size(lruvec, LRU_ACTIVE_FILE);
 	refault.restore = refault.activate && (shadow & WORD_WORKINGSET);
 	return refault;
 }
 
-static struct refault plain_refault(struct lruvec *const *lruvecs, uint64_t shadow)
+static struct refault plain_admit(struct lruvec *const *lruvecs, struct frame *frame, uint64_t shadow, bool ahead)
 {
-	struct refault refault = distance_refault(lruvecs, shadow);
+	struct refault refault = distance_admit(lruvecs, frame, shadow, ahead);
 
 	refault.activate = refault.restore = false;
 	return refault;
 }
 
-static enum page_references seen_twice(uint64_t word)
+static enum page_references seen_twice(struct lruvec *lruvec, struct frame *frame, uint64_t word)
 {
+	(void)lruvec;
+	(void)frame;
 	if (word & WORD_REF2)
 		return REFERENCES_ACTIVATE;
 	/* Used once and dirty: worth a round more, so that it is written once and not often. */
@@ -69,60 +64,26 @@ static enum page_references seen_twice(uint64_t word)
 }
 
 /* Used since it became active (or was last looked at): both bits were cleared then. */
-static bool stay_if_used(uint64_t word)
+static bool stay_if_used(struct lruvec *lruvec, struct frame *frame, uint64_t word)
 {
+	(void)lruvec;
+	(void)frame;
 	return word & WORD_REF;
 }
 
 /* The kernel's: at 1 GiB a list pair of 1:3, and more active with size (ratio = int_sqrt(10 * GiB), 1 below 1 GiB). */
-static bool ratio_is_low(uint64_t inactive, uint64_t active)
+static uint64_t excess_by_ratio(const struct lruvec *lruvec)
 {
+	uint64_t inactive = lru_size(lruvec, LRU_INACTIVE_FILE), active = lru_size(lruvec, LRU_ACTIVE_FILE);
 	uint64_t gib = (inactive + active) >> (30 - PAGE_SHIFT);
 	uint64_t ratio = gib ? int_sqrt(10 * gib) : 1;
 
-	return inactive * ratio < active;
+	return inactive * ratio < active ? active : 0;
 }
 
-/* Everything on the inactive list: what was used goes round again, once (the clock, or second chance). */
-static enum page_references clock_references(uint64_t word)
-{
-	return word & WORD_REF2 ? REFERENCES_KEEP : REFERENCES_RECLAIM;
-}
-
-static enum page_references fifo_references(uint64_t word)
-{
-	(void)word;
-	return REFERENCES_RECLAIM;
-}
-
-static bool never_stay(uint64_t word)
-{
-	(void)word;
-	return false;
-}
-
-static bool never_low(uint64_t inactive, uint64_t active)
-{
-	(void)inactive;
-	return active > 0; /* nothing is made active by these policies; what is, leaves */
-}
-
-static const struct policy policies[] = {
-	{"workingset", age_evict, distance_refault, seen_twice, stay_if_used, ratio_is_low},
-	{"two-list", age_evict, plain_refault, seen_twice, stay_if_used, ratio_is_low},
-	{"clock", age_evict, plain_refault, clock_references, never_stay, never_low},
-	{"fifo", age_evict, plain_refault, fifo_references, never_stay, never_low},
+const struct policy policy_workingset = {
+	"workingset", distance_admit, age_evict, seen_twice, stay_if_used, excess_by_ratio, NULL,
 };
-
-const struct policy *policy_number(unsigned i)
-{
-	return i < ARRAY_SIZE(policies) ? &policies[i] : NULL;
-}
-
-const struct policy *policy_find(const char *name)
-{
-	for (unsigned i = 0; i < ARRAY_SIZE(policies); i++)
-		if (strcmp(policies[i].name, name) == 0)
-			return &policies[i];
-	return NULL;
-}
+const struct policy policy_two_list = {
+	"two-list", plain_admit, age_evict, seen_twice, stay_if_used, excess_by_ratio, NULL,
+};

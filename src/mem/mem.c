@@ -17,6 +17,7 @@
 #include "mem/machine.h"
 #include "mem/zone.h"
 
+#define MIN_NODE_BYTES (128ull << 10)
 #define BLOCK_FRAMES (1u << MAX_ORDER)
 #define BLOCK_BYTES ((size_t)BLOCK_FRAMES << PAGE_SHIFT)
 
@@ -34,8 +35,8 @@ static int check_size(const struct mem_config *config, unsigned nodes, const cha
 {
 	uint64_t available;
 
-	if (config->bytes < (uint64_t)nodes << 20) {
-		*what = config->bytes ? "the budget must be at least 1 MiB for each node" : "the budget is 0";
+	if (config->bytes < nodes * MIN_NODE_BYTES) {
+		*what = config->bytes ? "the budget must be at least 128 KiB for each node" : "the budget is 0";
 		return -EINVAL;
 	}
 	if (config->bytes >> PAGE_SHIFT > UINT32_MAX - BLOCK_FRAMES) {

@@ -98,7 +98,7 @@ struct mem_config {
 };
 
 /* Map and populate. On failure nothing is left, and *what (a static string) names the reason.
- * -EINVAL: bytes are fewer than 1 MiB a node, or than 8 x min; -ENOMEM: more than the machine or its cgroup can
+ * -EINVAL: bytes are fewer than 128 KiB a node, or than 8 x min; -ENOMEM: more than the machine or its cgroup can
  * give now (looked up before it is asked for, so that no OOM killer is met). */
 int mem_init(struct mem *mem, const struct mem_config *config, const char **what);
 void mem_destroy(struct mem *mem);

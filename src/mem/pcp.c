@@ -4,7 +4,7 @@
  *
  * A thread may be moved to another CPU between asking for its number and taking the cache, or be interrupted by a
  * handler that frees: so each cache has a lock, but one that is only tried. Frames parked here are not counted for
- * the watermarks; the caches of a zone hold at most an eighth of it, and nothing is parked while the zone is below
+ * the watermarks; the caches of a zone hold at most a 32nd of it, and nothing is parked while the zone is below
  * low.
  */
 #include <sched.h>
@@ -15,7 +15,7 @@ void pcp_init(struct zone *zone, struct pcp *pcps, unsigned n)
 {
 	zone->pcps = pcps;
 	zone->nr_pcps = n;
-	zone->pcp_high = MIN((unsigned)PCP_MAX, zone->nr / 8 / n);
+	zone->pcp_high = MIN((unsigned)PCP_MAX, zone->nr / 32 / n);
 	if (zone->pcp_high < PCP_BATCH)
 		zone->pcp_high = 0;
 	for (unsigned i = 0; i < n; i++) {

@@ -18,19 +18,21 @@ static bool balanced(const weir_pool *pool, unsigned node)
 /* One run: passes of rising effort until the node is balanced. Returns frames freed. */
 static uint64_t balance_node(weir_pool *pool, unsigned node)
 {
-	struct scan_control sc = scan_control_for(pool, 0, 0, SCAN_BATCH);
+	struct scan_control sc = scan_control_for(pool, 0, 0, pool->scan_batch);
 	uint64_t high = zone_watermark(&pool->mem, node, ALLOC_HIGH_MARK), total_scanned = 0;
 
 	sc.scan_counter = COUNT_PGSCAN_KSWAPD;
 	sc.steal_counter = COUNT_PGSTEAL_KSWAPD;
 	count(pool, node, COUNT_PAGEOUTRUN, 1);
 	for (sc.priority = DEF_PRIORITY; sc.priority >= 0 && !balanced(pool, node);) {
-		uint64_t before = sc.nr_reclaimed;
+		uint64_t before = sc.nr_reclaimed, missing;
 
 		if (atomic_load(&pool->stopping))
 			break;
 		sc.nr_scanned = 0;
-		sc.nr_to_reclaim = before + MAX(high, SCAN_BATCH);
+		missing = high + 1 - MIN(high, zone_free_frames(&pool->mem, node));
+		sc.nr_to_reclaim = before + missing;
+		sc.batch = (unsigned)MIN(missing, pool->scan_batch); /* no page more: they are in use */
 		shrink_node(pool, node, &sc);
 		total_scanned += sc.nr_scanned;
 		/* Scanning gave enough: the same priority will go on giving (balance_pgdat's raise_priority). */

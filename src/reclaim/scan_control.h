@@ -16,10 +16,11 @@
 #include "pool.h"
 
 #define DEF_PRIORITY 12
-#define SCAN_BATCH 32u
+#define SCAN_BATCH 32u /* at most; pool->scan_batch is less where a node has fewer than 1024 frames */
 #define MAX_RECLAIM_FAILURES 16
 
 struct scan_control {
+	unsigned batch; /* pages taken off a list at a time */
 	unsigned flags; /* WEIR_NOFS, WEIR_NOIO, WEIR_NOMEMALLOC: what shrinkers and stores are told */
 	unsigned order; /* of the block that is wanted */
 	uint64_t nr_to_reclaim;

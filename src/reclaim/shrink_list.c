@@ -43,8 +43,7 @@ static enum page_fate fate_of_dirty(const struct scan_control *sc, const struct 
 	return may_write(sc, frame) ? FATE_PAGEOUT : FATE_KEEP;
 }
 
-static enum page_fate page_fate(const weir_pool *pool, const struct scan_control *sc, const struct frame *frame,
-				uint64_t word)
+static enum page_fate page_fate(weir_pool *pool, const struct scan_control *sc, struct frame *frame, uint64_t word)
 {
 	if (word_state(word) != PAGE_UNMAPPED)
 		return FATE_KEEP;
@@ -54,11 +53,11 @@ static enum page_fate page_fate(const weir_pool *pool, const struct scan_control
 		return FATE_KEEP;
 	if (sc_nomemalloc(sc))
 		return word & WORD_DIRTY ? FATE_KEEP : FATE_EVICT;
-	switch (pool->policy->check_references(word)) {
+	switch (pool->policy->check_references(&pool->lruvecs[frame->node], frame, word)) {
 	case REFERENCES_ACTIVATE:
 		return FATE_ACTIVATE;
 	case REFERENCES_KEEP:
-		atomic_fetch_and(frame_word(frame), ~(WORD_REF | WORD_REF2));
+		atomic_fetch_and(frame_word(frame), ~(WORD_REF | WORD_REF2 | WORD_WAS_ACTIVE));
 		return FATE_KEEP;
 	case REFERENCES_RECLAIM:
 		break;
@@ -181,7 +180,9 @@ static unsigned shrink_batch(weir_pool *pool, unsigned node, enum lru_list list,
 
 	if (!lru_lock(lruvec, sc->may_wait))
 		return 0;
-	n = lru_isolate_tail(lruvec, list, frames, MIN(max, SCAN_BATCH));
+	if (pool->policy->before_scan && !sc_nomemalloc(sc))
+		pool->policy->before_scan(lruvec);
+	n = lru_isolate_tail(lruvec, list, frames, max);
 	lru_unlock(lruvec);
 	if (!n)
 		return 0;
@@ -211,13 +212,13 @@ static unsigned shrink_active_batch(weir_pool *pool, unsigned node, struct scan_
 
 	if (!lru_lock(lruvec, sc->may_wait))
 		return 0;
-	n = lru_isolate_tail(lruvec, LRU_ACTIVE_FILE, frames, MIN(max, SCAN_BATCH));
+	n = lru_isolate_tail(lruvec, LRU_ACTIVE_FILE, frames, max);
 	lru_unlock(lruvec);
 	prefetch_words(frames, n);
 	for (unsigned i = 0; i < n; i++) {
 		page_word *word = frame_word(frames[i]);
 
-		if (pool->policy->stay_active(word_load(word))) {
+		if (pool->policy->stay_active(lruvec, frames[i], word_load(word))) {
 			atomic_fetch_and(word, ~(WORD_REF | WORD_REF2));
 			stay[nr_stay++] = frames[i];
 		} else {
@@ -235,12 +236,6 @@ static unsigned shrink_active_batch(weir_pool *pool, unsigned node, struct scan_
 	count(pool, node, COUNT_PGREFILL, n);
 	count(pool, node, COUNT_PGDEACTIVATE, nr_leave);
 	return n;
-}
-
-static bool inactive_is_low(const weir_pool *pool, unsigned node)
-{
-	return pool->policy->inactive_is_low(lru_size(&pool->lruvecs[node], LRU_INACTIVE_FILE),
-					     lru_size(&pool->lruvecs[node], LRU_ACTIVE_FILE));
 }
 
 /* size >> priority, but at least a cluster: small lists must not need many passes. */
@@ -263,16 +258,16 @@ static void shrink_lruvec(weir_pool *pool, unsigned node, struct scan_control *s
 	uint64_t active = nr_to_scan(pool, node, LRU_ACTIVE_FILE, sc->priority);
 
 	while (sc->nr_reclaimed < sc->nr_to_reclaim) {
-		bool deactivate = active && inactive_is_low(pool, node);
+		uint64_t excess = MIN(active, pool->policy->excess_active(&pool->lruvecs[node]));
 
-		if (!deactivate && !inactive)
+		if (!excess && !inactive)
 			break;
-		if (deactivate)
+		if (excess)
 			active = share_after(active,
-					     shrink_active_batch(pool, node, sc, (unsigned)MIN(active, SCAN_BATCH)));
+					     shrink_active_batch(pool, node, sc, (unsigned)MIN(excess, SCAN_BATCH)));
 		if (inactive)
 			inactive = share_after(inactive, shrink_batch(pool, node, LRU_INACTIVE_FILE, sc,
-								      (unsigned)MIN(inactive, SCAN_BATCH)));
+								      (unsigned)MIN(inactive, sc->batch)));
 	}
 }
 
@@ -291,7 +286,7 @@ void shrink_active_for_nomemalloc(weir_pool *pool, unsigned node, struct scan_co
 
 	weir_assert(sc_nomemalloc(sc));
 	while (left && sc->nr_reclaimed < sc->nr_to_reclaim) {
-		unsigned n = shrink_batch(pool, node, LRU_ACTIVE_FILE, sc, (unsigned)MIN(left, SCAN_BATCH));
+		unsigned n = shrink_batch(pool, node, LRU_ACTIVE_FILE, sc, (unsigned)MIN(left, sc->batch));
 
 		if (!n)
 			break;

@@ -34,6 +34,7 @@ struct scan_control scan_control_for(const weir_pool *pool, unsigned flags, unsi
 	bool nomemalloc = flags & WEIR_NOMEMALLOC;
 	struct scan_control sc = {
 		.flags = flags & (WEIR_NOMEMALLOC | WEIR_NOFS | WEIR_NOIO),
+		.batch = pool->scan_batch,
 		.order = order,
 		.nr_to_reclaim = MAX(nr_to_reclaim, 1ull << order),
 		.swappiness = pool->config.swappiness,

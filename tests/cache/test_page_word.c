@@ -126,29 +126,48 @@ static void slots_are_found_by_word_and_kind(void **state)
 	rig_stop(&rig);
 }
 
+/* A node's lists as a policy sees them: `active` frames on the active list, and nothing read in yet. */
+struct lists {
+	struct mem mem;
+	struct lruvec lruvecs[2], *table[2];
+	struct frame frames[3];
+};
+
+static void lists_init(struct lists *lists)
+{
+	memset(lists, 0, sizeof(*lists));
+	lists->mem.frames = lists->frames;
+	for (unsigned i = 0; i < 2; i++) {
+		lruvec_init(&lists->lruvecs[i], &lists->mem, i);
+		lists->lruvecs[i].nr_frames = 1000;
+		lists->table[i] = &lists->lruvecs[i];
+	}
+	lists->frames[1].node = 1;
+}
+
 /* Breaks when the refault distance is wrong where the age wraps, or a shadow is taken for another node's. */
 static void refault_distance_survives_wrapping(void **state)
 {
-	static struct lruvec lruvecs[2];
-	struct lruvec *const table[2] = {&lruvecs[0], &lruvecs[1]};
-	const struct policy *policy = policy_number(0);
+	static struct lists lists;
+	struct lruvec *lruvec = &lists.lruvecs[1];
+	struct frame *frame = &lists.frames[1];
+	const struct policy *policy = &policy_workingset;
 	struct refault refault;
 	uint64_t shadow;
 
 	(void)state;
-	for (int i = 0; i < 2; i++)
-		lruvec_init(&lruvecs[i], NULL);
-	atomic_store(&lruvecs[1].nonresident_age, 0xfffffff0ull);
-	atomic_store(&lruvecs[1].size[LRU_ACTIVE_FILE], 40);
-	shadow = policy->evict(&lruvecs[1], 1, true);
-	atomic_fetch_add(&lruvecs[1].nonresident_age, 39); /* past 2^32; with its own eviction, a distance of 40 */
-	refault = policy->refault(table, shadow);
+	lists_init(&lists);
+	atomic_store(&lruvec->nonresident_age, 0xfffffff0ull);
+	atomic_store(&lruvec->size[LRU_ACTIVE_FILE], 40);
+	shadow = policy->evict(lruvec, frame, true);
+	atomic_fetch_add(&lruvec->nonresident_age, 39); /* past 2^32; with its own eviction, a distance of 40 */
+	refault = policy->admit(lists.table, frame, shadow, false);
 	assert_true(refault.happened && refault.activate && refault.restore);
 	assert_int_equal(refault.node, 1);
-	atomic_fetch_add(&lruvecs[1].nonresident_age, 1);
-	refault = policy->refault(table, shadow);
+	atomic_fetch_add(&lruvec->nonresident_age, 1);
+	refault = policy->admit(lists.table, frame, shadow, false);
 	assert_true(refault.happened && !refault.activate && !refault.restore);
-	refault = policy->refault(table, 0); /* never resident */
+	refault = policy->admit(lists.table, frame, 0, false); /* never resident */
 	assert_false(refault.happened);
 }
 

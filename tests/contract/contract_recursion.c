@@ -242,11 +242,11 @@ static unsigned plant_depth;
 static const struct policy *real_policy;
 
 /* Called in the middle of a NOMEMALLOC call. */
-static uint64_t interrupted_evict(struct lruvec *lruvec, unsigned node, bool was_active)
+static uint64_t interrupted_evict(struct lruvec *lruvec, struct frame *frame, bool was_active)
 {
 	if (plant_depth++ == 0)
 		raise(SIGUSR1);
-	return real_policy->evict(lruvec, node, was_active);
+	return real_policy->evict(lruvec, frame, was_active);
 }
 
 /* Breaks when a NOMEMALLOC call goes to work inside another of the same thread. */

@@ -59,7 +59,7 @@ static void impossible_configurations_are_named(void **state)
 	assert_int_equal(create(0, NULL), -EINVAL);
 	SAYS("the budget is 0");
 	assert_int_equal(create(100 << 10, NULL), -EINVAL);
-	SAYS("1 MiB");
+	SAYS("128 KiB");
 	assert_int_equal(create(8 << 20, big_reserve), -EINVAL);
 	SAYS("min_free_bytes");
 	assert_int_equal(create(1ull << 42, NULL), -ENOMEM);

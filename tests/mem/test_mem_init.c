@@ -53,9 +53,9 @@ static void sizes_that_make_no_sense_are_refused_by_name(void **state)
 	(void)state;
 	mappings();
 	assert_refused(&(struct mem_config){.bytes = 0, .nodes = 1}, -EINVAL, "budget is 0");
-	assert_refused(&(struct mem_config){.bytes = 1, .nodes = 1}, -EINVAL, "1 MiB");
-	assert_refused(&(struct mem_config){.bytes = MIB - 1, .nodes = 1}, -EINVAL, "1 MiB");
-	assert_refused(&(struct mem_config){.bytes = 8 * MIB - 1, .nodes = 8}, -EINVAL, "each node");
+	assert_refused(&(struct mem_config){.bytes = 1, .nodes = 1}, -EINVAL, "128 KiB");
+	assert_refused(&(struct mem_config){.bytes = (128 << 10) - 1, .nodes = 1}, -EINVAL, "128 KiB");
+	assert_refused(&(struct mem_config){.bytes = MIB - 1, .nodes = 8}, -EINVAL, "each node");
 	assert_refused(&(struct mem_config){.bytes = 17ull << 40, .nodes = 1}, -EINVAL, "16 TiB");
 	assert_refused(&(struct mem_config){.bytes = UINT64_MAX, .nodes = 1}, -EINVAL, "16 TiB");
 	assert_refused(&(struct mem_config){.bytes = 8 * MIB, .nodes = 1, .min_free_bytes = MIB + PAGE_SIZE}, -EINVAL,

@@ -12,10 +12,10 @@
 static void (*planted_action)(void);
 static const struct policy *planted_inner;
 
-static inline uint64_t planted_evict(struct lruvec *lruvec, unsigned node, bool was_active)
+static inline uint64_t planted_evict(struct lruvec *lruvec, struct frame *frame, bool was_active)
 {
 	planted_action();
-	return planted_inner->evict(lruvec, node, was_active);
+	return planted_inner->evict(lruvec, frame, was_active);
 }
 
 /* From now on each eviction in the pool calls action. */

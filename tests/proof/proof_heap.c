@@ -163,6 +163,7 @@ static void planted_allocations_are_seen(void **state)
 		struct rig rig;
 
 		rig_config(&rig, 8 << 20);
+		rig.config.policy = NULL; /* the default */
 		rig_start(&rig, 256);
 		touch_range(rig.object, 0, 64);
 		plant(rig.pool, actions[i]);
@@ -181,6 +182,7 @@ static void contract_04_nomemalloc_calls_no_allocator(void **state)
 
 	(void)state;
 	rig_config(&rig, 16 << 20);
+	rig.config.policy = NULL; /* the default */
 	rig_start(&rig, 4096);
 	for (int round = 0; round < 20; round++) {
 		for (uint64_t i = 0; i < 3000; i++) {
@@ -248,6 +250,7 @@ static void law_3_no_mode_touches_the_heap(void **state)
 
 	(void)state;
 	rig_config(&rig, 16 << 20);
+	rig.config.policy = NULL; /* the default */
 	rig_start(&rig, 4096);
 	for (unsigned m = 0; m < ARRAY_SIZE(modes); m++) {
 		forbidden = true;

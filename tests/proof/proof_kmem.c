@@ -174,6 +174,7 @@ static void run(void (*action)(void), uint64_t wanted, unsigned newcomers, unsig
 	struct rig rig;
 
 	rig_config(&rig, 32 << 20);
+	rig.config.policy = NULL; /* the default */
 	if (newcomers)
 		rig.config.max_threads = newcomers;
 	rig_start(&rig, 16384);

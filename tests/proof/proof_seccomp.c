@@ -105,6 +105,7 @@ static int run_child(void (*action)(void), uint64_t wanted)
 		pthread_t threads[3];
 
 		rig_config(&rig, 16 << 20);
+		rig.config.policy = NULL; /* the default */
 		rig_start(&rig, 8192);
 		touch_range(rig.object, 0, 2000);
 		child.pool = rig.pool;
