@@ -41,7 +41,7 @@ static int zero_tail(struct weir_object *object, uint64_t bytes)
 static int cut(struct weir_object *object, uint64_t bytes)
 {
 	uint64_t before = atomic_load(&object->bytes), first = object_pages_of(bytes), last = object_pages_of(before);
-	int error;
+	int error, none = 0;
 
 	set_length(object, bytes);
 	if (object_pinned(object, first, last)) {
@@ -52,7 +52,9 @@ static int cut(struct weir_object *object, uint64_t bytes)
 	}
 	/* The flusher leaves pages past the end alone from now on; what it has begun must end before the store is
 	 * cut. */
-	object_write_and_wait(object, last, last);
+	error = object_write_and_wait(object, last, last);
+	if (error) /* of writes before: weir_sync's to tell, not ours */
+		atomic_compare_exchange_strong(&object->wb_error, &none, error);
 	error = store_resize(&object->store, bytes);
 	if (error) {
 		set_length(object, before);
