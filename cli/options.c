@@ -45,6 +45,8 @@ const char options_help[] =
 	"  --reclaim MODES      a further thread calls weir_reclaim for 32 pages: default, nofs, noio, nomemalloc,\n"
 	"                       or several in turn, with commas between\n"
 	"  --reclaim-every N    ... about once in N accesses, default 1000\n"
+	"  --sync-every N       each thread calls weir_sync after every N accesses of its own\n"
+	"  --journal FILE       ... and then appends to FILE which versions of which pages are durable; with --verify\n"
 	"\n"
 	"What is said\n"
 	"  --json               the report as one JSON object\n"
@@ -83,6 +85,8 @@ enum {
 	OPT_VERIFY,
 	OPT_RECLAIM,
 	OPT_RECLAIM_EVERY,
+	OPT_SYNC_EVERY,
+	OPT_JOURNAL,
 	OPT_JSON,
 	OPT_PROGRESS,
 	OPT_HELP,
@@ -120,6 +124,8 @@ static const struct option long_options[] = {
 	{"verify", no_argument, NULL, OPT_VERIFY},
 	{"reclaim", required_argument, NULL, OPT_RECLAIM},
 	{"reclaim-every", required_argument, NULL, OPT_RECLAIM_EVERY},
+	{"sync-every", required_argument, NULL, OPT_SYNC_EVERY},
+	{"journal", required_argument, NULL, OPT_JOURNAL},
 	{"json", no_argument, NULL, OPT_JSON},
 	{"progress", required_argument, NULL, OPT_PROGRESS},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -327,6 +333,11 @@ static int set_rest(struct options *options, int option)
 		return add_reclaim(options);
 	case OPT_RECLAIM_EVERY:
 		return count_between(option, 1, (uint64_t)1 << 48, &options->reclaim_every);
+	case OPT_SYNC_EVERY:
+		return count_between(option, 1, (uint64_t)1 << 48, &options->sync_every);
+	case OPT_JOURNAL:
+		options->journal = optarg;
+		return 0;
 	case OPT_PROGRESS:
 		choice = one_of(option, when, 3);
 		options->progress = (enum progress)(choice < 0 ? 0 : choice);
@@ -355,6 +366,11 @@ static int check(const struct options *options, bool pattern_given)
 	if (options->file && options->writes_pct && !options->write_file)
 		return say_error("--writes %u: %s is not written to unless --write-file is given too",
 				 options->writes_pct, options->file);
+	if (options->journal && (!options->sync_every || !options->verify))
+		return say_error(
+			"--journal %s: goes with --sync-every, which makes durable what it tells, and --verify, "
+			"which gives pages their versions",
+			options->journal);
 	/* Half of the frames at most: pins that fill the pool would have to wait for each other. */
 	if (options->memory_bytes &&
 	    (uint64_t)options->threads * options->depth > options->memory_bytes / WEIR_PAGE_SIZE / 2)

@@ -52,6 +52,8 @@ struct options {
 	const char *reclaim[OPTIONS_MAX_RECLAIM]; /* modes that the helper calls weir_reclaim with, in turn */
 	unsigned reclaim_count;
 	uint64_t reclaim_every; /* accesses */
+	uint64_t sync_every;    /* accesses of a thread; 0: only the close writes back */
+	const char *journal;    /* or NULL: what was synced is told nobody */
 
 	/* What is said. */
 	enum progress progress;

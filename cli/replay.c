@@ -143,6 +143,8 @@ static int prepare(struct run *run)
 		return -1;
 	if (open_object(run) < 0)
 		return -1;
+	if (journal_open(&run->journal, options->journal) < 0)
+		return -1;
 	if (options->verify) {
 		run->verify = malloc(sizeof(*run->verify));
 		if (!run->verify)
@@ -160,6 +162,8 @@ static int start_workers(struct run *run)
 	run->workers = aligned_alloc(64, threads * sizeof(*run->workers));
 	if (!run->workers)
 		return say_error("no memory for %u threads", threads);
+	memset(run->workers, 0,
+	       threads * sizeof(*run->workers)); /* so that all can be destroyed if one can't be made */
 	for (unsigned i = 0; i < threads; i++)
 		if (worker_init(&run->workers[i], run, i) < 0)
 			return -1;
@@ -267,6 +271,7 @@ static void clean_up(struct run *run)
 	if (run->verify)
 		verify_destroy(run->verify);
 	free(run->verify);
+	journal_close(&run->journal);
 	target_close(&run->target);
 	for (unsigned i = 0; run->workers && i < run->options->threads; i++)
 		worker_destroy(&run->workers[i]);
@@ -294,6 +299,7 @@ static int replay(const struct options *options)
 
 	run.options = options;
 	run.target.fd = -1;
+	run.journal.fd = -1;
 	report.run = &run;
 	report.reclaimer = &reclaimer;
 	report.policy = options->policy ? options->policy : weir_policy_name(0);

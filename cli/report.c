@@ -18,6 +18,7 @@ void report_take_workers(struct report *report, uint64_t start_ns)
 
 		report->accesses += atomic_load(&worker->accesses);
 		report->writes += worker->writes;
+		report->syncs += worker->syncs;
 		histogram_merge(&report->all, &worker->all);
 		histogram_merge(&report->hits, &worker->hits);
 		histogram_merge(&report->misses, &worker->misses);
@@ -126,6 +127,8 @@ static void print_accesses(const struct report *report)
 	printf("\naccesses\n");
 	print_count("accesses", report->accesses, 0);
 	print_count("writes", report->writes, report->accesses);
+	if (report->run->options->sync_every)
+		print_count("syncs", report->syncs, 0);
 	print_count("hits", hits, hits + misses);
 	print_count("misses", misses, hits + misses);
 	print_count("refaults", counter(report, "workingset_refault_file"), hits + misses);

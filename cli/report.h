@@ -15,7 +15,7 @@ struct report {
 	const char *policy;
 	int signal; /* that ended it early, or 0 */
 	double seconds, close_seconds;
-	uint64_t accesses, writes;
+	uint64_t accesses, writes, syncs;
 	struct histogram all, hits, misses;
 	struct weir_meminfo memory; /* before the close */
 	uint64_t peak_rss_bytes;

@@ -35,6 +35,7 @@ static void put_accesses(struct json *json, const struct report *report)
 
 	json_count(json, "accesses", report->accesses);
 	json_count(json, "writes", report->writes);
+	json_count(json, "syncs", report->syncs);
 	json_count(json, "hits", report_counter(report, "pin_hit"));
 	json_count(json, "misses", report_counter(report, "pin_miss"));
 	json_count(json, "refaults", report_counter(report, "workingset_refault_file"));

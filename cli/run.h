@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "histogram.h"
+#include "journal.h"
 #include "options.h"
 #include "pattern.h"
 #include "random.h"
@@ -30,6 +31,7 @@ struct run {
 	weir_pool *pool;
 	weir_object *object;
 	struct verify *verify; /* or NULL */
+	struct journal journal;
 	struct worker *workers;
 	_Atomic bool stop;           /* asked to end early */
 	_Atomic bool failed;         /* an access failed; it was said */
@@ -39,7 +41,7 @@ struct run {
 /* One thread that accesses pages. */
 struct worker {
 	_Alignas(64) _Atomic uint64_t accesses; /* done; written by the worker alone */
-	uint64_t writes;
+	uint64_t writes, syncs;
 	struct histogram all, hits, misses; /* hits and misses with depth 1 only */
 	uint64_t end_ns;
 	struct run *run;
@@ -49,7 +51,9 @@ struct worker {
 	struct random dice;  /* for writes_pct */
 	uint64_t next, left; /* position in the trace, accesses still to take */
 	char *scratch;
-	uint64_t sum; /* of what was read, so that reading is not optimised away */
+	uint64_t since_sync;             /* accesses */
+	struct journal_entries unsynced; /* where a journal is kept */
+	uint64_t sum;                    /* of what was read, so that reading is not optimised away */
 };
 
 int worker_init(struct worker *worker, struct run *run, unsigned index);

@@ -90,12 +90,16 @@ void verify_page(struct verify *verify, uint64_t page, const void *data, void *s
 	pthread_mutex_unlock(&verify->locks[page % VERIFY_LOCKS]);
 }
 
-void verify_write(struct verify *verify, uint64_t page, void *data, void *scratch)
+uint32_t verify_write(struct verify *verify, uint64_t page, void *data, void *scratch)
 {
+	uint32_t version;
+
 	pthread_mutex_lock(&verify->locks[page % VERIFY_LOCKS]);
 	check(verify, page, data, scratch);
-	content_fill(data, verify->seed, page, ++verify->versions[page]);
+	version = ++verify->versions[page];
+	content_fill(data, verify->seed, page, version);
 	pthread_mutex_unlock(&verify->locks[page % VERIFY_LOCKS]);
+	return version;
 }
 
 static bool is_known(const struct verify *verify, uint64_t page)

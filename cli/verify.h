@@ -34,8 +34,8 @@ void verify_destroy(struct verify *verify);
 
 /* The pinned page is right, else it is said and counted. scratch: a page, aligned, of the calling thread. */
 void verify_page(struct verify *verify, uint64_t page, const void *data, void *scratch);
-/* Check the page, then write its next version. */
-void verify_write(struct verify *verify, uint64_t page, void *data, void *scratch);
+/* Check the page, then write its next version, which is returned. */
+uint32_t verify_write(struct verify *verify, uint64_t page, void *data, void *scratch);
 /* With the pool closed: read the file (of the user's: only the pages that were written) and check it.
  * -1 where it could not be read. Stops early when a signal arrives. */
 int verify_file(struct verify *verify);

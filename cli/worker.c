@@ -62,6 +62,8 @@ void worker_destroy(struct worker *worker)
 {
 	free(worker->scratch);
 	worker->scratch = NULL;
+	free(worker->unsynced.entries);
+	worker->unsynced = (struct journal_entries){0};
 }
 
 static enum trace_op take_from_trace(struct worker *worker, uint64_t *page)
@@ -98,6 +100,25 @@ static bool take(struct worker *worker, struct access *access)
 	return true;
 }
 
+/* It was said what went wrong. */
+static void give_up(struct run *run)
+{
+	atomic_store(&run->failed, true);
+	atomic_store(&run->stop, true);
+}
+
+static void write_verified(struct worker *worker, const struct access *access, void *data)
+{
+	struct run *run = worker->run;
+	uint32_t version;
+
+	journal_lock_writes(&run->journal);
+	version = verify_write(run->verify, access->page, data, worker->scratch);
+	journal_unlock(&run->journal);
+	if (run->options->journal && journal_note(&worker->unsynced, access->page, version) < 0)
+		give_up(run);
+}
+
 static void touch(struct worker *worker, const struct access *access, void *data)
 {
 	struct verify *verify = worker->run->verify;
@@ -105,7 +126,7 @@ static void touch(struct worker *worker, const struct access *access, void *data
 
 	worker->writes += access->write;
 	if (verify && access->write)
-		verify_write(verify, access->page, data, worker->scratch);
+		write_verified(worker, access, data);
 	else if (verify)
 		verify_page(verify, access->page, data, worker->scratch);
 	else if (access->write) /* what is there is written again: without --verify no contents change */
@@ -119,6 +140,29 @@ static void done(struct worker *worker)
 	/* The only writer: a plain increment that others may read at any time. */
 	atomic_store_explicit(&worker->accesses, atomic_load_explicit(&worker->accesses, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
+	worker->since_sync++;
+}
+
+/* Make what was written durable, if it is time for that, and tell the journal. The caller holds no pin. True: it was. */
+static bool sync_if_due(struct worker *worker)
+{
+	struct run *run = worker->run;
+	int error, told = 0;
+
+	if (!run->options->sync_every || worker->since_sync < run->options->sync_every)
+		return false;
+	worker->since_sync = 0;
+	journal_lock_sync(&run->journal);
+	error = weir_sync(run->object, 0, 0);
+	if (!error)
+		told = journal_append(&run->journal, &worker->unsynced);
+	journal_unlock(&run->journal);
+	if (error)
+		say_error("cannot sync %s: %s", run->target.path, strerror(-error));
+	if (error || told < 0)
+		give_up(run);
+	worker->syncs++;
+	return true;
 }
 
 static void fail(struct worker *worker, const struct access *access, int error)
@@ -166,7 +210,7 @@ static void run_one_by_one(struct worker *worker)
 		histogram_add(&worker->all, end - start);
 		histogram_add(waited ? &worker->misses : &worker->hits, end - start);
 		done(worker);
-		start = run->verify ? run_clock_ns() : end;
+		start = sync_if_due(worker) || run->verify ? run_clock_ns() : end;
 	}
 }
 
@@ -269,8 +313,7 @@ static void run_in_batches(struct worker *worker)
 	struct batch batch;
 
 	if (batch_init(&batch, worker->run) < 0) {
-		atomic_store(&worker->run->failed, true);
-		atomic_store(&worker->run->stop, true);
+		give_up(worker->run);
 		return;
 	}
 	for (;;) {
@@ -282,12 +325,12 @@ static void run_in_batches(struct worker *worker)
 		n = weir_queue_wait(batch.queue, batch.completions, batch.depth, 1);
 		if (n < 0) {
 			say_error("waiting for pages of %s failed: %s", worker->run->target.path, strerror(-n));
-			atomic_store(&worker->run->failed, true);
-			atomic_store(&worker->run->stop, true);
+			give_up(worker->run);
 			break;
 		}
 		for (int i = 0; i < n; i++)
 			complete(worker, &batch, &batch.completions[i]);
+		sync_if_due(worker);
 	}
 	batch_destroy(&batch);
 }

@@ -99,6 +99,9 @@ static void each_mistake_has_its_sentence(void **state)
 		{"--file f --keep", "kept in any case"},
 		{"--write-file", "goes with --file"},
 		{"--file f --writes 10", "unless --write-file is given too"},
+		{"--journal j", "goes with --sync-every"},
+		{"--journal j --sync-every 10", "and --verify"},
+		{"--sync-every 0", "--sync-every 0: a number from 1"},
 		{"--memory 8M --threads 8 --depth 256", "more than half of --memory"},
 	};
 

@@ -185,6 +185,22 @@ refused "a directory" 1 'is a directory' --file .
 : >nothing.dat
 refused "an empty file" 1 'is empty' --file nothing.dat
 
+# --- syncs and their journal
+json "--sync-every syncs, and --journal tells each write and each sync" \
+	"r['syncs'] == 20 and open('j').read().count('synced') == 20 and open('j').read().count(' ') == r['writes'] and $sound" \
+	"${small[@]}" --accesses 2000 --writes 30 --verify --sync-every 100 --journal j
+json "two threads with queues sync and tell too" "r['syncs'] >= 18 and open('j').read().count('synced') == r['syncs'] and $sound" \
+	"${small[@]}" --threads 2 --depth 8 --accesses 2000 --writes 30 --verify --sync-every 100 --journal j
+refused "a journal that can't be made" 1 '^weir: --journal /nonexistent/j: No such file' \
+	--memory 8M --size 8M --verify --sync-every 10 --journal /nonexistent/j
+if [ -w /dev/full ]; then
+	run "${small[@]}" --accesses 2000 --writes 30 --verify --sync-every 100 --journal /dev/full
+	[ "$status" -eq 1 ] && grep -q -- '--journal /dev/full: cannot write to it: No space' err
+	result $? "a journal that can't be written to ends the run"
+else
+	skip "a journal that can't be written to ends the run" "there is no /dev/full"
+fi
+
 # --- memory and disk
 refused "a memory of 0" 1 '^weir: --memory 0: ' --memory 0 --size 64M
 refused "a memory below the least" 1 '^weir: --memory 65536: ' --memory 64K --size 64M
