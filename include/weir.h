@@ -175,7 +175,7 @@ const char *weir_policy_name(unsigned number);
  * that was cut off reads as -ESTALE.
  * Errors: those of open(2) (-ENOENT, -EACCES, -EROFS ...), -EISDIR, -EINVAL (not a regular file or
  * block device, unknown flags), -EBUSY (this file is open in the pool already), -EFBIG (over 2^44
- * bytes), -ENOMEM. Blocks: yes. Allocates: yes. */
+ * bytes), -ENOMEM, -EAGAIN (no thread for the flusher). Blocks: yes. Allocates: yes. */
 int weir_open(weir_pool *pool, const char *path, unsigned flags, weir_object **object);
 
 #define WEIR_DISCARD 0x01u /* weir_close: drop what is dirty instead of writing it */
@@ -240,7 +240,7 @@ struct weir_completion {
 	struct weir_pin pin; /* release it with weir_unpin */
 };
 
-/* depth: 1 to 4096. Errors: -EINVAL, -ENOMEM. Allocates: yes. */
+/* depth: 1 to 4096. Errors: -EINVAL, -ENOMEM, -EMFILE (it needs a descriptor or two). Allocates: yes. */
 int weir_queue_create(weir_pool *pool, unsigned depth, weir_queue **queue);
 /* Errors: -EBUSY (requests are under way: reap them first). */
 int weir_queue_destroy(weir_queue *queue);
