@@ -10,31 +10,72 @@
 #include "reclaim/bdi.h"
 
 /* The same file in two objects would be one page in two places, which could differ. */
-static bool open_already(weir_pool *pool, const struct store *store)
+static bool is_listed(weir_pool *pool, const struct store *store)
 {
 	struct weir_object *object;
 	bool found = false;
 
-	lock_acquire(&pool->objects_lock);
+	weir_assert(lock_held(&pool->objects_lock));
 	list_for_each_entry(object, &pool->objects, pool_link)
 		found |= store_same(&object->store, store);
+	return found;
+}
+
+static bool open_already(weir_pool *pool, const struct store *store)
+{
+	bool found;
+
+	lock_acquire(&pool->objects_lock);
+	found = is_listed(pool, store);
 	lock_release(&pool->objects_lock);
 	return found;
 }
 
+/* Make the object known. False: the same file was opened while we were at it. */
+static bool enlist(weir_pool *pool, struct weir_object *object)
+{
+	bool first;
+
+	lock_acquire(&pool->objects_lock);
+	first = !is_listed(pool, &object->store);
+	if (first)
+		list_add(&object->pool_link, &pool->objects);
+	lock_release(&pool->objects_lock);
+	return first;
+}
+
+static int busy(void)
+{
+	return weir_error_set(-EBUSY, "cannot open this file: it is open in the pool already; use that object");
+}
+
+/* The store's length, after emptying it if asked: not before, as it might be the file of another object. */
+static int settle_size(weir_pool *pool, const struct store *store, bool truncate, uint64_t *bytes)
+{
+	int error = 0;
+
+	if (open_already(pool, store))
+		return busy();
+	if (truncate)
+		error = store_resize(store, 0);
+	if (error && error != -EOPNOTSUPP) /* a device has no length to cut */
+		return weir_error_set(error, "cannot empty the file: %s", strerror(-error));
+	error = store_size(store, bytes);
+	return error ? weir_error_set(error, "cannot learn the store's size: %s", strerror(-error)) : 0;
+}
+
 /* Reserve what one writeout of this store needs, find its flusher, make the object known. The store is not closed on
  * failure. */
-static int open_store(weir_pool *pool, const struct store *store, bool writable, struct weir_object **result)
+static int open_store(weir_pool *pool, const struct store *store, unsigned flags, struct weir_object **result)
 {
+	bool writable = flags & WEIR_RDWR;
 	struct weir_object *object;
 	struct bdi *bdi;
 	uint64_t bytes;
-	int error = store_size(store, &bytes);
+	int error = settle_size(pool, store, flags & WEIR_TRUNCATE, &bytes);
 
 	if (error)
-		return weir_error_set(error, "cannot learn the store's size: %s", strerror(-error));
-	if (open_already(pool, store))
-		return weir_error_set(-EBUSY, "this file is open in the pool already; use that object");
+		return error;
 	error = mem_reserve_adjust(&pool->mem, (long)store->ops->writeout_frames);
 	if (error)
 		return weir_error_set(-ENOMEM,
@@ -49,16 +90,19 @@ static int open_store(weir_pool *pool, const struct store *store, bool writable,
 	error = bdi_get(pool, store_device(store), writable, &bdi);
 	if (error) {
 		weir_error_set(error, "cannot start a flusher thread: %s", strerror(-error));
-		object_destroy(object);
-		goto unreserve;
+		goto destroy;
+	}
+	if (!enlist(pool, object)) {
+		error = busy();
+		bdi_put(bdi, writable);
+		goto destroy;
 	}
 	bdi_attach(bdi, object);
-	lock_acquire(&pool->objects_lock);
-	list_add(&object->pool_link, &pool->objects);
-	lock_release(&pool->objects_lock);
 	*result = object;
 	return 0;
 
+destroy:
+	object_destroy(object);
 unreserve:
 	mem_reserve_adjust(&pool->mem, -(long)store->ops->writeout_frames);
 	return error;
@@ -66,15 +110,16 @@ unreserve:
 
 int weir_open(weir_pool *pool, const char *path, unsigned flags, weir_object **object)
 {
+	unsigned later = flags & WEIR_RDWR ? WEIR_TRUNCATE : 0; /* open_store empties it, when it knows whose it is */
 	struct store store;
 	int error;
 
 	if (!path || !object)
 		return weir_error_set(-EINVAL, "weir_open needs a path and a place for the object");
-	error = weir_file_store_open(path, flags, &store.ops, &store.data);
+	error = weir_file_store_open(path, flags & ~later, &store.ops, &store.data);
 	if (error)
 		return error;
-	error = open_store(pool, &store, flags & WEIR_RDWR, object);
+	error = open_store(pool, &store, flags, object);
 	if (error)
 		store_close(&store);
 	return error;
@@ -89,7 +134,7 @@ int weir_open_store(weir_pool *pool, const struct weir_store_ops *ops, void *dat
 		return weir_error_set(-EINVAL, "weir_open_store: %s",
 				      error ? "a required function of the store is missing"
 					    : "flags may be WEIR_RDONLY or WEIR_RDWR");
-	return open_store(pool, &store, flags & WEIR_RDWR, object);
+	return open_store(pool, &store, flags, object);
 }
 
 /* Everything out, dirty pages too if asked; -EBUSY leaves the object as it can be. */

@@ -2,7 +2,9 @@
  *
  * test_objects.c - copies, lengths, durability, write order, advice and locks of an object.
  */
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "../rig.h"
 
@@ -261,6 +263,83 @@ static void closing_writes_what_is_dirty(void **state)
 	ops->close(store);
 }
 
+static int temporary_file(char *path, size_t size)
+{
+	const char *folder = getenv("TMPDIR");
+	int fd;
+
+	snprintf(path, size, "%s/weir-objects.XXXXXX", folder && *folder ? folder : "/var/tmp");
+	fd = mkstemp(path);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+/* Breaks when a file is emptied by an open that is refused as the file is open already. */
+static void a_refused_open_empties_nothing(void **state)
+{
+	weir_object *object, *again;
+	char path[4096], bytes[10];
+	int fd = temporary_file(path, sizeof(path));
+
+	(void)state;
+	assert_int_equal(write(fd, "0123456789", 10), 10);
+	assert_int_equal(weir_open(rig.pool, path, WEIR_RDWR, &object), 0);
+	assert_int_equal(weir_open(rig.pool, path, WEIR_RDWR | WEIR_TRUNCATE, &again), -EBUSY);
+	assert_int_equal(weir_open(rig.pool, path, WEIR_TRUNCATE, &again), -EINVAL);
+	assert_int_equal(weir_pread(object, bytes, 10, 0), 10);
+	assert_memory_equal(bytes, "0123456789", 10);
+	assert_int_equal(weir_close(object, 0), 0);
+	assert_int_equal(weir_open(rig.pool, path, WEIR_RDWR | WEIR_TRUNCATE, &object), 0);
+	assert_int_equal(weir_size(object), 0);
+	assert_int_equal(lseek(fd, 0, SEEK_END), 0);
+	assert_int_equal(weir_close(object, 0), 0);
+	close(fd);
+	unlink(path);
+}
+
+struct opener {
+	const char *path;
+	pthread_barrier_t *barrier;
+	weir_object *object;
+	int error;
+};
+
+static void *open_at_once(void *arg)
+{
+	struct opener *opener = arg;
+
+	pthread_barrier_wait(opener->barrier);
+	opener->error = weir_open(rig.pool, opener->path, WEIR_RDWR, &opener->object);
+	return NULL;
+}
+
+/* Breaks when two threads that open one file at a time both get an object: a page would be in two places. */
+static void of_two_that_open_a_file_one_is_refused(void **state)
+{
+	char path[4096];
+	int fd = temporary_file(path, sizeof(path));
+
+	(void)state;
+	for (int i = 0; i < 200; i++) {
+		pthread_barrier_t barrier;
+		struct opener openers[2];
+		pthread_t threads[2];
+
+		pthread_barrier_init(&barrier, NULL, 2);
+		for (int t = 0; t < 2; t++) {
+			openers[t] = (struct opener){.path = path, .barrier = &barrier};
+			assert_int_equal(pthread_create(&threads[t], NULL, open_at_once, &openers[t]), 0);
+		}
+		for (int t = 0; t < 2; t++)
+			pthread_join(threads[t], NULL);
+		pthread_barrier_destroy(&barrier);
+		assert_int_equal(openers[0].error + openers[1].error, -EBUSY);
+		assert_int_equal(weir_close(openers[openers[0].error ? 1 : 0].object, 0), 0);
+	}
+	close(fd);
+	unlink(path);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -276,6 +355,8 @@ int main(void)
 		CASE(advice_is_taken),
 		CASE(locked_pages_stay_until_they_are_unlocked),
 		CASE(closing_writes_what_is_dirty),
+		CASE(a_refused_open_empties_nothing),
+		CASE(of_two_that_open_a_file_one_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
