@@ -44,21 +44,26 @@ static void epoch_leave(struct weir_object *object, uint64_t word)
 	atomic_fetch_sub(&object->nr_epoch[word & WORD_EPOCH ? 1 : 0], 1);
 }
 
-/* unmapped|dirty -> writeback. A page that is held stays dirty: its holder may go on writing. */
+/* unmapped|dirty -> writeback. A page that is held stays dirty: its holder may go on writing. With even_pinned a page
+ * that is used meanwhile is tried again: weir_sync would leave it out, and call it durable. */
 static bool word_begin_writeback(struct batch *batch, unsigned i, uint64_t set, bool even_pinned)
 {
-	uint64_t seen = batch->seen[i], next, held = seen & (WORD_EXCLUSIVE | WORD_WPIN);
+	uint64_t seen = batch->seen[i], next, held;
 	struct weir_object *object = batch->objects[i];
 
-	if (word_state(seen) != PAGE_UNMAPPED || !(seen & WORD_DIRTY) || (held && !even_pinned))
-		return false;
-	next = word_with_state(held ? seen : seen & ~WORD_DIRTY, PAGE_WRITEBACK) | set | epoch_enter(object);
-	if (!word_change(batch->words[i], &seen, next)) {
+	do {
+		held = seen & (WORD_EXCLUSIVE | WORD_WPIN);
+		if (word_state(seen) != PAGE_UNMAPPED || !(seen & WORD_DIRTY) || (held && !even_pinned) ||
+		    word_frame(seen) != word_frame(batch->seen[i])) /* written, evicted and read in again meanwhile */
+			return false;
+		next = word_with_state(held ? seen : seen & ~WORD_DIRTY, PAGE_WRITEBACK) | set | epoch_enter(object);
+		if (word_change(batch->words[i], &seen, next)) {
+			batch->seen[i] = next;
+			return true;
+		}
 		epoch_leave(object, next);
-		return false;
-	}
-	batch->seen[i] = next;
-	return true;
+	} while (even_pinned);
+	return false;
 }
 
 /* Out of writeback, or back out of it: dirty or as it is. Returns the word as it was. */
