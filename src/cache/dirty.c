@@ -96,8 +96,11 @@ void begin_writeback(weir_pool *pool, struct batch *batch, uint64_t set, bool ev
 		struct weir_object *object = batch->objects[i];
 
 		if (pinned & 1ull << i && !even_pinned) {
-			epoch_leave(object, batch->seen[i]);
+			/* A sync that passed the page over waits for the epoch, and must then see that it looks again,
+			 * and the page as it was. */
 			word_end_writeback(batch->words[i], WORD_DIRTY);
+			atomic_fetch_add(&object->nr_reverted, 1);
+			epoch_leave(object, batch->seen[i]);
 			batch_remove(batch, i);
 			continue;
 		}

@@ -64,6 +64,7 @@ struct weir_object {
 	struct list_head bdi_link;      /* bdi->lock */
 	_Atomic unsigned flusher_holds; /* the flusher works on it now */
 	uint64_t writeback_cursor;      /* page where the flusher goes on; the flusher's */
+	_Atomic unsigned nr_reverted;   /* times a page came out of writeback unwritten: held, or held back */
 	_Atomic int wb_error;           /* of background writeback, until weir_sync reports it */
 	_Atomic uint64_t wb_backoff_until_ms;
 	_Atomic(weir_write_hook) hook;

@@ -22,11 +22,19 @@ static void wait_for_writeback(struct weir_object *object)
 	}
 }
 
+/* A page that reclaim had in writeback is passed over, as its write is waited for; but it may come back unwritten, as
+ * someone has it pinned. Then it is ours to write. */
 int object_write_and_wait(struct weir_object *object, uint64_t first, uint64_t last)
 {
-	int held = bdi_write_range(object, first, last), error;
+	unsigned reverted;
+	bool passed_over;
+	int held, error;
 
-	wait_for_writeback(object);
+	do {
+		reverted = atomic_load(&object->nr_reverted);
+		held = bdi_write_range(object, first, last, &passed_over);
+		wait_for_writeback(object);
+	} while (!held && passed_over && atomic_load(&object->nr_reverted) != reverted);
 	error = atomic_exchange(&object->wb_error, 0);
 	return error ? error : held;
 }

@@ -186,7 +186,7 @@ void bdi_wake_all(weir_pool *pool, uint64_t pages)
 	lock_release(&pool->objects_lock);
 }
 
-int bdi_write_range(struct weir_object *object, uint64_t first, uint64_t last)
+int bdi_write_range(struct weir_object *object, uint64_t first, uint64_t last, bool *passed_over)
 {
 	struct flush_work work = {.object = object, .page = first, .last = last};
 	struct bdi *bdi = object->bdi;
@@ -197,5 +197,6 @@ int bdi_write_range(struct weir_object *object, uint64_t first, uint64_t last)
 	bdi_wake(bdi);
 	while (!atomic_load(&work.done))
 		futex_wait(&work.done, 0, UINT64_MAX);
+	*passed_over = work.passed_over;
 	return work.result;
 }

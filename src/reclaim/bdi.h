@@ -40,6 +40,7 @@ struct flush_work {
 	struct list_head link; /* bdi->lock */
 	struct weir_object *object;
 	uint64_t page, last; /* where it is, where it ends */
+	bool passed_over;    /* a page that others had in writeback */
 	int result;
 	_Atomic uint32_t done; /* futex */
 };
@@ -86,8 +87,8 @@ void bdi_wake(struct bdi *bdi);
 /* Ask all flushers for so many pages together. Blocks: briefly. */
 void bdi_wake_all(weir_pool *pool, uint64_t pages);
 /* Start writing [first, last) of the object and wait until all is started. Returns 0 or -EAGAIN (the hook held pages
- * back). Blocks. */
-int bdi_write_range(struct weir_object *object, uint64_t first, uint64_t last);
+ * back). *passed_over: others had a page of the range in writeback; it may still come back unwritten. Blocks. */
+int bdi_write_range(struct weir_object *object, uint64_t first, uint64_t last, bool *passed_over);
 
 /* writeback.c: the flusher's steps. Each starts at most a few transfers; true: did something. */
 bool flusher_step(struct bdi *bdi);

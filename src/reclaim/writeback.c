@@ -78,6 +78,7 @@ static void io_submit(struct flush_io *io, bool write)
 /* The page is not written after all: dirty as before. */
 static void revert_writeback(weir_pool *pool, struct frame *frame)
 {
+	atomic_fetch_add(&frame->object->nr_reverted, 1);
 	end_writeback(pool, frame, frame_word(frame), true);
 }
 
@@ -368,14 +369,16 @@ static bool expired(const struct frame *frame, uint32_t now, uint32_t expire_ms)
 	return now - atomic_load_explicit(&frame->dirtied_ms, memory_order_relaxed) >= expire_ms;
 }
 
-/* Take up to FLUSH_PAGES dirty pages from *page on into writeback, in order; *page moves on. */
+/* Take up to FLUSH_PAGES dirty pages from *page on into writeback, in order; *page moves on. sync: what for, or NULL:
+ * then also pinned ones. */
 static unsigned collect_dirty(struct weir_object *object, uint64_t *page, uint64_t last, enum collect what,
-			      bool even_pinned, struct frame **frames)
+			      struct flush_work *sync, struct frame **frames)
 {
 	weir_pool *pool = object->pool;
 	struct batch batch = {.n = 0};
 	uint64_t npages = atomic_load(&object->npages);
 	uint32_t now = (uint32_t)now_ms();
+	unsigned found;
 
 	last = MIN(last, npages);
 	for (; batch.n < FLUSH_PAGES && *page < last; ++*page) {
@@ -387,6 +390,8 @@ static unsigned collect_dirty(struct weir_object *object, uint64_t *page, uint64
 		if (*page >= last)
 			break;
 		seen = word_load(&object->words[*page]);
+		if (sync && word_state(seen) == PAGE_WRITEBACK)
+			sync->passed_over = true;
 		if (word_state(seen) != PAGE_UNMAPPED || !(seen & WORD_DIRTY))
 			continue;
 		frame = pool_frame(pool, seen);
@@ -396,7 +401,10 @@ static unsigned collect_dirty(struct weir_object *object, uint64_t *page, uint64
 			continue;
 		batch_add(&batch, object, frame, &object->words[*page], seen);
 	}
-	begin_writeback(pool, &batch, 0, even_pinned);
+	found = batch.n;
+	begin_writeback(pool, &batch, 0, sync);
+	if (sync && batch.n < found)
+		sync->passed_over = true;
 	memcpy(frames, batch.frames, batch.n * sizeof(*frames));
 	return batch.n;
 }
@@ -419,7 +427,7 @@ static bool serve_works(struct bdi *bdi)
 	if (!work)
 		return false;
 	for (unsigned i = 0; i < STEP_TRANSFERS && work->page < work->last; i++) {
-		unsigned n = collect_dirty(work->object, &work->page, work->last, COLLECT_ANY, true, frames);
+		unsigned n = collect_dirty(work->object, &work->page, work->last, COLLECT_ANY, work, frames);
 
 		if (work->page >= atomic_load(&work->object->npages))
 			work->page = work->last;
@@ -465,7 +473,7 @@ static uint64_t write_object(struct bdi *bdi, struct weir_object *object, enum c
 	for (int half = 0; half < 2 && written < max; half++) {
 		/* The object's end, anew each time: it may be cut while we walk. */
 		while (written < max && object->writeback_cursor < atomic_load(&object->npages)) {
-			unsigned n = collect_dirty(object, &object->writeback_cursor, UINT64_MAX, what, false, frames);
+			unsigned n = collect_dirty(object, &object->writeback_cursor, UINT64_MAX, what, NULL, frames);
 
 			if (n && !write_frames(bdi, frames, n))
 				return written; /* held back: look again later, not at once */
