@@ -283,10 +283,16 @@ int weir_advise(weir_object *object, uint64_t offset, uint64_t bytes, enum weir_
 int weir_mlock(weir_object *object, uint64_t offset, uint64_t bytes);
 int weir_munlock(weir_object *object, uint64_t offset, uint64_t bytes);
 
-/* Write the dirty pages of a range (bytes 0: to the end) and make them durable (fdatasync). An error of
- * earlier background writeback on this object is reported here, once; the pages concerned are still
- * resident and dirty. Errors: the store's (-EIO, -ENOSPC ...), -EAGAIN (the write hook said "not yet"),
- * -EINVAL as weir_advise. Blocks: yes. Allocates: no. */
+/* Write the dirty pages of a range (bytes 0: to the end) and make them durable (fdatasync). 0 means that
+ * every page of the range is durable as it was when the call began.
+ *   - A write that failed, also one in the background since the last sync, is reported here, once: the
+ *     pages are still resident and dirty, and the next sync tries again.
+ *   - An fdatasync that failed is reported by this call and by every later one until the object is closed
+ *     and opened again: the kernel may have dropped what it had taken, and says so only once. Pages written
+ *     since the last good sync that are still resident are dirty again, and are written again; but what was
+ *     evicted meanwhile may be lost. Such an object can only be closed with WEIR_DISCARD.
+ * Errors: the store's (-EIO, -ENOSPC ...), -EAGAIN (the write hook said "not yet"), -EINVAL as weir_advise.
+ * Blocks: yes. Allocates: no. */
 int weir_sync(weir_object *object, uint64_t offset, uint64_t bytes);
 
 /* Called before dirty pages [page, page + n) of the object are written; 0 lets them go, anything else

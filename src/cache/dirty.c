@@ -3,6 +3,7 @@
  * dirty.c - the dirty bit: its accounting, and the way into writeback and out of it.
  */
 #include "cache/batch.h"
+#include "cache/durable.h"
 
 void account_dirtied(struct weir_object *object, struct frame *frame)
 {
@@ -13,6 +14,13 @@ void account_dirtied(struct weir_object *object, struct frame *frame)
 	atomic_fetch_add_explicit(&object->domain->nr_dirty, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&pool->nr_dirty, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&pool->nr_node_dirty[frame->node], 1, memory_order_relaxed);
+}
+
+void note_dirtied(struct weir_object *object, struct frame *frame)
+{
+	atomic_store_explicit(&frame->dirtied_ms, (uint32_t)now_ms(), memory_order_relaxed);
+	account_dirtied(object, frame);
+	count(object->pool, frame->node, COUNT_NR_DIRTIED, 1);
 }
 
 void account_cleaned(struct weir_object *object, struct frame *frame)
@@ -70,13 +78,12 @@ static bool word_begin_writeback(struct batch *batch, unsigned i, uint64_t set, 
 static uint64_t word_end_writeback(page_word *word, uint64_t set)
 {
 	uint64_t seen = word_load(word), before;
+	uint64_t clear = WORD_RECLAIM | WORD_EPOCH | WORD_WAITERS | (set & WORD_UNSYNCED ? WORD_SYNC_PARITY : 0);
 
 	do {
 		before = seen;
 		weir_assert(word_state(seen) == PAGE_WRITEBACK);
-	} while (!word_change(word, &seen,
-			      word_with_state((before & ~(WORD_RECLAIM | WORD_EPOCH | WORD_WAITERS)) | set,
-					      PAGE_UNMAPPED)));
+	} while (!word_change(word, &seen, word_with_state((before & ~clear) | set, PAGE_UNMAPPED)));
 	word_wake_after(word, before);
 	return before;
 }
@@ -126,5 +133,5 @@ uint64_t end_writeback(weir_pool *pool, struct frame *frame, page_word *word, bo
 	atomic_fetch_sub_explicit(&pool->nr_node_writeback[frame->node], 1, memory_order_relaxed);
 	atomic_fetch_sub(&object->domain->nr_writeback, 1);
 	epoch_leave(object, seen);
-	return word_end_writeback(word, failed ? WORD_DIRTY : 0);
+	return word_end_writeback(word, failed ? WORD_DIRTY : durable_written(object, frame->index));
 }

@@ -94,6 +94,14 @@ uint64_t object_next_dirty(const struct weir_object *object, uint64_t page, uint
 	return MIN(page, last);
 }
 
+uint64_t object_next_unsynced(const struct weir_object *object, uint64_t page, uint64_t last)
+{
+	while (page < last &&
+	       !atomic_load_explicit(&object->chunks[page >> CHUNK_SHIFT].unsynced, memory_order_relaxed))
+		page = ((page >> CHUNK_SHIFT) + 1) << CHUNK_SHIFT;
+	return MIN(page, last);
+}
+
 uint64_t object_metadata_bytes(const struct weir_object *object)
 {
 	uint64_t touched = atomic_load_explicit(&object->nr_touched, memory_order_relaxed);

@@ -21,7 +21,7 @@
 struct chunk {
 	_Atomic uint16_t dirty; /* pages whose word has WORD_DIRTY */
 	_Atomic uint8_t touched;
-	uint8_t spare;
+	_Atomic uint8_t unsynced; /* some word may have WORD_UNSYNCED */
 };
 
 struct bdi;
@@ -57,6 +57,10 @@ struct weir_object {
 	 * waits until the one before has none, and so for all that it saw, but not for what began later. */
 	_Atomic unsigned epoch; /* 0 or 1; `resize` guards its turning */
 	_Atomic int64_t nr_epoch[2];
+
+	/* Durability (src/cache/durable.c). A sync covers the writes that ended before it turned the parity. */
+	_Atomic bool sync_parity; /* `resize` guards its turning */
+	_Atomic int sync_error;   /* the store could not make durable what it had taken: for every sync from then on */
 
 	/* Writeback (src/reclaim/writeback.c). */
 	struct bdi *bdi;
@@ -105,6 +109,7 @@ static inline void object_touch(struct weir_object *object, uint64_t page)
 /* The first page in [page, last) whose chunk was touched (dirty: has dirty pages), or last. */
 uint64_t object_next_touched(const struct weir_object *object, uint64_t page, uint64_t last);
 uint64_t object_next_dirty(const struct weir_object *object, uint64_t page, uint64_t last);
+uint64_t object_next_unsynced(const struct weir_object *object, uint64_t page, uint64_t last);
 
 uint64_t object_metadata_bytes(const struct weir_object *object);
 

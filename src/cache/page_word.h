@@ -4,7 +4,7 @@
  *
  *        63 62  60 59                28 27 26 25 24 23        12 11 ........... 3 2   0
  *       +--+------+--------------------+-----------+------------+----------------+-----+
- *       |  |      | frame number       |   spare   | pin count  | flags          |state|   resident
+ *       | sync    | frame number       |   flags   | pin count  | flags          |state|   resident
  *       |ws| node | the policy's key   |  the policy's extra    | shadow valid   |  0  |   absent
  *       +--+------+--------------------+-----------+------------+----------------+-----+
  *
@@ -57,6 +57,8 @@ enum page_state { PAGE_ABSENT, PAGE_LOADING, PAGE_UNMAPPED, PAGE_MAPPED, PAGE_WR
 #define WORD_EPOCH (1ull << 25)      /* writeback: which of object->nr_epoch counts it */
 #define WORD_READAHEAD (1ull << 26)  /* read ahead, and nobody has asked for it yet */
 #define WORD_FRAME_SHIFT 28
+#define WORD_UNSYNCED (1ull << 60)    /* resident: written to the store, but not since made durable */
+#define WORD_SYNC_PARITY (1ull << 61) /* unsynced: object->sync_parity when the write ended */
 #define WORD_AGE_SHIFT 28
 #define WORD_NODE_SHIFT 60
 #define WORD_WORKINGSET (1ull << 63) /* absent: had been active */

@@ -173,13 +173,6 @@ static uint64_t word_pinned(uint64_t seen, unsigned flags, bool counted)
 	return next;
 }
 
-static void note_dirtied(struct weir_object *object, struct frame *frame)
-{
-	atomic_store_explicit(&frame->dirtied_ms, (uint32_t)now_ms(), memory_order_relaxed);
-	account_dirtied(object, frame);
-	count(object->pool, frame->node, COUNT_NR_DIRTIED, 1);
-}
-
 /* One try. 0: held, *word as it is now. PIN_AGAIN: not resident. -EAGAIN: must wait until *word changes. */
 static int hold_once(struct weir_object *object, uint64_t page, unsigned flags, bool counted, uint64_t *word)
 {

@@ -2,6 +2,7 @@
  *
  * sync.c - weir_sync, and the hook that orders writes.
  */
+#include "cache/durable.h"
 #include "fault/pin.h"
 #include "reclaim/bdi.h"
 
@@ -39,19 +40,35 @@ int object_write_and_wait(struct weir_object *object, uint64_t first, uint64_t l
 	return error ? error : held;
 }
 
+/* Make what was written durable. What the store could not is dirty again, and the error stays: another try may succeed
+ * for what is still here, but what was evicted since the last success may be lost. */
+static int make_durable(struct weir_object *object)
+{
+	bool parity = durable_begin(object);
+	unsigned saved = weir_scope_memalloc_save(); /* stores run in reclaiming contexts */
+	int error = store_sync(&object->store), none = 0;
+
+	weir_scope_memalloc_restore(saved);
+	if (error) {
+		atomic_compare_exchange_strong(&object->sync_error, &none, error);
+		count(object->pool, 0, COUNT_SYNC_ERROR, 1);
+		count(object->pool, 0, COUNT_NR_REDIRTIED, durable_failed(object));
+	} else {
+		durable_succeeded(object, parity);
+	}
+	return atomic_load(&object->sync_error);
+}
+
 int weir_sync(weir_object *object, uint64_t offset, uint64_t bytes)
 {
 	uint64_t first, last;
-	unsigned saved;
 	int error = object_range(object, offset, bytes, &first, &last), synced;
 
 	if (error || !object->writable)
 		return error;
 	lock_acquire(&object->resize);
 	error = object_write_and_wait(object, first, last);
-	saved = weir_scope_memalloc_save(); /* stores run in reclaiming contexts */
-	synced = store_sync(&object->store);
-	weir_scope_memalloc_restore(saved);
+	synced = make_durable(object);
 	lock_release(&object->resize);
 	return error ? error : synced;
 }

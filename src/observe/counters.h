@@ -19,6 +19,8 @@
 	C(BYTES_WRITTEN, "bytes_written")        /* to stores */ \
 	C(READ_ERROR, "read_error") \
 	C(WRITE_ERROR, "write_error")            /* pages whose writeback failed */ \
+	C(SYNC_ERROR, "sync_error")              /* stores that could not make durable what they had taken */ \
+	C(NR_REDIRTIED, "nr_redirtied")          /* pages dirty again after that */ \
 	C(PGALLOC, "pgalloc") \
 	C(PGFREE, "pgfree") \
 	C(PGALLOC_FAIL, "pgalloc_fail")          /* allocations that ended with -ENOMEM */ \

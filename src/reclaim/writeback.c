@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "cache/batch.h"
+#include "cache/durable.h"
 #include "cache/load.h"
 #include "reclaim/bdi.h"
 #include "reclaim/reclaim.h"
@@ -286,6 +287,8 @@ static void write_done(struct weir_io *io)
 			indices[nr_reclaim++] = index;
 		}
 	}
+	if (!failed) /* again, after the words: see durable_succeeded */
+		durable_mark(object, flush->first, flush->n);
 	if (nr_reclaim)
 		free_written(pool, object, reclaim, indices, nr_reclaim);
 	io_put(flush);
