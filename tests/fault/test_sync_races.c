@@ -20,7 +20,8 @@ static int set_up(void **state)
 	(void)state;
 	rig_config(&rig, 4 << 20);
 	rig_start(&rig, PAGES);
-	started = stop = false;
+	started = false;
+	stop = false;
 	return 0;
 }
 
