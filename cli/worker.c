@@ -143,7 +143,7 @@ static void done(struct worker *worker)
 	worker->since_sync++;
 }
 
-/* Make what was written durable, if it is time for that, and tell the journal. The caller holds no pin. True: it was. */
+/* If it is time for that: make what was written durable, and tell the journal. The caller holds no pin. */
 static bool sync_if_due(struct worker *worker)
 {
 	struct run *run = worker->run;
