@@ -15,6 +15,13 @@ static void isolate_words(struct batch *batch, bool discard_dirty, struct frame 
 		}
 }
 
+/* Read ahead for nothing. */
+static void note_waste(struct weir_object *object, const struct frame *frame)
+{
+	atomic_fetch_add_explicit(&object->readahead.wasted, 1, memory_order_relaxed);
+	count(object->pool, frame->node, COUNT_READAHEAD_WASTE, 1);
+}
+
 void evict_batch(weir_pool *pool, struct batch *batch, bool was_active, bool discard_dirty, struct frame **freed,
 		 unsigned *nr_freed, struct frame **kept, unsigned *nr_kept)
 {
@@ -30,6 +37,8 @@ void evict_batch(weir_pool *pool, struct batch *batch, bool was_active, bool dis
 		struct lruvec *lruvec = &pool->lruvecs[frame->node];
 		bool dirty = batch->seen[i] & WORD_DIRTY;
 
+		if (unlikely(batch->seen[i] & WORD_READAHEAD) && !(pinned & 1ull << i))
+			note_waste(object, frame); /* now: the object may be closed when the page is gone */
 		if (unlikely(pinned & 1ull << i)) {
 			word_put_back(batch->words[i], batch->seen[i]);
 		} else if (word_evict(batch->words[i], batch->seen[i],

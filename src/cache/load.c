@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-bool load_begin(struct weir_object *object, uint64_t page, struct frame *frame, uint64_t *seen)
+bool load_begin(struct weir_object *object, uint64_t page, struct frame *frame, uint64_t *seen, uint64_t flags)
 {
 	weir_pool *pool = object->pool;
 	page_word *word = &object->words[page];
@@ -14,7 +14,7 @@ bool load_begin(struct weir_object *object, uint64_t page, struct frame *frame, 
 	frame_set_page(frame, object, (uint32_t)page);
 	frame->policy = *seen; /* the shadow, until load_finish */
 	atomic_fetch_add_explicit(&pool->nr_loading[frame->node], 1, memory_order_relaxed);
-	if (!word_start_loading(word, seen, frame_number(&pool->mem, frame), 0)) {
+	if (!word_start_loading(word, seen, frame_number(&pool->mem, frame), flags)) {
 		atomic_fetch_sub_explicit(&pool->nr_loading[frame->node], 1, memory_order_relaxed);
 		frame_set_page(frame, NULL, 0);
 		return false;
@@ -36,9 +36,9 @@ static int check_length(const struct weir_object *object, uint64_t page, ssize_t
 }
 
 /* Where a page goes is decided by what it left behind when it was evicted. The lruvec's lock is held. */
-static enum lru_list list_for(weir_pool *pool, struct frame *frame, uint64_t shadow, uint64_t *flags)
+static enum lru_list list_for(weir_pool *pool, struct frame *frame, uint64_t shadow, bool ahead, uint64_t *flags)
 {
-	struct refault refault = pool->policy->admit(pool->lruvec_of, frame, shadow, *flags & WORD_READAHEAD);
+	struct refault refault = pool->policy->admit(pool->lruvec_of, frame, shadow, ahead);
 
 	if (!refault.happened || refault.node >= pool->mem.nr_nodes)
 		return LRU_INACTIVE_FILE;
@@ -78,7 +78,7 @@ int load_finish(struct weir_object *object, uint64_t page, struct frame *frame, 
 	frame->policy = 0;
 	/* On the list before it is published: whoever finds it resident may rely on its frame being somewhere. */
 	lru_lock(lruvec, true);
-	lru_add(lruvec, frame, list_for(pool, frame, shadow, &flags), false);
+	lru_add(lruvec, frame, list_for(pool, frame, shadow, word_load(word) & WORD_READAHEAD, &flags), false);
 	lru_unlock(lruvec);
 	word_finish_loading(word, flags);
 	return 0;

@@ -11,9 +11,9 @@
 
 #include "pool.h"
 
-/* True: the page is loading and the caller must finish it. False: *seen is the word, look again; the frame is still
+/* flags: of the word from now on, 0 or WORD_READAHEAD. True: the page is loading and the caller must finish it. False: *seen is the word, look again; the frame is still
  * the caller's. Blocks: no. */
-bool load_begin(struct weir_object *object, uint64_t page, struct frame *frame, uint64_t *seen);
+bool load_begin(struct weir_object *object, uint64_t page, struct frame *frame, uint64_t *seen, uint64_t flags);
 
 /* `got`: bytes of this page that the store gave, or a negative errno. flags: WORD_REF ... to publish with. Returns 0 or
  * -ERANGE (the object was cut meanwhile), -ESTALE (the store ended inside the object), or the error.

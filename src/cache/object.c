@@ -59,6 +59,7 @@ int object_create(weir_pool *pool, const struct store *store, uint64_t bytes, bo
 	atomic_init(&object->bytes, bytes);
 	atomic_init(&object->npages, object_pages_of(bytes));
 	lock_init(&object->resize);
+	lock_init(&object->readahead.lock);
 	list_init(&object->bdi_link);
 	list_init(&object->pool_link);
 	*result = object;

@@ -11,6 +11,7 @@
 
 #include "cache/lru.h"
 #include "cache/page_word.h"
+#include "cache/stream.h"
 #include "cache/thread.h"
 #include "store/store.h"
 
@@ -71,6 +72,8 @@ struct weir_object {
 	_Atomic unsigned nr_reverted;   /* times a page came out of writeback unwritten: held, or held back */
 	_Atomic int wb_error;           /* of background writeback, until weir_sync reports it */
 	_Atomic uint64_t wb_backoff_until_ms;
+	struct readahead readahead;
+
 	_Atomic(weir_write_hook) hook;
 	void *_Atomic hook_user;
 	_Atomic unsigned hook_running;

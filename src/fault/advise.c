@@ -4,6 +4,7 @@
  */
 #include "cache/drop.h"
 #include "fault/pin.h"
+#include "fault/readahead.h"
 #include "reclaim/bdi.h"
 
 int object_range(const struct weir_object *object, uint64_t offset, uint64_t bytes, uint64_t *first, uint64_t *last)
@@ -74,7 +75,7 @@ int weir_advise(weir_object *object, uint64_t offset, uint64_t bytes, enum weir_
 		atomic_store(&object->advice, (uint8_t)advice);
 		return 0;
 	case WEIR_ADV_WILLNEED:
-		readahead_start(object, first, last - first);
+		read_pages(object, (int64_t)first, 1, last - first, WORD_READAHEAD);
 		return 0;
 	case WEIR_ADV_DONTNEED:
 		return object_drop(object, first, last, DROP_CLEAN);

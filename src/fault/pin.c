@@ -17,6 +17,7 @@
 #include "cache/batch.h"
 #include "cache/load.h"
 #include "fault/frame_take.h"
+#include "fault/readahead.h"
 #include "reclaim/reclaim.h"
 
 #define PIN_FLAGS (WEIR_WRITE | WEIR_EXCLUSIVE | WEIR_OVERWRITE | WEIR_TRY | WEIR_WAIT)
@@ -159,10 +160,11 @@ static int wait_for_word(struct weir_object *object, uint64_t page, uint64_t see
 	return 0;
 }
 
-/* The word as it is to be with the pin: used once more, dirty for a writer, rescued from reclaim. */
+/* The word as it is to be with the pin: used once more (the first use of what was read ahead is its load), dirty for a writer, rescued from reclaim. */
 static uint64_t word_pinned(uint64_t seen, unsigned flags, bool counted)
 {
-	uint64_t next = seen | (seen & WORD_REF ? WORD_REF2 : WORD_REF);
+	uint64_t next = seen & WORD_READAHEAD ? seen & ~WORD_READAHEAD
+					      : seen | (seen & WORD_REF ? WORD_REF2 : WORD_REF);
 
 	if (word_state(seen) == PAGE_ISOLATED)
 		next = word_with_state(next, PAGE_UNMAPPED) & ~WORD_WAITERS;
@@ -197,6 +199,8 @@ static int hold_once(struct weir_object *object, uint64_t page, unsigned flags, 
 		word_wake_after(w, seen);
 	if (!(seen & WORD_DIRTY) && (next & WORD_DIRTY))
 		note_dirtied(object, pool_frame(object->pool, next));
+	if (seen & WORD_READAHEAD)
+		readahead_used(object, page);
 	*word = next;
 	return 0;
 }
@@ -252,6 +256,8 @@ static int exclude_once(struct weir_object *object, uint64_t page, uint64_t *wor
 	} while (!word_change(w, &seen, next));
 	if (word_state(seen) == PAGE_ISOLATED)
 		word_wake_after(w, seen);
+	if (seen & WORD_READAHEAD)
+		readahead_used(object, page);
 	return 0;
 }
 
@@ -420,13 +426,12 @@ static int pin_absent(struct weir_object *object, uint64_t page, unsigned flags,
 
 	if (error)
 		return error;
-	if (!load_begin(object, page, frame, &seen)) {
+	if (!load_begin(object, page, frame, &seen, 0)) {
 		frame_give(pool, frame);
 		return PIN_AGAIN;
 	}
 	count(pool, frame->node, COUNT_PIN_MISS, 1);
-	if (atomic_load_explicit(&object->advice, memory_order_relaxed) == WEIR_ADV_SEQUENTIAL)
-		readahead_start(object, page + 1, READAHEAD_PAGES);
+	readahead_missed(object, page);
 	got = read_page(object, page, frame, flags);
 	pin_prepare(object, page, frame, flags, pin, &word_flags);
 	error = load_finish(object, page, frame, got, word_flags);

@@ -33,11 +33,6 @@ void pin_published(struct weir_object *object, struct frame *frame, unsigned fla
 /* queue.c: reap other threads' queues whose owners are busy elsewhere, for whoever waits for a page of theirs. */
 void queues_help(weir_pool *pool);
 
-/* readahead.c: start reading those of [first, first + n) that are absent, as far as spare frames go. Returns pages
- * started. Blocks: no. */
-uint64_t readahead_start(struct weir_object *object, uint64_t first, uint64_t n);
-#define READAHEAD_PAGES 64
-
 /* resize.c: make the object at least so long. Errors: as weir_resize. Blocks: yes. */
 int object_grow(struct weir_object *object, uint64_t bytes);
 /* sync.c: write the dirty pages of [first, last) and wait for them, and for what was in writeback before; durable or

@@ -15,6 +15,7 @@
 #include "cache/load.h"
 #include "fault/frame_take.h"
 #include "fault/pin.h"
+#include "fault/readahead.h"
 #include "reclaim/reclaim.h"
 #include "store/channel.h"
 
@@ -136,6 +137,7 @@ static void start_read(struct request *request)
 	weir_pool *pool = request->queue->pool;
 
 	count(pool, request->frame->node, COUNT_PIN_MISS, 1);
+	readahead_missed(request->object, request->page);
 	request->queue->nr_reading++;
 	request->iov = (struct iovec){frame_address(&pool->mem, request->frame), PAGE_SIZE};
 	request->io = (struct weir_io){
@@ -180,7 +182,7 @@ static bool advance(struct request *request)
 			make_ready(request, error);
 			return true;
 		}
-		if (load_begin(object, request->page, request->frame, &seen)) {
+		if (load_begin(object, request->page, request->frame, &seen, 0)) {
 			list_del(&request->link);
 			start_read(request);
 			return true;

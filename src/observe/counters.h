@@ -54,7 +54,9 @@
 	C(WORKINGSET_RESTORE_FILE, "workingset_restore_file") \
 	C(UNEVICTABLE_PGS_CULLED, "unevictable_pgs_culled") \
 	C(UNEVICTABLE_PGS_RESCUED, "unevictable_pgs_rescued") \
-	C(READAHEAD, "readahead")                /* pages read ahead of a pin */
+	C(READAHEAD, "readahead")                /* pages read ahead of a pin */ \
+	C(READAHEAD_HIT, "readahead_hit")        /* of those: used */ \
+	C(READAHEAD_WASTE, "readahead_waste")    /* of those: evicted unused */
 /* clang-format on */
 
 enum counter {

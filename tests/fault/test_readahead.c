@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_readahead.c - streams are found and followed, and cost nothing where there are none.
+ */
+#include "../rig.h"
+
+#include <stdlib.h>
+
+#define PAGES 16384
+#define POOL (16 << 20) /* 4096 frames */
+
+static struct rig rig;
+
+static int setup(void **state)
+{
+	(void)state;
+	rig_config(&rig, POOL);
+	rig.config.policy = NULL; /* the default */
+	rig_start(&rig, PAGES);
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_NORMAL), 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	rig_stop(&rig);
+	return 0;
+}
+
+/* Let the flusher keep up: a program does something with each page. */
+static void use(uint64_t page)
+{
+	touch(rig.object, page, 1);
+	if (page % 64 == 0)
+		sleep_ms(1);
+}
+
+/* What a stream of n pages must look like: nearly all were there when they were asked for, and nearly none in vain. */
+static void assert_followed(uint64_t n, unsigned streams)
+{
+	uint64_t hits = counter(rig.pool, "readahead_hit"), read = counter(rig.pool, "readahead");
+
+	assert_true(counter(rig.pool, "pin_miss") < n / 20 + 8);
+	assert_true(hits > n - n / 20 - 8);
+	assert_true(read <= hits + streams * (256 + 8)); /* what is still ahead of the reader */
+}
+
+/* Breaks when a file read in order is read page by page. */
+static void forwards(void **state)
+{
+	(void)state;
+	for (uint64_t i = 0; i < 8000; i++)
+		use(i);
+	assert_followed(8000, 1);
+}
+
+/* Breaks when a file read from its end is read page by page. */
+static void backwards(void **state)
+{
+	(void)state;
+	for (uint64_t i = 8000; i-- > 0;)
+		use(i);
+	assert_followed(8000, 1);
+}
+
+/* Breaks when pages at a constant distance, either way, are not recognised. */
+static void strides(void **state)
+{
+	(void)state;
+	for (uint64_t i = 0; i < 1000; i++)
+		use(i * 7);
+	assert_followed(1000, 1);
+	for (uint64_t i = 1000; i-- > 0;)
+		use(8000 + i * 5);
+	assert_followed(2000, 2);
+}
+
+/* Breaks when a second reader of an object makes the first be taken for random. */
+static void several_streams_of_one_object(void **state)
+{
+	(void)state;
+	for (uint64_t i = 0; i < 2000; i++) {
+		use(i);
+		use(4000 + i);
+		use(15000 - i);
+		use(9000 + i * 2);
+	}
+	assert_followed(8000, 4);
+}
+
+struct reader {
+	pthread_t thread;
+	uint64_t first;
+};
+
+static void *read_in_order(void *arg)
+{
+	struct reader *reader = arg;
+
+	for (uint64_t i = 0; i < 2000; i++)
+		use(reader->first + i);
+	return NULL;
+}
+
+/* Breaks when streams of several threads hide each other. */
+static void several_threads(void **state)
+{
+	struct reader readers[4];
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		readers[i].first = i * 4000;
+		assert_int_equal(pthread_create(&readers[i].thread, NULL, read_in_order, &readers[i]), 0);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		pthread_join(readers[i].thread, NULL);
+	/* The background reclaimer may lag behind four readers that do nothing else, and there are no frames to spare then. */
+	assert_true(counter(rig.pool, "readahead_hit") > 4000);
+}
+
+/* Breaks when random access makes it read what nobody asked for. */
+static void nothing_is_read_ahead_of_random_access(void **state)
+{
+	unsigned seed = 1;
+
+	(void)state;
+	for (unsigned i = 0; i < 20000; i++)
+		touch(rig.object, (uint64_t)rand_r(&seed) % PAGES, 1);
+	assert_true(counter(rig.pool, "readahead") < counter(rig.pool, "pin_miss") / 50);
+}
+
+/* Breaks when short runs are answered with long windows again and again. */
+static void the_window_follows_its_waste(void **state)
+{
+	unsigned seed = 1;
+	uint64_t runs = 2000;
+
+	(void)state;
+	for (uint64_t run = 0; run < runs; run++) {
+		uint64_t first = (uint64_t)rand_r(&seed) % (PAGES - 8);
+
+		for (uint64_t i = 0; i < 4; i++)
+			touch(rig.object, first + i, 1);
+	}
+	assert_true(counter(rig.pool, "readahead") <= runs * 8);
+}
+
+/* Breaks when a scan of four times the memory pushes out what is in use. */
+static void a_stream_leaves_the_working_set_alone(void **state)
+{
+	uint64_t hot = 1500, before;
+	unsigned seed = 1;
+
+	(void)state;
+	for (unsigned i = 0; i < 20 * hot; i++) /* half of what fits, used often, in no order */
+		touch(rig.object, (uint64_t)rand_r(&seed) % hot * 11 % PAGES, 1);
+	for (uint64_t i = 0; i < 12000; i++) {
+		if (i % 11)
+			use(i);
+		touch(rig.object, (uint64_t)rand_r(&seed) % hot * 11 % PAGES, 1);
+	}
+	before = counter(rig.pool, "pin_miss");
+	for (uint64_t i = 0; i < hot; i++)
+		touch(rig.object, i * 11 % PAGES, 1);
+	assert_true(counter(rig.pool, "pin_miss") - before < hot / 20);
+}
+
+/* Breaks when pages are read ahead into frames that others need: past the low watermark. */
+static void readahead_takes_spare_frames_alone(void **state)
+{
+	struct weir_pin pins[4000];
+	unsigned n = 0;
+
+	(void)state;
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_RANDOM), 0);
+	kswapd_sleeps(rig.pool, 0, true);
+	while (counter(rig.pool, "nr_free_pages") > zone_watermark(&rig.pool->mem, 0, ALLOC_LOW_MARK) && n < 4000) {
+		assert_int_equal(weir_pin(rig.object, n, WEIR_READ, &pins[n]), 0);
+		n++;
+	}
+	assert_int_equal(weir_advise(rig.object, 8000 * PAGE_SIZE, 2000 * PAGE_SIZE, WEIR_ADV_WILLNEED), 0);
+	assert_true(counter(rig.pool, "readahead") <= 16); /* what a CPU's cache may hold */
+	while (n > 0)
+		assert_int_equal(weir_unpin(&pins[--n]), 0);
+	kswapd_sleeps(rig.pool, 0, false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(forwards, setup, teardown),
+		cmocka_unit_test_setup_teardown(backwards, setup, teardown),
+		cmocka_unit_test_setup_teardown(strides, setup, teardown),
+		cmocka_unit_test_setup_teardown(several_streams_of_one_object, setup, teardown),
+		cmocka_unit_test_setup_teardown(several_threads, setup, teardown),
+		cmocka_unit_test_setup_teardown(nothing_is_read_ahead_of_random_access, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_window_follows_its_waste, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_stream_leaves_the_working_set_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(readahead_takes_spare_frames_alone, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
