@@ -431,7 +431,8 @@ static int pin_absent(struct weir_object *object, uint64_t page, unsigned flags,
 		return PIN_AGAIN;
 	}
 	count(pool, frame->node, COUNT_PIN_MISS, 1);
-	readahead_missed(object, page);
+	if (!(flags & WEIR_OVERWRITE))
+		readahead_missed(object, page);
 	got = read_page(object, page, frame, flags);
 	pin_prepare(object, page, frame, flags, pin, &word_flags);
 	error = load_finish(object, page, frame, got, word_flags);

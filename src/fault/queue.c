@@ -137,7 +137,8 @@ static void start_read(struct request *request)
 	weir_pool *pool = request->queue->pool;
 
 	count(pool, request->frame->node, COUNT_PIN_MISS, 1);
-	readahead_missed(request->object, request->page);
+	if (!(request->flags & WEIR_OVERWRITE))
+		readahead_missed(request->object, request->page);
 	request->queue->nr_reading++;
 	request->iov = (struct iovec){frame_address(&pool->mem, request->frame), PAGE_SIZE};
 	request->io = (struct weir_io){

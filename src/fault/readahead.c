@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * readahead.c - find out which pages will be asked for next, and have them read by the flusher of their device.
+ * readahead.c - find out which pages will be asked for next, and have them read by the reader of their device.
  *
  * A stream is three uses at a constant distance: forwards, backwards or with strides. From then on a window of pages
  * is kept ahead of the reader:
@@ -53,7 +53,7 @@ uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, u
 	if (started) {
 		if (flags & WORD_READAHEAD)
 			count(object->pool, node, COUNT_READAHEAD, started);
-		bdi_wake(object->bdi);
+		server_wake(&object->bdi->reader);
 	}
 	return done;
 }

@@ -1,71 +1,41 @@
 /* SPDX-License-Identifier: MIT
  *
- * bdi.c - the life of a flusher, and the queues that lead to it.
+ * bdi.c - the life of a backing device, and the queues that lead to its threads.
  */
 #include "reclaim/bdi.h"
 
-#include <signal.h>
 #include <sys/mman.h>
 
-static void *flusher_main(void *arg)
+static int bdi_start(struct bdi *bdi)
 {
-	struct bdi *bdi = arg;
-	unsigned interval = bdi->pool->config.flush_interval_ms;
+	int error = server_start(&bdi->flusher, bdi, "weir-flusher", flusher_step);
 
-	pthread_setname_np(pthread_self(), "weir-flusher");
-	thread_context.flags |= PF_MEMALLOC;
-	while (!atomic_load(&bdi->stopping) || channel_in_flight(bdi->channel)) {
-		bool busy;
-
-		atomic_store(&bdi->nudged, false); /* before looking: a later wake-up is not missed */
-		busy = flusher_step(bdi);
-		channel_flush(bdi->channel);
-		if (busy && bdi->free_ios)
-			channel_reap(bdi->channel, 0, 0);
-		else
-			channel_reap(bdi->channel, 1, interval);
-	}
-	return NULL;
-}
-
-/* Signals are the program's: no thread of ours takes any. */
-static int start_thread(struct bdi *bdi)
-{
-	sigset_t all, before;
-	int error;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&bdi->thread, NULL, flusher_main, bdi);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -error;
+	if (error)
+		return error;
+	error = server_start(&bdi->reader, bdi, "weir-reader", reader_step);
+	if (error)
+		server_stop(&bdi->flusher);
+	return error;
 }
 
 static int bdi_create(weir_pool *pool, uint64_t device, struct bdi **result)
 {
-	size_t bytes = sizeof(struct bdi) + FLUSH_DEPTH * sizeof(struct flush_io);
-	struct bdi *bdi = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct bdi *bdi = mmap(NULL, sizeof(*bdi), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int error;
 
 	if (bdi == MAP_FAILED)
 		return -ENOMEM;
 	bdi->pool = pool;
 	bdi->device = device;
-	bdi->ios = (struct flush_io *)(bdi + 1);
-	bdi->ios_bytes = bytes;
+	bdi->last_periodic_ms = now_ms();
+	bdi->bandwidth_since_ns = now_ns();
 	lock_init(&bdi->lock);
 	list_init(&bdi->objects);
 	list_init(&bdi->works);
 	list_init(&bdi->link);
-	flusher_init(bdi);
-	error = channel_create(FLUSH_DEPTH, pool->config.io_uring, &bdi->channel);
-	if (!error) {
-		error = start_thread(bdi);
-		if (error)
-			channel_destroy(bdi->channel);
-	}
+	error = bdi_start(bdi);
 	if (error) {
-		munmap(bdi, bytes);
+		munmap(bdi, sizeof(*bdi));
 		return error;
 	}
 	*result = bdi;
@@ -87,7 +57,7 @@ int bdi_get(weir_pool *pool, uint64_t device, bool writable, struct bdi **result
 		return error;
 	bdi = fresh;
 	lock_acquire(&pool->objects_lock);
-	/* Two opens may race here; then one device has two flushers for a while, which is not wrong. */
+	/* Two opens may race here; then one device has two pairs of threads for a while, which is not wrong. */
 	list_add(&bdi->link, &pool->bdis);
 found:
 	bdi->users++;
@@ -112,12 +82,10 @@ void bdi_put(struct bdi *bdi, bool writable)
 	lock_release(&pool->objects_lock);
 	if (!last)
 		return;
-	atomic_store(&bdi->stopping, true);
-	channel_wake(bdi->channel);
-	pthread_join(bdi->thread, NULL);
+	server_stop(&bdi->reader);
+	server_stop(&bdi->flusher);
 	weir_assert(atomic_load(&bdi->domain.nr_dirty) == 0 && atomic_load(&bdi->domain.nr_writeback) == 0);
-	channel_destroy(bdi->channel);
-	munmap(bdi, bdi->ios_bytes);
+	munmap(bdi, sizeof(*bdi));
 }
 
 void bdi_attach(struct bdi *bdi, struct weir_object *object)
@@ -143,7 +111,7 @@ static void push(struct bdi *bdi, _Atomic uint64_t *stack, struct frame *frame)
 	uint64_t top = atomic_load_explicit(stack, memory_order_relaxed);
 	uint64_t number = (uint64_t)frame_number(&bdi->pool->mem, frame) + 1;
 
-	/* The flusher takes the whole stack with one exchange, so there is no ABA. */
+	/* Whoever serves it takes the whole stack with one exchange, so there is no ABA. */
 	do
 		frame->io_next = (uint32_t)top;
 	while (!atomic_compare_exchange_weak_explicit(stack, &top, number, memory_order_release, memory_order_relaxed));
@@ -154,7 +122,7 @@ void bdi_queue_pageout(struct frame *frame)
 	struct bdi *bdi = frame->object->bdi;
 
 	push(bdi, &bdi->pageouts, frame);
-	bdi_wake(bdi);
+	server_wake(&bdi->flusher);
 }
 
 void bdi_queue_read(struct frame *frame)
@@ -164,10 +132,25 @@ void bdi_queue_read(struct frame *frame)
 	push(bdi, &bdi->reads, frame);
 }
 
-void bdi_wake(struct bdi *bdi)
+bool frame_stack_serve(struct bdi *bdi, _Atomic uint64_t *stack,
+		       void (*serve)(struct bdi *, struct frame **frames, unsigned n))
 {
-	if (!atomic_exchange(&bdi->nudged, true))
-		channel_wake(bdi->channel);
+	uint64_t top = atomic_exchange_explicit(stack, 0, memory_order_acquire);
+	struct frame *frames[256];
+	unsigned n = 0;
+	bool any = top;
+
+	while (top) {
+		struct frame *frame = &bdi->pool->mem.frames[top - 1];
+
+		top = frame->io_next;
+		frames[n++] = frame;
+		if (n == ARRAY_SIZE(frames) || !top) {
+			serve(bdi, frames, n);
+			n = 0;
+		}
+	}
+	return any;
 }
 
 void bdi_wake_all(weir_pool *pool, uint64_t pages)
@@ -181,7 +164,7 @@ void bdi_wake_all(weir_pool *pool, uint64_t pages)
 		if (!dirty)
 			continue;
 		atomic_store(&bdi->wanted, MIN(dirty, pages)); /* not added up: a later request renews it */
-		bdi_wake(bdi);
+		server_wake(&bdi->flusher);
 	}
 	lock_release(&pool->objects_lock);
 }
@@ -194,7 +177,7 @@ int bdi_write_range(struct weir_object *object, uint64_t first, uint64_t last, b
 	lock_acquire(&bdi->lock);
 	list_add_tail(&work.link, &bdi->works);
 	lock_release(&bdi->lock);
-	bdi_wake(bdi);
+	server_wake(&bdi->flusher);
 	while (!atomic_load(&work.done))
 		futex_wait(&work.done, 0, UINT64_MAX);
 	*passed_over = work.passed_over;

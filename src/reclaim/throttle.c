@@ -124,7 +124,7 @@ int balance_dirty_pages(struct weir_object *object, bool may_wait)
 		freerun = (background + limit) / 2;
 		dirty = domain_dirty(object->domain);
 		if (dirty > background)
-			bdi_wake(object->bdi);
+			server_wake(&object->bdi->flusher);
 		if (dirty <= freerun)
 			return 0;
 		if (dirty < limit && !nothing_else_left(pool)) {

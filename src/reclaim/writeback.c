@@ -2,9 +2,8 @@
  *
  * writeback.c - what a flusher does: collect pages, join neighbours, write, and see to what became of them.
  *
- * Order of service: reads ahead (someone is about to need them), pages that reclaim handed over, ranges that
- * weir_sync waits for, then dirty pages by limit, request or age. Each step starts a bounded number of transfers, so
- * none starves another.
+ * Order of service: pages that reclaim handed over, ranges that weir_sync waits for, then dirty pages by limit, request
+ * or age. Each step starts a bounded number of transfers, so none starves another.
  *
  * A page's write:  unmapped|dirty ─► writeback (begin_writeback) ─► hook asked ─► issued ─► unmapped, clean
  *                        ▲                                            │ not yet    │ failed
@@ -14,65 +13,12 @@
 
 #include "cache/batch.h"
 #include "cache/durable.h"
-#include "cache/load.h"
 #include "reclaim/bdi.h"
 #include "reclaim/reclaim.h"
 
 #define STEP_TRANSFERS 16
 
 static void write_done(struct weir_io *io);
-static void read_done(struct weir_io *io);
-
-void flusher_init(struct bdi *bdi)
-{
-	bdi->free_ios = NULL;
-	for (unsigned i = FLUSH_DEPTH; i-- > 0;) {
-		bdi->ios[i].bdi = bdi;
-		bdi->ios[i].next_free = bdi->free_ios;
-		bdi->free_ios = &bdi->ios[i];
-	}
-	bdi->last_periodic_ms = now_ms();
-	bdi->bandwidth_since_ns = now_ns();
-}
-
-/* A free transfer; waits for one to end where all are under way. */
-static struct flush_io *io_take(struct bdi *bdi)
-{
-	struct flush_io *io;
-
-	while (!bdi->free_ios)
-		channel_reap(bdi->channel, 1, bdi->pool->config.flush_interval_ms);
-	io = bdi->free_ios;
-	bdi->free_ios = io->next_free;
-	return io;
-}
-
-static void io_put(struct flush_io *io)
-{
-	io->next_free = io->bdi->free_ios;
-	io->bdi->free_ios = io;
-}
-
-static void io_submit(struct flush_io *io, bool write)
-{
-	struct bdi *bdi = io->bdi;
-	size_t offset = 0;
-
-	for (unsigned i = 0; i < io->n; i++) {
-		io->iov[i].iov_base = frame_address(&bdi->pool->mem, io->frames[i]);
-		io->iov[i].iov_len = MIN(PAGE_SIZE, io->bytes - offset);
-		offset += io->iov[i].iov_len;
-	}
-	io->io = (struct weir_io){
-		.write = write,
-		.iov_count = (int)io->n,
-		.iov = io->iov,
-		.offset = io->first << PAGE_SHIFT,
-		.done = write ? write_done : read_done,
-	};
-	while (channel_submit(bdi->channel, &io->object->store, &io->io) == -EAGAIN)
-		channel_reap(bdi->channel, 1, 100);
-}
 
 /* ---- writing ---- */
 
@@ -120,7 +66,7 @@ static bool hook_refuses(struct weir_object *object, uint64_t first, unsigned n)
 static bool write_run(struct bdi *bdi, struct weir_object *object, struct frame **frames, unsigned n)
 {
 	weir_pool *pool = bdi->pool;
-	struct flush_io *io;
+	struct transfer *transfer;
 	uint64_t first = frames[0]->index;
 	size_t tail;
 
@@ -137,42 +83,20 @@ static bool write_run(struct bdi *bdi, struct weir_object *object, struct frame 
 			write_run(bdi, object, &frames[i], 1);
 		return false;
 	}
-	io = io_take(bdi);
-	io->object = object;
-	io->first = first;
-	io->n = n;
-	io->bytes = (n - 1) * PAGE_SIZE + tail;
-	memcpy(io->frames, frames, n * sizeof(*frames));
-	atomic_fetch_add(&object->nr_in_flight, 1);
-	io_submit(io, true);
+	transfer = transfer_take(&bdi->flusher);
+	transfer->object = object;
+	transfer->first = first;
+	transfer->n = n;
+	transfer->bytes = (n - 1) * PAGE_SIZE + tail;
+	memcpy(transfer->frames, frames, n * sizeof(*frames));
+	transfer_start(transfer, true, write_done);
 	return true;
-}
-
-static bool comes_before(const struct frame *x, const struct frame *y)
-{
-	return x->object != y->object ? x->object < y->object : x->index < y->index;
-}
-
-/* Shell's sort (gaps of Ciura, 2001): for a few hundred, in place. The C library's qsort may use the heap. */
-static void sort_frames(struct frame **frames, unsigned n)
-{
-	static const unsigned gaps[] = {132, 57, 23, 10, 4, 1};
-
-	for (unsigned g = 0; g < ARRAY_SIZE(gaps); g++)
-		for (unsigned gap = gaps[g], i = gap; i < n; i++) {
-			struct frame *frame = frames[i];
-			unsigned j = i;
-
-			for (; j >= gap && comes_before(frame, frames[j - gap]); j -= gap)
-				frames[j] = frames[j - gap];
-			frames[j] = frame;
-		}
 }
 
 /* Write n frames in writeback: sorted, neighbours joined, runs grown by the dirty pages that follow them. */
 static bool write_frames(struct bdi *bdi, struct frame **frames, unsigned n)
 {
-	struct frame *run[FLUSH_PAGES];
+	struct frame *run[TRANSFER_PAGES];
 	bool all = true;
 
 	sort_frames(frames, n);
@@ -183,10 +107,10 @@ static bool write_frames(struct bdi *bdi, struct frame **frames, unsigned n)
 		struct frame *next;
 
 		atomic_fetch_add(&object->flusher_holds, 1); /* the run may end while we still look at the object */
-		while (i < n && length < FLUSH_PAGES && frames[i]->object == object &&
+		while (i < n && length < TRANSFER_PAGES && frames[i]->object == object &&
 		       frames[i]->index == first + length)
 			run[length++] = frames[i++];
-		while (length < FLUSH_PAGES &&
+		while (length < TRANSFER_PAGES &&
 		       (i == n || frames[i]->object != object || frames[i]->index != first + length) &&
 		       (next = join_neighbour(bdi->pool, object, first + length)))
 			run[length++] = next;
@@ -258,25 +182,25 @@ static void write_failed(struct weir_object *object, unsigned node, unsigned n, 
 
 static void write_done(struct weir_io *io)
 {
-	struct flush_io *flush = container_of(io, struct flush_io, io);
-	struct weir_object *object = flush->object;
+	struct transfer *transfer = container_of(io, struct transfer, io);
+	struct weir_object *object = transfer->object;
 	weir_pool *pool = object->pool;
-	bool failed = io->result != (ssize_t)flush->bytes;
-	struct frame *reclaim[FLUSH_PAGES];
-	uint32_t indices[FLUSH_PAGES];
-	unsigned nr_reclaim = 0, node = flush->frames[0]->node;
+	bool failed = io->result != (ssize_t)transfer->bytes;
+	struct frame *reclaim[TRANSFER_PAGES];
+	uint32_t indices[TRANSFER_PAGES];
+	unsigned nr_reclaim = 0, node = transfer->frames[0]->node;
 
 	if (failed) {
-		write_failed(object, node, flush->n, io->result);
+		write_failed(object, node, transfer->n, io->result);
 	} else {
 		atomic_store_explicit(&object->wb_backoff_until_ms, 0, memory_order_relaxed);
-		count(pool, node, COUNT_NR_WRITTEN, flush->n);
-		count(pool, node, COUNT_BYTES_WRITTEN, flush->bytes);
-		measure_bandwidth(flush->bdi, flush->n);
+		count(pool, node, COUNT_NR_WRITTEN, transfer->n);
+		count(pool, node, COUNT_BYTES_WRITTEN, transfer->bytes);
+		measure_bandwidth(transfer->server->bdi, transfer->n);
 	}
-	for (unsigned i = 0; i < flush->n; i++) {
-		struct frame *frame = flush->frames[i];
-		uint32_t index = (uint32_t)(flush->first + i);
+	for (unsigned i = 0; i < transfer->n; i++) {
+		struct frame *frame = transfer->frames[i];
+		uint32_t index = (uint32_t)(transfer->first + i);
 		uint64_t before;
 
 		if (failed) /* to be tried again by age */
@@ -288,82 +212,15 @@ static void write_done(struct weir_io *io)
 		}
 	}
 	if (!failed) /* again, after the words: see durable_succeeded */
-		durable_mark(object, flush->first, flush->n);
+		durable_mark(object, transfer->first, transfer->n);
 	if (nr_reclaim)
 		free_written(pool, object, reclaim, indices, nr_reclaim);
-	io_put(flush);
+	transfer_put(transfer);
 	atomic_fetch_sub(&object->nr_in_flight, 1); /* the object may be gone from here on */
 	pool_progress(pool);
 }
 
-/* ---- reading ahead ---- */
-
-static void read_done(struct weir_io *io)
-{
-	struct flush_io *flush = container_of(io, struct flush_io, io);
-	struct weir_object *object = flush->object;
-	weir_pool *pool = object->pool;
-	unsigned node = flush->frames[0]->node;
-
-	if (io->result < 0)
-		count(pool, node, COUNT_READ_ERROR, 1);
-	else
-		count(pool, node, COUNT_BYTES_READ, (uint64_t)io->result);
-	for (unsigned i = 0; i < flush->n; i++) {
-		ssize_t got = io->result;
-
-		if (got >= 0)
-			got = MAX(0, MIN((ssize_t)PAGE_SIZE, got - (ssize_t)(i * PAGE_SIZE)));
-		load_finish(object, flush->first + i, flush->frames[i], got, 0);
-	}
-	io_put(flush);
-	atomic_fetch_sub(&object->nr_in_flight, 1);
-	pool_progress(pool);
-}
-
-static void read_frames(struct bdi *bdi, struct frame **frames, unsigned n)
-{
-	sort_frames(frames, n);
-	for (unsigned i = 0; i < n;) {
-		struct flush_io *io = io_take(bdi);
-
-		io->object = frames[i]->object;
-		io->first = frames[i]->index;
-		io->n = 0;
-		while (i < n && io->n < FLUSH_PAGES && frames[i]->object == io->object &&
-		       frames[i]->index == io->first + io->n)
-			io->frames[io->n++] = frames[i++];
-		io->bytes = io->n * PAGE_SIZE;
-		atomic_fetch_add(&io->object->nr_in_flight, 1);
-		io_submit(io, false);
-	}
-}
-
 /* ---- the steps ---- */
-
-/* Serve a stack of frames, oldest first, in lots that can be sorted on the stack of this thread. */
-static bool serve_stack(struct bdi *bdi, _Atomic uint64_t *stack, bool write)
-{
-	uint64_t top = atomic_exchange_explicit(stack, 0, memory_order_acquire);
-	struct frame *frames[256];
-	unsigned n = 0;
-	bool any = top;
-
-	while (top) {
-		struct frame *frame = &bdi->pool->mem.frames[top - 1];
-
-		top = frame->io_next;
-		frames[n++] = frame;
-		if (n == ARRAY_SIZE(frames) || !top) {
-			if (write)
-				write_frames(bdi, frames, n);
-			else
-				read_frames(bdi, frames, n);
-			n = 0;
-		}
-	}
-	return any;
-}
 
 enum collect { COLLECT_ANY, COLLECT_EXPIRED };
 
@@ -372,7 +229,7 @@ static bool expired(const struct frame *frame, uint32_t now, uint32_t expire_ms)
 	return now - atomic_load_explicit(&frame->dirtied_ms, memory_order_relaxed) >= expire_ms;
 }
 
-/* Take up to FLUSH_PAGES dirty pages from *page on into writeback, in order; *page moves on. sync: what for, or NULL:
+/* Take up to TRANSFER_PAGES dirty pages from *page on into writeback, in order; *page moves on. sync: what for, or NULL:
  * then also pinned ones. */
 static unsigned collect_dirty(struct weir_object *object, uint64_t *page, uint64_t last, enum collect what,
 			      struct flush_work *sync, struct frame **frames)
@@ -384,7 +241,7 @@ static unsigned collect_dirty(struct weir_object *object, uint64_t *page, uint64
 	unsigned found;
 
 	last = MIN(last, npages);
-	for (; batch.n < FLUSH_PAGES && *page < last; ++*page) {
+	for (; batch.n < TRANSFER_PAGES && *page < last; ++*page) {
 		struct frame *frame;
 		uint64_t seen;
 
@@ -425,7 +282,7 @@ static struct flush_work *next_work(struct bdi *bdi)
 static bool serve_works(struct bdi *bdi)
 {
 	struct flush_work *work = next_work(bdi);
-	struct frame *frames[FLUSH_PAGES];
+	struct frame *frames[TRANSFER_PAGES];
 
 	if (!work)
 		return false;
@@ -442,7 +299,7 @@ static bool serve_works(struct bdi *bdi)
 	lock_acquire(&bdi->lock);
 	list_del(&work->link);
 	lock_release(&bdi->lock);
-	channel_flush(bdi->channel);
+	channel_flush(bdi->flusher.channel);
 	atomic_store(&work->done, 1); /* the waiter's stack may be gone after this; its futex word is only an address */
 	futex_wake(&work->done, 1);
 	return true;
@@ -468,7 +325,7 @@ static struct weir_object *next_object(struct bdi *bdi, uint64_t now)
 /* Write up to max pages from where the last round ended; once round the object at most. Returns pages started. */
 static uint64_t write_object(struct bdi *bdi, struct weir_object *object, enum collect what, uint64_t max)
 {
-	struct frame *frames[FLUSH_PAGES];
+	struct frame *frames[TRANSFER_PAGES];
 	uint64_t written = 0;
 
 	if (object->writeback_cursor >= atomic_load(&object->npages))
@@ -507,7 +364,7 @@ static bool serve_background(struct bdi *bdi)
 
 	if (!wanted && !over_background(bdi->pool, &bdi->domain))
 		return false;
-	write_some(bdi, COLLECT_ANY, STEP_TRANSFERS * FLUSH_PAGES, &written);
+	write_some(bdi, COLLECT_ANY, STEP_TRANSFERS * TRANSFER_PAGES, &written);
 	/* Where nothing could be written the request is dropped; whoever made it will ask again. */
 	if (wanted)
 		atomic_store(&bdi->wanted, written ? wanted - MIN(wanted, written) : 0);
@@ -527,11 +384,15 @@ static bool serve_age(struct bdi *bdi)
 	return written > 0;
 }
 
+static void write_pageouts(struct bdi *bdi, struct frame **frames, unsigned n)
+{
+	write_frames(bdi, frames, n);
+}
+
 bool flusher_step(struct bdi *bdi)
 {
-	bool busy = serve_stack(bdi, &bdi->reads, false);
+	bool busy = frame_stack_serve(bdi, &bdi->pageouts, write_pageouts);
 
-	busy |= serve_stack(bdi, &bdi->pageouts, true);
 	busy |= serve_works(bdi);
 	busy |= serve_background(bdi);
 	busy |= serve_age(bdi);

@@ -80,6 +80,7 @@ static weir_object *open_hungry(struct hungry *h, weir_pool *pool, uint64_t page
 	*h = (struct hungry){.pool = pool, .frames = 8, .reserved_deep = UINT64_MAX};
 	assert_int_equal(weir_memory_store_create(pages << PAGE_SHIFT, &h->inner_ops, &h->inner), 0);
 	assert_int_equal(weir_open_store(pool, &hungry_ops, h, WEIR_RDWR, &object), 0);
+	assert_int_equal(weir_advise(object, 0, 0, WEIR_ADV_RANDOM), 0); /* no page comes in unless a test asks for it */
 	return object;
 }
 

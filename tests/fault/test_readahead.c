@@ -28,7 +28,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Let the flusher keep up: a program does something with each page. */
+/* Let the reading thread keep up: a program does something with each page. */
 static void use(uint64_t page)
 {
 	touch(rig.object, page, 1);
@@ -186,6 +186,44 @@ static void readahead_takes_spare_frames_alone(void **state)
 	kswapd_sleeps(rig.pool, 0, false);
 }
 
+/* Breaks when pages that will be written as a whole are read first. */
+static void nothing_is_read_ahead_of_overwriting(void **state)
+{
+	(void)state;
+	for (uint64_t i = 0; i < 500; i++) {
+		struct weir_pin pin;
+
+		assert_int_equal(weir_pin(rig.object, i, WEIR_WRITE | WEIR_OVERWRITE, &pin), 0);
+		assert_int_equal(weir_unpin(&pin), 0);
+	}
+	assert_int_equal(counter(rig.pool, "readahead"), 0);
+}
+
+static void *sync_all(void *done)
+{
+	assert_int_equal(weir_sync(rig.object, 0, 0), 0);
+	atomic_store((_Atomic bool *)done, true);
+	return NULL;
+}
+
+/* Breaks when what is read ahead is queued behind a write that stalls. */
+static void reads_do_not_wait_for_writes(void **state)
+{
+	_Atomic bool done = false;
+	pthread_t thread;
+
+	(void)state;
+	fault_rule(rig.fault, WEIR_FAULT_DELAY, WEIR_FAULT_WRITE, 0, 3000000);
+	write_byte(rig.object, 16000, 1);
+	assert_int_equal(pthread_create(&thread, NULL, sync_all, &done), 0);
+	wait_until(counter(rig.pool, "nr_writeback") == 1);
+	for (uint64_t i = 0; i < 256; i++)
+		use(i);
+	assert_false(atomic_load(&done));
+	assert_followed(256, 1);
+	pthread_join(thread, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,6 +236,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_window_follows_its_waste, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_stream_leaves_the_working_set_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(readahead_takes_spare_frames_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(nothing_is_read_ahead_of_overwriting, setup, teardown),
+		cmocka_unit_test_setup_teardown(reads_do_not_wait_for_writes, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * reader.c - the thread that reads pages ahead of those who will want them: sort what was queued, join neighbours, read.
+ */
+#include "cache/load.h"
+#include "reclaim/bdi.h"
+
+static void read_done(struct weir_io *io)
+{
+	struct transfer *transfer = container_of(io, struct transfer, io);
+	struct weir_object *object = transfer->object;
+	weir_pool *pool = object->pool;
+	unsigned node = transfer->frames[0]->node;
+
+	if (io->result < 0)
+		count(pool, node, COUNT_READ_ERROR, 1);
+	else
+		count(pool, node, COUNT_BYTES_READ, (uint64_t)io->result);
+	for (unsigned i = 0; i < transfer->n; i++) {
+		ssize_t got = io->result;
+
+		if (got >= 0)
+			got = MAX(0, MIN((ssize_t)PAGE_SIZE, got - (ssize_t)(i * PAGE_SIZE)));
+		load_finish(object, transfer->first + i, transfer->frames[i], got, 0);
+	}
+	transfer_put(transfer);
+	atomic_fetch_sub(&object->nr_in_flight, 1); /* the object may be gone from here on */
+	pool_progress(pool);
+}
+
+static void read_frames(struct bdi *bdi, struct frame **frames, unsigned n)
+{
+	sort_frames(frames, n);
+	for (unsigned i = 0; i < n;) {
+		struct transfer *transfer = transfer_take(&bdi->reader);
+
+		transfer->object = frames[i]->object;
+		transfer->first = frames[i]->index;
+		transfer->n = 0;
+		while (i < n && transfer->n < TRANSFER_PAGES && frames[i]->object == transfer->object &&
+		       frames[i]->index == transfer->first + transfer->n)
+			transfer->frames[transfer->n++] = frames[i++];
+		transfer->bytes = transfer->n * PAGE_SIZE;
+		transfer_start(transfer, false, read_done);
+	}
+}
+
+bool reader_step(struct bdi *bdi)
+{
+	return frame_stack_serve(bdi, &bdi->reads, read_frames);
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+#include "reclaim/transfer.h"
+
+#include <signal.h>
+
+#include "reclaim/bdi.h"
+
+static void *server_main(void *arg)
+{
+	struct server *server = arg;
+	unsigned interval = server->bdi->pool->config.flush_interval_ms;
+
+	thread_context.flags |= PF_MEMALLOC;
+	while (!atomic_load(&server->stopping) || channel_in_flight(server->channel)) {
+		bool busy;
+
+		atomic_store(&server->nudged, false); /* before looking: a later wake-up is not missed */
+		busy = server->step(server->bdi);
+		channel_flush(server->channel);
+		if (busy && server->free)
+			channel_reap(server->channel, 0, 0);
+		else
+			channel_reap(server->channel, 1, interval);
+	}
+	return NULL;
+}
+
+/* Signals are the program's: no thread of ours takes any. */
+static int start_thread(struct server *server, const char *name)
+{
+	sigset_t all, before;
+	int error;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&server->thread, NULL, server_main, server);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!error)
+		pthread_setname_np(server->thread, name);
+	return -error;
+}
+
+int server_start(struct server *server, struct bdi *bdi, const char *name, bool (*step)(struct bdi *))
+{
+	int error = channel_create(TRANSFERS, bdi->pool->config.io_uring, &server->channel);
+
+	if (error)
+		return error;
+	server->bdi = bdi;
+	server->step = step;
+	server->free = NULL;
+	for (unsigned i = TRANSFERS; i-- > 0;) {
+		server->transfers[i].server = server;
+		transfer_put(&server->transfers[i]);
+	}
+	error = start_thread(server, name);
+	if (error)
+		channel_destroy(server->channel);
+	return error;
+}
+
+void server_stop(struct server *server)
+{
+	atomic_store(&server->stopping, true);
+	channel_wake(server->channel);
+	pthread_join(server->thread, NULL);
+	channel_destroy(server->channel);
+}
+
+void server_wake(struct server *server)
+{
+	if (!atomic_exchange(&server->nudged, true))
+		channel_wake(server->channel);
+}
+
+struct transfer *transfer_take(struct server *server)
+{
+	struct transfer *transfer;
+
+	while (!server->free)
+		channel_reap(server->channel, 1, server->bdi->pool->config.flush_interval_ms);
+	transfer = server->free;
+	server->free = transfer->next_free;
+	return transfer;
+}
+
+void transfer_put(struct transfer *transfer)
+{
+	transfer->next_free = transfer->server->free;
+	transfer->server->free = transfer;
+}
+
+void transfer_start(struct transfer *transfer, bool write, void (*done)(struct weir_io *))
+{
+	struct server *server = transfer->server;
+	size_t offset = 0;
+
+	for (unsigned i = 0; i < transfer->n; i++) {
+		transfer->iov[i].iov_base = frame_address(&server->bdi->pool->mem, transfer->frames[i]);
+		transfer->iov[i].iov_len = MIN(PAGE_SIZE, transfer->bytes - offset);
+		offset += transfer->iov[i].iov_len;
+	}
+	transfer->io = (struct weir_io){
+		.write = write,
+		.iov_count = (int)transfer->n,
+		.iov = transfer->iov,
+		.offset = transfer->first << PAGE_SHIFT,
+		.done = done,
+	};
+	atomic_fetch_add(&transfer->object->nr_in_flight, 1);
+	while (channel_submit(server->channel, &transfer->object->store, &transfer->io) == -EAGAIN)
+		channel_reap(server->channel, 1, 100);
+}
+
+static bool comes_before(const struct frame *x, const struct frame *y)
+{
+	return x->object != y->object ? x->object < y->object : x->index < y->index;
+}
+
+/* Shell's sort (gaps of Ciura, 2001): for a few hundred, in place. The C library's qsort may use the heap. */
+void sort_frames(struct frame **frames, unsigned n)
+{
+	static const unsigned gaps[] = {132, 57, 23, 10, 4, 1};
+
+	for (unsigned g = 0; g < ARRAY_SIZE(gaps); g++)
+		for (unsigned gap = gaps[g], i = gap; i < n; i++) {
+			struct frame *frame = frames[i];
+			unsigned j = i;
+
+			for (; j >= gap && comes_before(frame, frames[j - gap]); j -= gap)
+				frames[j] = frames[j - gap];
+			frames[j] = frame;
+		}
+}

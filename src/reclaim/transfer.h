@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * transfer.h - a thread that serves a device: its channel, and the transfers that it has under way.
+ *
+ * A device has two: the flusher writes, the reader reads ahead. They are two so that a read which somebody is about to
+ * need is never behind a write that stalls. Each is a reclaiming context: what its stores allocate may use the reserve,
+ * and reclaims by NOMEMALLOC.
+ */
+#ifndef WEIR_TRANSFER_H
+#define WEIR_TRANSFER_H
+
+#include <pthread.h>
+
+#include "pool.h"
+#include "store/channel.h"
+
+#define TRANSFERS 64      /* under way at once */
+#define TRANSFER_PAGES 64 /* neighbouring pages in one */
+
+/* Neighbouring pages of one object. */
+struct transfer {
+	struct weir_io io;
+	struct transfer *next_free;
+	struct server *server;
+	struct weir_object *object;
+	uint64_t first; /* page */
+	unsigned n;
+	size_t bytes;
+	struct frame *frames[TRANSFER_PAGES];
+	struct iovec iov[TRANSFER_PAGES];
+};
+
+struct server {
+	struct bdi *bdi;
+	bool (*step)(struct bdi *); /* starts a bounded number of transfers; true: did something */
+	pthread_t thread;
+	struct weir_channel *channel; /* the thread's, but for channel_wake */
+	_Atomic bool stopping;
+	_Atomic bool nudged; /* a wake-up is under way that the thread has not seen */
+	struct transfer *free;
+	struct transfer transfers[TRANSFERS];
+};
+
+/* Make the channel and start the thread. Errors: -ENOMEM, -EMFILE, -EAGAIN. Allocates: yes (open only). */
+int server_start(struct server *server, struct bdi *bdi, const char *name, bool (*step)(struct bdi *));
+/* End it when all that is under way is done. Blocks. */
+void server_stop(struct server *server);
+/* Have it look for work. One system call, or none while one is under way. */
+void server_wake(struct server *server);
+
+/* The rest is for the server's own thread. */
+
+/* A free transfer; waits for one to end where all are under way. */
+struct transfer *transfer_take(struct server *server);
+void transfer_put(struct transfer *transfer);
+/* Start it: object, first, n, bytes and frames are set. It ends in done(), out of a later reap of the channel. */
+void transfer_start(struct transfer *transfer, bool write, void (*done)(struct weir_io *));
+
+/* By object and page, in place. */
+void sort_frames(struct frame **frames, unsigned n);
+
+#endif
