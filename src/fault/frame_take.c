@@ -72,11 +72,26 @@ static void forget_failures(weir_pool *pool)
 		atomic_store_explicit(&pool->kswapd[i].failures, 0, memory_order_relaxed);
 }
 
-/* Reclaim and try again while that frees something. Once it frees nothing: again, up to 16 times, if writeback is
- * under way that may free something; then a last time everywhere. */
+/* Nothing was freed. If writeback is under way that may free something, give it time, but no more than the
+ * configuration allows in all; a device that is slow for a second is no reason to fail. */
+static bool await_writeback(weir_pool *pool, uint64_t *deadline)
+{
+	if (atomic_load(&pool->nr_writeback) <= 0)
+		return false;
+	if (!*deadline)
+		*deadline = now_ms() + pool->config.wait_ms;
+	else if (now_ms() >= *deadline)
+		return false;
+	reclaim_nap(pool);
+	return true;
+}
+
+/* Reclaim and try again while that frees something. Once it frees nothing: again, as long as writeback is under way
+ * that may free something and the configuration's wait allows; then a last time everywhere. */
 static struct frame *take_directly(weir_pool *pool, unsigned order, unsigned flags)
 {
 	unsigned failures = 0, node = mem_local_node(&pool->mem);
+	uint64_t deadline = 0;
 	bool last = false;
 
 	for (;;) {
@@ -91,12 +106,14 @@ static struct frame *take_directly(weir_pool *pool, unsigned order, unsigned fla
 		throttle_direct_reclaim(pool, node);
 		freed = try_to_free_pages(pool, node, order, pool->config.swap_cluster_max, flags);
 		drain_for_order(pool, order);
-		if (freed && !order) /* frames are no block: for one, the tries are bounded as a whole (contract 18) */
+		if (freed && !order) { /* frames are no block: for one, the tries are bounded as a whole (contract 18) */
 			failures = 0;
-		else if (freed || atomic_load(&pool->nr_writeback) > 0)
+			deadline = 0;
+		} else if (freed) {
 			failures++;
-		else
+		} else if (!await_writeback(pool, &deadline)) {
 			failures = MAX_RECLAIM_FAILURES;
+		}
 	}
 }
 

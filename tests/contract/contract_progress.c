@@ -171,28 +171,6 @@ static void contract_18_a_block_of_the_order_is_what_counts(void **state)
 	rig_stop(&rig);
 }
 
-/* Breaks when the background reclaimer starts too late or stops too early for a slow reader. */
-static void contract_19_background_reclaim_suffices_for_a_slow_consumer(void **state)
-{
-	struct rig rig;
-
-	(void)state;
-	rig_config(&rig, 8 << 20);
-	rig.config.watermark_scale_factor = 500; /* from low to min in 25 steps, on a busy machine too */
-	rig_start(&rig, 8192);
-	for (uint64_t i = 0; i < 5000; i++) {
-		touch(rig.object, i, 1);
-		if (i % 4 == 3)
-			sleep_ms(1);
-	}
-	assert_int_equal(counter(rig.pool, "allocstall"), 0);
-	assert_true(counter(rig.pool, "pageoutrun") > 0);
-	assert_true(counter(rig.pool, "pgsteal_kswapd") > 2500);
-	wait_until(!atomic_load(&rig.pool->kswapd[0].awake));
-	assert_true(zone_free_frames(&rig.pool->mem, 0) >= zone_watermark(&rig.pool->mem, 0, ALLOC_LOW_MARK));
-	rig_stop(&rig);
-}
-
 /* Take frames with these flags until there are no more; how many are free then? */
 static uint64_t exhaust(struct rig *rig, unsigned flags, bool memalloc)
 {
@@ -320,7 +298,6 @@ int main(void)
 		cmocka_unit_test(contract_18_a_node_that_gave_nothing_is_passed_over),
 		cmocka_unit_test(contract_18_the_local_node_comes_first),
 		cmocka_unit_test(contract_18_a_block_of_the_order_is_what_counts),
-		cmocka_unit_test(contract_19_background_reclaim_suffices_for_a_slow_consumer),
 		cmocka_unit_test(contract_20_watermark_depth_by_caller),
 		cmocka_unit_test(contract_25_when_every_page_is_pinned_the_next_pin_fails_at_once),
 		cmocka_unit_test(contract_25_dirty_behind_a_failing_store_fails_in_bounded_time),
