@@ -228,6 +228,67 @@ int weir_pin(weir_object *object, uint64_t page, unsigned flags, struct weir_pin
  * Blocks: no. Allocates: no. */
 int weir_unpin(struct weir_pin *pin);
 
+/* An optimistic read: look at a resident page without holding it, then ask whether what was seen was its content.
+ *
+ *     if (weir_peek(object, page, &peek) == 0) {
+ *         value = *(const uint64_t *)peek.data;
+ *         if (weir_peek_valid(&peek))
+ *             return value;
+ *     }
+ *     ... else weir_pin
+ *
+ * Nothing is written to memory that others share, so any number of threads may read one page at once. Until
+ * weir_peek_valid has said yes the bytes may be of any page, changing, or half of each: copy and compare them,
+ * but follow no pointer and trust no length in them. They stay readable memory as long as the pool is there. */
+struct weir_peek {
+	const void *data; /* WEIR_PAGE_SIZE bytes */
+	uint64_t private_[2];
+};
+
+/* What the calls below read of an object; not for programs. Part of the library's binary interface. */
+struct weir_object_head_ {
+	const uint64_t *words;
+	uint64_t npages;
+	const char *frames;
+	const uint32_t *versions;
+};
+#define WEIR_PEEK_BITS_ 0x9full /* of a page's word: state, used, used twice, held exclusively */
+#define WEIR_PEEK_IS_ 0x1aull   /* resident, used twice, not held */
+int weir_peek_slow_(weir_object *object, uint64_t page, struct weir_peek *peek);
+
+/* Errors: -EAGAIN (not resident, or held by an exclusive pin: take a pin instead), -ERANGE (past the end).
+ * Counts as a use of the page for replacement, not in pin_hit. Blocks: no. Allocates: no. Signal-safe: no. */
+static inline int weir_peek(weir_object *object, uint64_t page, struct weir_peek *peek)
+{
+	const struct weir_object_head_ *head = (const struct weir_object_head_ *)(const void *)object;
+	uint64_t word, again;
+	uint32_t frame;
+
+	if (__builtin_expect(page >= __atomic_load_n(&head->npages, __ATOMIC_RELAXED), 0))
+		return weir_peek_slow_(object, page, peek);
+	word = __atomic_load_n(&head->words[page], __ATOMIC_ACQUIRE);
+	if (__builtin_expect((word & WEIR_PEEK_BITS_) != WEIR_PEEK_IS_, 0))
+		return weir_peek_slow_(object, page, peek);
+	frame = (uint32_t)(word >> 28);
+	peek->private_[0] = (uint64_t)(uintptr_t)&head->versions[frame];
+	peek->private_[1] = __atomic_load_n(&head->versions[frame], __ATOMIC_ACQUIRE);
+	again = __atomic_load_n(&head->words[page], __ATOMIC_ACQUIRE);
+	if (__builtin_expect(word != again, 0))
+		return weir_peek_slow_(object, page, peek);
+	peek->data = head->frames + ((uint64_t)frame << WEIR_PAGE_SHIFT);
+	return 0;
+}
+
+/* True: since weir_peek the page was not evicted and no EXCLUSIVE|WRITE pin on it was taken, so what was read in between
+ * was its content. Writers with pins that are not exclusive are not noticed, as between threads that share one mmap.
+ * Blocks: no. Allocates: no. Signal-safe: yes. */
+static inline bool weir_peek_valid(const struct weir_peek *peek)
+{
+	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* the bytes before the version; pairs with frame_new_version */
+	return __atomic_load_n((const uint32_t *)(uintptr_t)peek->private_[0], __ATOMIC_RELAXED) ==
+	       (uint32_t)peek->private_[1];
+}
+
 /* Pin n pages at once; reads are all in flight together. All or nothing: on an error none is held.
  * Errors: those of weir_pin; -EINVAL (n of 0). Blocks: yes. Allocates: no. */
 int weir_pin_many(weir_object *object, const uint64_t *pages, size_t n, unsigned flags, struct weir_pin *pins);

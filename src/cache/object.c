@@ -46,6 +46,7 @@ int object_create(weir_pool *pool, const struct store *store, uint64_t bytes, bo
 	capacity = (capacity + CHUNK_PAGES - 1) & ~(uint64_t)(CHUNK_PAGES - 1);
 	object->pool = pool;
 	object->frames_base = pool->mem.base;
+	object->versions = pool->mem.versions;
 	object->threads = &pool->threads;
 	object->capacity = capacity;
 	object->words = reserve(words_bytes(capacity));

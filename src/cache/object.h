@@ -34,12 +34,13 @@ struct dirty_domain {
 };
 
 struct weir_object {
-	/* Read by every pin. */
-	weir_pool *pool;
+	/* Read by every pin and peek. The first four as struct weir_object_head_ of weir.h has them. */
 	page_word *words;
 	_Atomic uint64_t npages;
 	char *frames_base;            /* of the pool: frame n's bytes are at + n * 4096 */
+	_Atomic uint32_t *versions;   /* of the pool's frames */
 	struct thread_table *threads; /* of the pool */
+	weir_pool *pool;
 	bool writable;
 	_Atomic uint8_t advice; /* enum weir_advice: NORMAL, SEQUENTIAL or RANDOM */
 

@@ -205,6 +205,13 @@ static int hold_once(struct weir_object *object, uint64_t page, unsigned flags, 
 	return 0;
 }
 
+int pin_note_use(struct weir_object *object, uint64_t page)
+{
+	uint64_t word;
+
+	return hold_once(object, page, 0, false, &word);
+}
+
 static int pin_shared(struct weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin)
 {
 	struct thread_record *record = thread_record(object->threads);
@@ -321,8 +328,10 @@ static int pin_exclusive(struct weir_object *object, uint64_t page, unsigned fla
 		unpin_exclusive(word);
 		return error;
 	}
-	if (flags & WEIR_WRITE)
+	if (flags & WEIR_WRITE) {
 		dirty_exclusive(object, page);
+		frame_new_version(&object->pool->mem, pool_frame(object->pool, word_load(word)));
+	}
 	pin->data = word_data(object, word_load(word));
 	pin->private_[0] = flags & WEIR_WRITE ? PIN_KEY_WRITE : 0;
 	pin->private_[1] = (uint64_t)(uintptr_t)word | PIN_EXCLUSIVE;

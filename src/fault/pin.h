@@ -23,6 +23,10 @@ int pin_check(const struct weir_object *object, uint64_t page, unsigned flags);
  * -ETIMEDOUT as weir_pin; with WEIR_TRY it never waits. */
 int pin_resident(struct weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin);
 
+/* Note a use of a page without holding it. 0: it is resident. PIN_AGAIN: it is not. -EAGAIN: it is held exclusively.
+ * -ERANGE. Blocks: no. */
+int pin_note_use(struct weir_object *object, uint64_t page);
+
 /* For whoever reads a page in: prepare the pin before the page is published; *word_flags go to load_finish. After its
  * success pin_published, after its failure pin_unprepare. */
 void pin_prepare(struct weir_object *object, uint64_t page, struct frame *frame, unsigned flags, struct weir_pin *pin,

@@ -136,16 +136,18 @@ static int map_budget(struct mem *mem, const struct mem_config *config)
 static int map_metadata(struct mem *mem, unsigned cpus)
 {
 	size_t frames = page_round(mem->nr_frames * sizeof(struct frame));
+	size_t versions = page_round(mem->nr_frames * sizeof(*mem->versions));
 	size_t zones = page_round(mem->nr_nodes * (sizeof(struct zone) + cpus * sizeof(struct pcp)));
-	char *p = map(frames + zones);
+	char *p = map(frames + versions + zones);
 
 	if (!p)
 		return -ENOMEM;
-	mem->metadata_bytes = frames + zones;
+	mem->metadata_bytes = frames + versions + zones;
 	mem->frames = (struct frame *)p;
 	if (populate(p, mem->metadata_bytes))
 		return -ENOMEM;
-	p += frames;
+	mem->versions = (_Atomic uint32_t *)(p + frames);
+	p += frames + versions;
 	for (unsigned i = 0; i < mem->nr_nodes; i++, p += sizeof(struct zone))
 		mem->zones[i] = (struct zone *)p;
 	for (unsigned i = 0; i < mem->nr_nodes; i++, p += cpus * sizeof(struct pcp)) {

@@ -82,6 +82,7 @@ struct mem {
 	char *base;
 	uint64_t bytes;
 	struct frame *frames;
+	_Atomic uint32_t *versions; /* of frames, by number; apart from them, so that readers of many touch few lines */
 	uint32_t nr_frames;
 	unsigned nr_nodes;
 	uint64_t metadata_bytes; /* mapped for descriptors, zones and per-CPU caches */
@@ -114,6 +115,15 @@ static inline void *frame_address(const struct mem *mem, const struct frame *fra
 static inline uint32_t frame_number(const struct mem *mem, const struct frame *frame)
 {
 	return (uint32_t)(frame - mem->frames);
+}
+/* A frame's version: goes up before its bytes may change under someone who reads them without holding them
+ * (src/fault/peek.c). The frame's owner alone calls it, before he writes. */
+static inline void frame_new_version(const struct mem *mem, const struct frame *frame)
+{
+	_Atomic uint32_t *version = &mem->versions[frame - mem->frames];
+
+	atomic_store_explicit(version, atomic_load_explicit(version, memory_order_relaxed) + 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release); /* pairs with the fence in weir_peek_valid */
 }
 /* The frame whose 4096 bytes contain address; NULL outside of the budget. */
 struct frame *frame_of_address(const struct mem *mem, const void *address);

@@ -18,6 +18,8 @@
 #define POISON 0xAA
 static void poison(struct zone *zone, struct frame *frame, unsigned order)
 {
+	for (uint32_t i = 0; i < 1u << order; i++)
+		frame_new_version(zone->mem, frame + i);
 	memset(frame_address(zone->mem, frame), POISON, PAGE_SIZE << order);
 }
 /* A freed frame was written to: someone still uses it. */
@@ -260,6 +262,8 @@ bool zone_watermark_ok(const struct mem *mem, unsigned node, unsigned order, enu
 
 static struct frame *hand_out(struct zone *zone, struct frame *frame, unsigned order)
 {
+	for (uint32_t i = 0; i < 1u << order; i++)
+		frame_new_version(zone->mem, frame + i);
 	check_poison(zone, frame, order);
 	frame_set_state(frame, order ? FRAME_OTHER : FRAME_CACHE);
 	frame->order = (uint8_t)order;

@@ -7,7 +7,7 @@ trap 'rm -f "$exported" "$declared"' EXIT
 
 nm -D --defined-only "$library" | awk '$2 != "A" {sub("@.*", "", $3); print $3}' | sort -u >"$exported"
 # Function declarations start in the first column: "int weir_open(" but not "typedef int (*weir_write_hook)(".
-grep -E '^[a-z].*[ *]weir_[a-z_0-9]+\(' "$header" | grep -v '^typedef' |
+grep -E '^[a-z].*[ *]weir_[a-z_0-9]+\(' "$header" | grep -Ev "^(typedef|static)" |
 	sed -E 's/^[^(]*[ *](weir_[a-z_0-9]+)\(.*/\1/' | sort -u >"$declared"
 
 echo 1..3
