@@ -119,7 +119,7 @@ uint64_t pins_find(const struct thread_table *table, page_word *const *words, un
 	uint64_t found = 0;
 
 	weir_assert(n <= 64);
-	atomic_thread_fence(memory_order_seq_cst); /* pairs with the exchange in slot_take */
+	atomic_thread_fence(memory_order_seq_cst); /* pairs with the exchange in slot_fill */
 	for (unsigned r = 0; r < used; r++) {
 		for (unsigned s = 0; s < PIN_SLOTS; s++) {
 			uint64_t key = atomic_load_explicit(&table->records[r].slots[s], memory_order_acquire);
@@ -139,7 +139,7 @@ bool pins_find_range(const struct thread_table *table, const page_word *first, c
 	unsigned used = atomic_load_explicit(&table->used, memory_order_acquire);
 	uint64_t from = (uint64_t)(uintptr_t)first & PIN_KEY_ADDRESS, to = (uint64_t)(uintptr_t)last & PIN_KEY_ADDRESS;
 
-	atomic_thread_fence(memory_order_seq_cst); /* pairs with the exchange in slot_take */
+	atomic_thread_fence(memory_order_seq_cst); /* pairs with the exchange in slot_fill */
 	for (unsigned r = 0; r < used; r++) {
 		for (unsigned s = 0; s < PIN_SLOTS; s++) {
 			uint64_t key = atomic_load_explicit(&table->records[r].slots[s], memory_order_acquire);

@@ -29,9 +29,9 @@
 
 struct thread_record {
 	_Atomic uint64_t slots[PIN_SLOTS];
-	_Atomic uint64_t hits; /* owner writes */
+	_Atomic uint64_t hits; /* pins of pages that were there; owner writes */
+	uint64_t other_pins;   /* in slots too: those that had to read. With hits: the generation of keys; owner's */
 	_Atomic int tid;       /* 0: never used */
-	uint32_t generation;   /* owner's */
 } __attribute__((aligned(CACHE_LINE)));
 
 struct thread_table {
@@ -87,9 +87,10 @@ int thread_tid(void);
 #define PIN_KEY_WRITE 1ull
 #define PIN_KEY_ADDRESS (((1ull << 48) - 1) & ~7ull)
 
-static inline uint64_t pin_key(const page_word *word, uint32_t generation, bool write)
+/* write: 0 or PIN_KEY_WRITE. User space ends below 2^48 unless asked otherwise, so the address needs no mask. */
+static inline uint64_t pin_key(const page_word *word, uint64_t generation, uint64_t write)
 {
-	return ((uint64_t)(uintptr_t)word & PIN_KEY_ADDRESS) | (uint64_t)generation << 48 | (write ? PIN_KEY_WRITE : 0);
+	return (uint64_t)(uintptr_t)word | generation << 48 | write;
 }
 
 /* Which of n (at most 64) words have a pin in a slot, as bits. write_only: only pins that may write count.

@@ -27,16 +27,35 @@
 #define POLL_NS 50000ull
 
 /* The owner fills, anyone empties: so a slot that is seen empty stays so until we fill it. */
-static inline _Atomic uint64_t *slot_take(struct thread_record *record, page_word *word, bool write, uint64_t *key)
+static inline _Atomic uint64_t *slot_find(struct thread_record *record)
 {
 	for (unsigned i = 0; i < PIN_SLOTS; i++)
-		if (atomic_load_explicit(&record->slots[i], memory_order_relaxed) == 0) {
-			*key = pin_key(word, ++record->generation, write);
-			/* A full barrier: pairs with the fence in pins_find. */
-			atomic_exchange_explicit(&record->slots[i], *key, memory_order_seq_cst);
+		if (atomic_load_explicit(&record->slots[i], memory_order_relaxed) == 0)
 			return &record->slots[i];
-		}
 	return NULL;
+}
+
+/* The generation is the number of pins that the record gave: whoever gives this one counts it. */
+static inline uint64_t slot_key(const struct thread_record *record, const page_word *word, uint64_t write)
+{
+	return pin_key(word, atomic_load_explicit(&record->hits, memory_order_relaxed) + record->other_pins, write);
+}
+
+static inline void slot_fill(_Atomic uint64_t *slot, uint64_t key)
+{
+	/* A full barrier: pairs with the fence in pins_find. */
+	atomic_exchange_explicit(slot, key, memory_order_seq_cst);
+}
+
+static _Atomic uint64_t *slot_take(struct thread_record *record, page_word *word, uint64_t write, uint64_t *key)
+{
+	_Atomic uint64_t *slot = slot_find(record);
+
+	if (slot) {
+		*key = slot_key(record, word, write);
+		slot_fill(slot, *key);
+	}
+	return slot;
 }
 
 static inline void slot_give(_Atomic uint64_t *slot)
@@ -62,22 +81,23 @@ static int pin_slow(struct weir_object *object, uint64_t page, unsigned flags, s
 int weir_pin(weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin)
 {
 	struct thread_record *record = thread_record_known(object->threads);
-	uint64_t write_bit = flags & WEIR_WRITE ? WORD_DIRTY : 0, key, word;
+	uint64_t word;
 	_Atomic uint64_t *slot;
 
-	_Static_assert(WEIR_WRITE == 1, "the flag is the key's bit");
+	_Static_assert(WEIR_WRITE == 1 && PIN_KEY_WRITE == 1, "the flag is the key's bit");
 	if (unlikely((flags & ~WEIR_WRITE) || !record))
 		return pin_slow(object, page, flags, pin);
-	slot = slot_take(record, &object->words[page], flags & WEIR_WRITE, &key);
+	slot = slot_find(record);
 	if (unlikely(!slot))
 		return pin_slow(object, page, flags, pin);
+	pin->private_[0] = slot_key(record, &object->words[page], flags);
+	slot_fill(slot, pin->private_[0]);
 	/* The size after the slot, which can be seen by now: pairs with the store in weir_resize. */
 	if (likely(page < atomic_load_explicit(&object->npages, memory_order_relaxed))) {
 		word = atomic_load_explicit(&object->words[page], memory_order_acquire);
-		if (likely((word & (HIT_BITS | write_bit)) == (HIT_IS | write_bit))) {
+		if (likely((word & HIT_BITS) == HIT_IS && (!(flags & WEIR_WRITE) || (word & WORD_DIRTY)))) {
 			count_hit(record);
 			pin->data = word_data(object, word);
-			pin->private_[0] = key;
 			pin->private_[1] = (uint64_t)(uintptr_t)slot | PIN_SLOT;
 			return 0;
 		}
@@ -360,6 +380,7 @@ void pin_prepare(struct weir_object *object, uint64_t page, struct frame *frame,
 		*word_flags |= WORD_EXCLUSIVE;
 		pin->private_[1] = (uint64_t)(uintptr_t)word | PIN_EXCLUSIVE;
 	} else if (record && (slot = slot_take(record, word, flags & WEIR_WRITE, &key))) {
+		record->other_pins++;
 		pin->private_[1] = (uint64_t)(uintptr_t)slot | PIN_SLOT;
 	} else {
 		*word_flags |= WORD_PIN | (flags & WEIR_WRITE ? WORD_WPIN : 0);

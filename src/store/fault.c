@@ -125,7 +125,8 @@ static ssize_t faulty(struct fault_store *f, bool write, const struct iovec *iov
 	switch (rule->kind) {
 	case WEIR_FAULT_SHORT:
 		put = partly(f, write, iov, n, offset, rule->bytes);
-		return put || rule->bytes ? put : -EIO; /* to ask for nothing at all would look like the end of the store */
+		return put || rule->bytes ? put
+					  : -EIO; /* to ask for nothing at all would look like the end of the store */
 	case WEIR_FAULT_TORN:
 		if (write)
 			partly(f, write, iov, n, offset, rule->bytes);
