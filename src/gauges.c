@@ -37,6 +37,11 @@ static uint64_t positive(const _Atomic int64_t *value)
 	return v > 0 ? (uint64_t)v : 0;
 }
 
+static uint64_t tally_of(const weir_pool *pool, unsigned node, enum counter which)
+{
+	return not_negative((int64_t)counters_read(&pool->counters, node, which));
+}
+
 static uint64_t gauge_of_node(const weir_pool *pool, unsigned node, enum gauge gauge)
 {
 	const struct lruvec *lruvec = &pool->lruvecs[node];
@@ -59,13 +64,13 @@ static uint64_t gauge_of_node(const weir_pool *pool, unsigned node, enum gauge g
 	case GAUGE_ISOLATED:
 		return positive(&lruvec->nr_isolated);
 	case GAUGE_LOADING:
-		return positive(&pool->nr_loading[node]);
+		return tally_of(pool, node, TALLY_LOADING);
 	case GAUGE_OTHER:
 		return positive(&pool->nr_other[node]);
 	case GAUGE_DIRTY:
-		return positive(&pool->nr_node_dirty[node]);
+		return tally_of(pool, node, TALLY_DIRTY);
 	case GAUGE_WRITEBACK:
-		return positive(&pool->nr_node_writeback[node]);
+		return tally_of(pool, node, TALLY_WRITEBACK);
 	case GAUGE_MIN:
 		return zone_watermark(&pool->mem, node, ALLOC_MIN_MARK);
 	case GAUGE_LOW:

@@ -34,13 +34,8 @@ struct weir_pool {
 	struct lruvec *lruvec_of[WEIR_MAX_NODES];
 	struct counters counters;
 
-	/* Frames that are on no LRU list and not free, per node. */
-	_Atomic int64_t nr_loading[WEIR_MAX_NODES];
-	_Atomic int64_t nr_other[WEIR_MAX_NODES];
-
-	/* Dirty accounting, in pages, lock-free. */
-	_Atomic int64_t nr_dirty, nr_writeback;
-	_Atomic int64_t nr_node_dirty[WEIR_MAX_NODES], nr_node_writeback[WEIR_MAX_NODES];
+	_Atomic int64_t nr_other[WEIR_MAX_NODES]; /* frames of weir_alloc_frames, per node */
+	_Atomic int64_t nr_dirty, nr_writeback;   /* pages: what throttling looks at */
 
 	/* Bumped when writeback ends or frames come free: naps and held-back writers sleep on it. */
 	_Atomic uint32_t progress;
@@ -63,6 +58,10 @@ struct weir_pool {
 static inline void count(weir_pool *pool, unsigned node, enum counter counter, uint64_t n)
 {
 	counters_add(&pool->counters, node, counter, n);
+}
+static inline void tally(weir_pool *pool, unsigned node, enum counter which, int64_t change)
+{
+	counters_add(&pool->counters, node, which, (uint64_t)change);
 }
 static inline struct frame *pool_frame(weir_pool *pool, uint64_t word)
 {

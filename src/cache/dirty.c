@@ -13,7 +13,7 @@ void account_dirtied(struct weir_object *object, struct frame *frame)
 	atomic_fetch_add_explicit(&object->nr_dirty, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&object->domain->nr_dirty, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&pool->nr_dirty, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&pool->nr_node_dirty[frame->node], 1, memory_order_relaxed);
+	tally(pool, frame->node, TALLY_DIRTY, 1);
 }
 
 void note_dirtied(struct weir_object *object, struct frame *frame)
@@ -31,7 +31,7 @@ void account_cleaned(struct weir_object *object, struct frame *frame)
 	atomic_fetch_sub_explicit(&object->nr_dirty, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&object->domain->nr_dirty, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&pool->nr_dirty, 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&pool->nr_node_dirty[frame->node], 1, memory_order_relaxed);
+	tally(pool, frame->node, TALLY_DIRTY, -1);
 }
 
 /* Count the page in the present epoch. The epoch may turn between looking and counting: then once more. */
@@ -116,7 +116,7 @@ void begin_writeback(weir_pool *pool, struct batch *batch, uint64_t set, bool ev
 		else if (!(batch->seen[i] & WORD_DIRTY))
 			account_cleaned(object, frame);
 		atomic_fetch_add(&pool->nr_writeback, 1);
-		atomic_fetch_add_explicit(&pool->nr_node_writeback[frame->node], 1, memory_order_relaxed);
+		tally(pool, frame->node, TALLY_WRITEBACK, 1);
 		atomic_fetch_add(&object->domain->nr_writeback, 1);
 	}
 }
@@ -130,7 +130,7 @@ uint64_t end_writeback(weir_pool *pool, struct frame *frame, page_word *word, bo
 	if (failed && !(seen & WORD_DIRTY))
 		account_dirtied(object, frame);
 	atomic_fetch_sub(&pool->nr_writeback, 1);
-	atomic_fetch_sub_explicit(&pool->nr_node_writeback[frame->node], 1, memory_order_relaxed);
+	tally(pool, frame->node, TALLY_WRITEBACK, -1);
 	atomic_fetch_sub(&object->domain->nr_writeback, 1);
 	epoch_leave(object, seen);
 	return word_end_writeback(word, failed ? WORD_DIRTY : durable_written(object, frame->index));

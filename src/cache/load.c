@@ -13,9 +13,9 @@ bool load_begin(struct weir_object *object, uint64_t page, struct frame *frame, 
 	object_touch(object, page);
 	frame_set_page(frame, object, (uint32_t)page);
 	frame->policy = *seen; /* the shadow, until load_finish */
-	atomic_fetch_add_explicit(&pool->nr_loading[frame->node], 1, memory_order_relaxed);
+	tally(pool, frame->node, TALLY_LOADING, 1);
 	if (!word_start_loading(word, seen, frame_number(&pool->mem, frame), flags)) {
-		atomic_fetch_sub_explicit(&pool->nr_loading[frame->node], 1, memory_order_relaxed);
+		tally(pool, frame->node, TALLY_LOADING, -1);
 		frame_set_page(frame, NULL, 0);
 		return false;
 	}
@@ -63,7 +63,7 @@ int load_finish(struct weir_object *object, uint64_t page, struct frame *frame, 
 	int error = check_length(object, page, got);
 	size_t filled;
 
-	atomic_fetch_sub_explicit(&pool->nr_loading[frame->node], 1, memory_order_relaxed);
+	tally(pool, frame->node, TALLY_LOADING, -1);
 	if (error) {
 		frame_set_page(frame, NULL, 0);
 		word_abort_loading(word, shadow);

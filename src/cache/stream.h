@@ -7,23 +7,22 @@
 
 #include "base/lock.h"
 
-#define STREAMS 8       /* followed at once; the one unused for longest makes room */
-#define STREAM_MISSES 8 /* pages missed lately, to find new streams among */
+#define STREAMS 8 /* followed at once; the one unused for longest makes room */
 
-/* Pages at a constant distance: ... last use ... next - stride are read or being read; next is the first that is not. */
+/* Pages at a constant distance: ... last use ... next - stride are read or being read; next is the first that is not.
+ * Written under the lock; whoever looks for its page's stream reads the atomic ones without, and again with it. */
 struct stream {
-	int64_t next;    /* page */
-	int64_t stride;  /* pages; negative: backwards. 0: no stream here */
-	uint32_t window; /* pages that are kept ahead of the reader */
-	uint32_t used;   /* readahead's clock at the last use */
-	uint64_t wasted; /* the object's waste when the window was last changed */
+	_Atomic int64_t next;    /* page */
+	_Atomic int64_t stride;  /* pages; negative: backwards. 0: no stream here */
+	_Atomic uint32_t window; /* pages that are kept ahead of the reader */
+	uint32_t used;           /* readahead's clock when it was last read on */
+	uint64_t wasted;         /* the object's waste when the window was last changed */
 };
 
 struct readahead {
 	struct lock lock; /* all but `wasted`. Only tried: who finds it held goes without */
 	struct stream streams[STREAMS];
-	int64_t missed[STREAM_MISSES]; /* a ring */
-	uint32_t clock, nr_missed;
+	uint32_t clock;
 	_Atomic uint64_t wasted; /* pages read ahead and evicted unused */
 };
 

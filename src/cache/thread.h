@@ -26,12 +26,15 @@
 #include "cache/page_word.h"
 
 #define PIN_SLOTS 16
+#define RECENT_MISSES 8
 
 struct thread_record {
 	_Atomic uint64_t slots[PIN_SLOTS];
 	_Atomic uint64_t hits; /* pins of pages that were there; owner writes */
 	uint64_t other_pins;   /* in slots too: those that had to read. With hits: the generation of keys; owner's */
 	_Atomic int tid;       /* 0: never used */
+	uint32_t nr_missed;    /* owner's, as the next: pages it missed lately, a ring (src/fault/readahead.c) */
+	uint64_t missed[RECENT_MISSES];
 } __attribute__((aligned(CACHE_LINE)));
 
 struct thread_table {

@@ -14,7 +14,9 @@
  * rate. Pages read ahead take frames that are to spare, never by direct reclaim; they start on the inactive list; and
  * their first use does not count as one for the replacement policy. So a stream can't push out the working set.
  *
- * Whoever finds the streams' lock held goes without: another thread is reading ahead just then.
+ * New streams are looked for among the misses of one thread, so that random access shares nothing; streams that are
+ * found are the object's, whoever follows them. Whoever finds their lock held goes without: another thread is reading
+ * ahead just then.
  */
 #include "fault/readahead.h"
 
@@ -66,16 +68,25 @@ static uint32_t window_max(const struct weir_object *object, int64_t stride)
 	return (uint32_t)MAX(MIN(frames, limit), WINDOW_MIN);
 }
 
+static int64_t load64(const _Atomic int64_t *value)
+{
+	return atomic_load_explicit(value, memory_order_relaxed);
+}
+static uint32_t window_of(const struct stream *stream)
+{
+	return atomic_load_explicit(&stream->window, memory_order_relaxed);
+}
+
 /* How many pages after `page` the stream has asked for; -1: the page is none of its own. */
 static int64_t ahead_of(const struct stream *stream, int64_t page)
 {
-	int64_t distance = stream->next - page, steps;
+	int64_t stride = load64(&stream->stride), distance = load64(&stream->next) - page, steps;
 
-	if (!stream->stride || distance % stream->stride)
+	if (!stride || distance % stride)
 		return -1;
-	steps = distance / stream->stride;
+	steps = distance / stride;
 	/* The reader may have overtaken its stream by one: then it missed exactly `next`. */
-	return steps >= 0 && steps <= (int64_t)stream->window + 1 ? MAX(steps - 1, 0) : -1;
+	return steps >= 0 && steps <= (int64_t)window_of(stream) + 1 ? MAX(steps - 1, 0) : -1;
 }
 
 static struct stream *find_stream(struct readahead *ra, int64_t page)
@@ -86,97 +97,128 @@ static struct stream *find_stream(struct readahead *ra, int64_t page)
 	return NULL;
 }
 
-static bool missed_lately(const struct readahead *ra, int64_t page)
+/* A miss in one number: pages are 32 bits (OBJECT_MAX_BYTES), and objects lie cache lines apart. */
+static uint64_t miss_key(const struct weir_object *object, int64_t page)
 {
-	for (unsigned i = 0; i < MIN(ra->nr_missed, STREAM_MISSES); i++)
-		if (ra->missed[i] == page)
+	return (uint64_t)(uintptr_t)object / CACHE_LINE << 32 | (uint32_t)page;
+}
+
+static bool missed_lately(const struct thread_record *record, uint64_t key)
+{
+	for (unsigned i = 0; i < RECENT_MISSES; i++)
+		if (record->missed[i] == key)
 			return true;
 	return false;
 }
 
-/* The distance d such that page, page - d and page - 2d were missed; 0: there is none. */
-static int64_t find_stride(const struct readahead *ra, int64_t page)
+/* The distance d such that this thread missed page - d and page - 2d lately; 0: there is none, and the miss is noted. A
+ * thread looks at its own misses alone, so that random access writes nothing that threads share. */
+static int64_t find_stride(struct weir_object *object, int64_t page)
 {
-	for (unsigned i = 0; i < MIN(ra->nr_missed, STREAM_MISSES); i++) {
-		int64_t stride = page - ra->missed[i];
+	struct thread_record *record = thread_record(object->threads);
+	uint64_t key = miss_key(object, page);
 
-		if (stride && stride <= STRIDE_MAX && stride >= -STRIDE_MAX && missed_lately(ra, page - 2 * stride))
+	if (!record)
+		return 0;
+	for (unsigned i = 0; i < RECENT_MISSES; i++) {
+		int64_t stride = (int64_t)(key - record->missed[i]);
+
+		if (stride && stride <= STRIDE_MAX && stride >= -STRIDE_MAX && page - 2 * stride >= 0 &&
+		    missed_lately(record, miss_key(object, page - 2 * stride)))
 			return stride;
 	}
+	record->missed[record->nr_missed++ % RECENT_MISSES] = key;
 	return 0;
 }
 
-static struct stream *new_stream(struct readahead *ra, int64_t page, int64_t stride, uint32_t window, uint64_t wasted)
+static struct stream *oldest_stream(struct readahead *ra)
 {
 	struct stream *oldest = &ra->streams[0];
 
-	for (unsigned i = 1; i < STREAMS; i++)
-		if (oldest->stride &&
-		    (!ra->streams[i].stride || ra->clock - ra->streams[i].used > ra->clock - oldest->used))
+	for (unsigned i = 1; i < STREAMS && oldest->stride; i++)
+		if (!ra->streams[i].stride || ra->clock - ra->streams[i].used > ra->clock - oldest->used)
 			oldest = &ra->streams[i];
-	*oldest = (struct stream){.next = page + stride, .stride = stride, .window = window, .wasted = wasted};
 	return oldest;
 }
 
-/* Keep the window full. `late`: the reader had to wait for a read of its own. */
-static void advance(struct weir_object *object, struct stream *stream, int64_t page)
+/* The window for what is still ahead: twice as large, or half where pages were read in vain. */
+static uint32_t next_window(struct weir_object *object, struct stream *stream)
 {
 	uint64_t wasted = atomic_load_explicit(&object->readahead.wasted, memory_order_relaxed);
-	int64_t ahead = ahead_of(stream, page);
-	uint32_t limit = window_max(object, stream->stride);
+	uint32_t window = window_of(stream);
+	bool in_vain = wasted - stream->wasted > window / 4;
 
-	if (ahead > stream->window / 2)
-		return;
-	if (stream->next == page) /* overtaken */
-		stream->next += stream->stride;
-	if (wasted - stream->wasted > stream->window / 4)
-		stream->window = MAX(stream->window / 2, WINDOW_MIN);
-	else
-		stream->window = MIN(stream->window * 2, limit);
 	stream->wasted = wasted;
-	stream->next += stream->stride * (int64_t)read_pages(object, stream->next, stream->stride,
-							     stream->window - (uint64_t)MIN(ahead, stream->window),
-							     WORD_READAHEAD);
+	return in_vain ? MAX(window / 2, WINDOW_MIN) : MIN(window * 2, window_max(object, stream->stride));
+}
+
+/* Fill the window up, if half of it is used. The lock is held. */
+static void advance(struct weir_object *object, struct stream *stream, int64_t page)
+{
+	int64_t ahead = ahead_of(stream, page), stride = load64(&stream->stride), next = load64(&stream->next);
+	uint32_t window;
+
+	if (ahead < 0 || ahead > window_of(stream) / 2)
+		return;
+	stream->used = ++object->readahead.clock;
+	window = next_window(object, stream);
+	if (next == page) /* overtaken */
+		next += stride;
+	next += stride *
+		(int64_t)read_pages(object, next, stride, window - (uint64_t)MIN(ahead, window), WORD_READAHEAD);
+	atomic_store_explicit(&stream->window, window, memory_order_relaxed);
+	atomic_store_explicit(&stream->next, next, memory_order_relaxed);
+}
+
+/* The page of a stream that is followed: read on if it is time. False: it is of none. */
+static bool follow(struct weir_object *object, int64_t page)
+{
+	struct readahead *ra = &object->readahead;
+	struct stream *stream = find_stream(ra, page);
+
+	if (!stream)
+		return false;
+	if (ahead_of(stream, page) <= window_of(stream) / 2 && lock_try(&ra->lock)) {
+		advance(object, stream, page);
+		lock_release(&ra->lock);
+	}
+	return true;
+}
+
+static void start_stream(struct weir_object *object, int64_t page, int64_t stride, uint32_t window)
+{
+	struct readahead *ra = &object->readahead;
+	struct stream *stream;
+
+	if (!lock_try(&ra->lock))
+		return;
+	stream = oldest_stream(ra);
+	stream->wasted = atomic_load_explicit(&ra->wasted, memory_order_relaxed);
+	atomic_store_explicit(&stream->next, page + stride, memory_order_relaxed);
+	atomic_store_explicit(&stream->stride, stride, memory_order_relaxed);
+	atomic_store_explicit(&stream->window, window, memory_order_relaxed);
+	advance(object, stream, page);
+	lock_release(&ra->lock);
 }
 
 void readahead_missed(struct weir_object *object, uint64_t page)
 {
 	uint8_t advice = atomic_load_explicit(&object->advice, memory_order_relaxed);
-	struct readahead *ra = &object->readahead;
-	struct stream *stream;
 	int64_t stride;
 
-	if (advice == WEIR_ADV_RANDOM || !lock_try(&ra->lock))
+	if (advice == WEIR_ADV_RANDOM || follow(object, (int64_t)page))
 		return;
-	stream = find_stream(ra, (int64_t)page);
-	if (!stream) {
-		stride = advice == WEIR_ADV_SEQUENTIAL ? 1 : find_stride(ra, (int64_t)page);
-		if (stride)
-			stream = new_stream(ra, (int64_t)page, stride,
-					    advice == WEIR_ADV_SEQUENTIAL ? window_max(object, 1) / 4 : WINDOW_MIN / 2,
-					    atomic_load_explicit(&ra->wasted, memory_order_relaxed));
-		else
-			ra->missed[ra->nr_missed++ % STREAM_MISSES] = (int64_t)page;
+	if (advice == WEIR_ADV_SEQUENTIAL) {
+		start_stream(object, (int64_t)page, 1, window_max(object, 1) / 4);
+		return;
 	}
-	if (stream) {
-		stream->used = ++ra->clock;
-		advance(object, stream, (int64_t)page);
-	}
-	lock_release(&ra->lock);
+	stride = find_stride(object, (int64_t)page);
+	if (stride)
+		start_stream(object, (int64_t)page, stride, WINDOW_MIN / 2);
 }
 
 void readahead_used(struct weir_object *object, uint64_t page)
 {
-	struct readahead *ra = &object->readahead;
-	struct stream *stream;
-
 	count(object->pool, 0, COUNT_READAHEAD_HIT, 1);
-	if (!lock_try(&ra->lock))
-		return;
-	stream = find_stream(ra, (int64_t)page);
-	if (stream) {
-		stream->used = ++ra->clock;
-		advance(object, stream, (int64_t)page);
-	}
-	lock_release(&ra->lock);
+	follow(object, (int64_t)page);
 }

@@ -63,14 +63,20 @@ enum counter {
 #define C(id, name) COUNT_##id,
 	WEIR_COUNTERS(C)
 #undef C
-		NR_COUNTERS
+		NR_COUNTERS,
+	/* Tallies: what is now, so they go up and down, each stripe as it happens and round through 0; the sum of all is
+	 * what counts. Shown as gauges. */
+	TALLY_LOADING = NR_COUNTERS,
+	TALLY_DIRTY,
+	TALLY_WRITEBACK,
+	NR_TALLIES
 };
 
 #define COUNTER_STRIPES 8
 
 struct counters {
 	struct {
-		_Atomic uint64_t value[NR_COUNTERS];
+		_Atomic uint64_t value[NR_TALLIES];
 	} __attribute__((aligned(CACHE_LINE))) stripe[COUNTER_STRIPES][WEIR_MAX_NODES];
 };
 
