@@ -42,8 +42,7 @@ void evict_batch(weir_pool *pool, struct batch *batch, bool was_active, bool dis
 		if (unlikely(pinned & 1ull << i)) {
 			word_put_back(batch->words[i], batch->seen[i]);
 		} else if (word_evict(batch->words[i], batch->seen[i],
-				      pool->policy->evict(lruvec, frame,
-							  was_active || (batch->seen[i] & WORD_WAS_ACTIVE)))) {
+				      pool->policy->evict(lruvec, frame, was_active || frame->was_active))) {
 			/* The object may be closed from here on, unless it is we who drop its dirty pages. */
 			if (unlikely(dirty))
 				account_cleaned(object, frame);

@@ -36,7 +36,7 @@ static int check_length(const struct weir_object *object, uint64_t page, ssize_t
 }
 
 /* Where a page goes is decided by what it left behind when it was evicted. The lruvec's lock is held. */
-static enum lru_list list_for(weir_pool *pool, struct frame *frame, uint64_t shadow, bool ahead, uint64_t *flags)
+static enum lru_list list_for(weir_pool *pool, struct frame *frame, uint64_t shadow, bool ahead)
 {
 	struct refault refault = pool->policy->admit(pool->lruvec_of, frame, shadow, ahead);
 
@@ -48,7 +48,7 @@ static enum lru_list list_for(weir_pool *pool, struct frame *frame, uint64_t sha
 	count(pool, refault.node, COUNT_WORKINGSET_ACTIVATE_FILE, 1);
 	if (refault.restore) {
 		count(pool, refault.node, COUNT_WORKINGSET_RESTORE_FILE, 1);
-		*flags |= WORD_WAS_ACTIVE;
+		frame->was_active = true;
 	}
 	atomic_fetch_add_explicit(&pool->lruvecs[refault.node].nonresident_age, 1, memory_order_relaxed);
 	return LRU_ACTIVE_FILE;
@@ -76,9 +76,10 @@ int load_finish(struct weir_object *object, uint64_t page, struct frame *frame, 
 	if (filled < PAGE_SIZE)
 		memset((char *)frame_address(&pool->mem, frame) + filled, 0, PAGE_SIZE - filled);
 	frame->policy = 0;
+	frame->was_active = false;
 	/* On the list before it is published: whoever finds it resident may rely on its frame being somewhere. */
 	lru_lock(lruvec, true);
-	lru_add(lruvec, frame, list_for(pool, frame, shadow, word_load(word) & WORD_READAHEAD, &flags), false);
+	lru_add(lruvec, frame, list_for(pool, frame, shadow, word_load(word) & WORD_READAHEAD), false);
 	lru_unlock(lruvec);
 	word_finish_loading(word, flags);
 	return 0;

@@ -94,6 +94,14 @@ void lru_put_back(struct lruvec *lruvec, struct frame *frame, enum lru_list list
 	atomic_fetch_sub_explicit(&lruvec->nr_isolated, 1, memory_order_relaxed);
 }
 
+void lru_put_back_batch(struct lruvec *lruvec, struct frame **frames, unsigned n, enum lru_list list)
+{
+	for (unsigned i = 0; i < n; i++)
+		list_insert_frame(lruvec, frames[i], list, false);
+	if (n)
+		atomic_fetch_sub_explicit(&lruvec->nr_isolated, n, memory_order_relaxed);
+}
+
 static void take_off(struct lruvec *lruvec, struct frame *frame, enum lru_list list)
 {
 	list_del(&frame->lru);

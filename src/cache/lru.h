@@ -73,6 +73,7 @@ void lru_unlock(struct lruvec *lruvec);
  * lru_add counts a newcomer; lru_put_back one that was isolated. */
 void lru_add(struct lruvec *lruvec, struct frame *frame, enum lru_list list, bool tail);
 void lru_put_back(struct lruvec *lruvec, struct frame *frame, enum lru_list list, bool tail);
+void lru_put_back_batch(struct lruvec *lruvec, struct frame **frames, unsigned n, enum lru_list list);
 /* Move the frame at a list's tail to the head of a list. Lock held; the list is not empty. */
 void lru_move_tail(struct lruvec *lruvec, enum lru_list from, enum lru_list to);
 static inline struct frame *lru_tail(const struct lruvec *lruvec, enum lru_list list)

@@ -53,7 +53,6 @@ enum page_state { PAGE_ABSENT, PAGE_LOADING, PAGE_UNMAPPED, PAGE_MAPPED, PAGE_WR
 #define WORD_PIN (1ull << WORD_PIN_SHIFT)
 #define WORD_PIN_MAX 0xfffull
 #define WORD_PIN_MASK (WORD_PIN_MAX << WORD_PIN_SHIFT)
-#define WORD_WAS_ACTIVE (1ull << 24) /* came down from the active list: kept in its shadow */
 #define WORD_EPOCH (1ull << 25)      /* writeback: which of object->nr_epoch counts it */
 #define WORD_READAHEAD (1ull << 26)  /* read ahead, and nobody has asked for it yet */
 #define WORD_FRAME_SHIFT 28

@@ -57,7 +57,8 @@ static enum page_fate page_fate(weir_pool *pool, const struct scan_control *sc, 
 	case REFERENCES_ACTIVATE:
 		return FATE_ACTIVATE;
 	case REFERENCES_KEEP:
-		atomic_fetch_and(frame_word(frame), ~(WORD_REF | WORD_REF2 | WORD_WAS_ACTIVE));
+		atomic_fetch_and(frame_word(frame), ~(WORD_REF | WORD_REF2));
+		frame->was_active = false;
 		return FATE_KEEP;
 	case REFERENCES_RECLAIM:
 		break;
@@ -129,11 +130,10 @@ static void pageout(weir_pool *pool, unsigned node, struct scan_result *result, 
 
 static void put_back(struct lruvec *lruvec, struct frame **frames, unsigned n, enum lru_list list, bool locked)
 {
-	for (unsigned i = 0; i < n; i++)
-		if (locked)
-			lru_put_back(lruvec, frames[i], list, false);
-		else
-			lru_put_back_nowait(lruvec, frames[i], list);
+	if (locked)
+		lru_put_back_batch(lruvec, frames, n, list);
+	for (unsigned i = 0; i < n && !locked; i++)
+		lru_put_back_nowait(lruvec, frames[i], list);
 }
 
 static void put_back_all(weir_pool *pool, unsigned node, const struct scan_control *sc, enum lru_list list,
@@ -222,7 +222,7 @@ static unsigned shrink_active_batch(weir_pool *pool, unsigned node, struct scan_
 			atomic_fetch_and(word, ~(WORD_REF | WORD_REF2));
 			stay[nr_stay++] = frames[i];
 		} else {
-			atomic_fetch_or(word, WORD_WAS_ACTIVE);
+			frames[i]->was_active = true;
 			leave[nr_leave++] = frames[i];
 		}
 	}
@@ -252,13 +252,22 @@ static uint64_t share_after(uint64_t share, unsigned scanned)
 	return scanned ? share - MIN(share, scanned) : 0;
 }
 
+/* By how many pages the active list is too long. NOMEMALLOC leaves that for later as long as the inactive list has what
+ * it takes: pages that come down go to the head, so it would take the same ones, and each would be looked at twice. */
+static uint64_t excess_active(weir_pool *pool, unsigned node, const struct scan_control *sc)
+{
+	if (sc_nomemalloc(sc) && lru_size(&pool->lruvecs[node], LRU_INACTIVE_FILE) >= sc->batch)
+		return 0;
+	return pool->policy->excess_active(&pool->lruvecs[node]);
+}
+
 static void shrink_lruvec(weir_pool *pool, unsigned node, struct scan_control *sc)
 {
 	uint64_t inactive = nr_to_scan(pool, node, LRU_INACTIVE_FILE, sc->priority);
 	uint64_t active = nr_to_scan(pool, node, LRU_ACTIVE_FILE, sc->priority);
 
 	while (sc->nr_reclaimed < sc->nr_to_reclaim) {
-		uint64_t excess = MIN(active, pool->policy->excess_active(&pool->lruvecs[node]));
+		uint64_t excess = MIN(active, excess_active(pool, node, sc));
 
 		if (!excess && !inactive)
 			break;
