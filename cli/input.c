@@ -27,7 +27,7 @@ int input_open(struct input *input, const char *path)
 		return say_error("%s: cannot open the trace: %s", input->name, strerror(errno));
 	if (fstat(input->fd, &status) == 0 && S_ISDIR(status.st_mode)) {
 		input_close(input);
-		return say_error("%s: is a directory: --trace wants a file, or - for standard input", path);
+		return say_error("%s: is a directory: --trace wants a file, or - for standard input", input->name);
 	}
 	input->buffer = malloc(INPUT_BUFFER + 1); /* and a 0 after a last line without newline */
 	if (!input->buffer) {
@@ -77,12 +77,18 @@ long input_peek(struct input *input, size_t wanted, const char **bytes)
 	return (long)(input->end - input->start);
 }
 
+void input_skip(struct input *input, size_t bytes)
+{
+	input->start += bytes;
+	input->offset += bytes;
+}
+
 int input_line(struct input *input, char **line, size_t *length)
 {
-	size_t have, n;
+	size_t have, n, taken;
 	char *start, *newline;
 
-	/* One more than the longest line, for its newline. */
+	/* Two more than the longest line, for its carriage return and newline. */
 	if (input->end - input->start < INPUT_MAX_LINE + 2 && fill(input, INPUT_MAX_LINE + 2) < 0)
 		return -1;
 	have = input->end - input->start;
@@ -92,14 +98,15 @@ int input_line(struct input *input, char **line, size_t *length)
 	newline = memchr(start, '\n', have);
 	input->line++;
 	n = newline ? (size_t)(newline - start) : have;
+	taken = newline ? n + 1 : n;
+	if (n && start[n - 1] == '\r')
+		n--;
 	if (n > INPUT_MAX_LINE)
 		return say_error(
 			"%s:%llu: the line is longer than %d bytes: this is not a text or CSV trace (see --format)",
 			input->name, (unsigned long long)input->line, INPUT_MAX_LINE);
-	input->start += newline ? n + 1 : n;
-	input->offset += newline ? n + 1 : n;
-	if (n && start[n - 1] == '\r')
-		n--;
+	input->start += taken;
+	input->offset += taken;
 	start[n] = 0;
 	*line = start;
 	*length = n;
@@ -113,8 +120,10 @@ int input_record(struct input *input, size_t size, const char **record)
 	if (input->end == input->start)
 		return 0;
 	if (input->end - input->start < size)
-		return say_error("%s: the record at byte %llu is cut off: a record has %zu bytes, %zu are left",
-				 input->name, (unsigned long long)input->offset, size, input->end - input->start);
+		return say_error(
+			"%s: the record at byte %llu is cut off: a record has %zu bytes, %zu are left: fetch the "
+			"trace again, or name its --format",
+			input->name, (unsigned long long)input->offset, size, input->end - input->start);
 	*record = input->buffer + input->start;
 	input->start += size;
 	input->offset += size;

@@ -28,8 +28,10 @@ void input_close(struct input *input);
 
 /* Look at what comes next without taking it: at least `wanted` bytes unless the input ends earlier; how many. */
 long input_peek(struct input *input, size_t wanted, const char **bytes);
+/* Take bytes that were peeked at. */
+void input_skip(struct input *input, size_t bytes);
 /* The next line, ended by a 0 instead of its newline (and carriage return), valid until the next call.
- * 1, or 0 at the end, or -1: an error, or a line over INPUT_MAX_LINE bytes, which is not read to its end. */
+ * 1, or 0 at the end, or -1: an error, or a line over INPUT_MAX_LINE bytes before its end, not read any further. */
 int input_line(struct input *input, char **line, size_t *length);
 /* The next `size` bytes (at most INPUT_BUFFER): 1, 0 at the end, or -1: an error, or the input ends in between. */
 int input_record(struct input *input, size_t size, const char **record);

@@ -1,14 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "say.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static char first[1024];
+static char first[2 * PATH_MAX + 512]; /* a file's whole name is of more use than its beginning */
 static bool quiet;
+
+/* Names of files may have control characters, which a terminal would obey. */
+static void print(char *sentence)
+{
+	for (char *p = sentence; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 127)
+			*p = '?';
+	fprintf(stderr, "weir: %s\n", sentence);
+}
 
 int say_error(const char *format, ...)
 {
@@ -23,7 +33,7 @@ int say_error(const char *format, ...)
 	if (!first[0])
 		snprintf(first, sizeof(first), "%s", sentence);
 	if (!quiet)
-		fprintf(stderr, "weir: %s\n", sentence);
+		print(sentence);
 	pthread_mutex_unlock(&lock);
 	return -1;
 }

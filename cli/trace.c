@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "say.h"
 
@@ -21,6 +22,16 @@ const char *trace_place(const struct trace_loader *loader, char *text, size_t si
 	else
 		snprintf(text, size, "%s:%llu", input->name, (unsigned long long)input->line);
 	return text;
+}
+
+const char *trace_shown(const char *bytes, size_t length, char shown[TRACE_SHOWN])
+{
+	size_t n = length < TRACE_SHOWN - 1 ? length : TRACE_SHOWN - 1;
+
+	for (size_t i = 0; i < n; i++)
+		shown[i] = isprint((unsigned char)bytes[i]) ? bytes[i] : '?';
+	shown[n] = 0;
+	return shown;
 }
 
 bool trace_parse_op(const char *word, size_t length, enum trace_op *op)
@@ -43,17 +54,34 @@ bool trace_parse_op(const char *word, size_t length, enum trace_op *op)
 	return false;
 }
 
+size_t trace_max_bytes;
+
+/* A line of a CSV trace can be a quarter of a million accesses, so a small file can be a trace that no memory holds;
+ * and where the kernel overcommits, allocating would go on until it kills someone. */
+static size_t most_accesses(void)
+{
+	size_t bytes = trace_max_bytes;
+
+	if (!bytes)
+		bytes = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) / 2;
+	return bytes / sizeof(uint64_t);
+}
+
 static int reserve(struct trace_loader *loader)
 {
 	struct trace *trace = loader->trace;
-	size_t capacity = trace->capacity ? trace->capacity * 2 : 65536;
-	uint64_t *entries;
+	size_t capacity = trace->capacity ? trace->capacity * 2 : 4096, most = most_accesses();
+	uint64_t *entries = NULL;
 
 	if (trace->count < trace->capacity)
 		return 0;
-	entries = realloc(trace->entries, capacity * sizeof(*entries));
+	if (capacity > most)
+		capacity = most;
+	if (trace->count < capacity)
+		entries = realloc(trace->entries, capacity * sizeof(*entries));
 	if (!entries)
-		return say_error("%s: the trace does not fit in memory: %zu accesses so far, 8 bytes each",
+		return say_error("%s: the trace does not fit in memory after %zu accesses, 8 bytes each: give a part "
+				 "of it",
 				 loader->input->name, trace->count);
 	trace->entries = entries;
 	trace->capacity = capacity;
@@ -62,7 +90,7 @@ static int reserve(struct trace_loader *loader)
 
 static int beyond(const struct trace_loader *loader, uint64_t number)
 {
-	char place[512];
+	char place[TRACE_PLACE];
 
 	trace_place(loader, place, sizeof(place));
 	if (!loader->file_pages)
@@ -104,65 +132,6 @@ int trace_add(struct trace_loader *loader, uint64_t number, enum trace_op op)
 	trace->writes += op == OP_WRITE;
 	if (page >= trace->pages)
 		trace->pages = page + 1;
-	return 0;
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-	size_t length = strlen(text), n = strlen(end);
-
-	return length >= n && strcasecmp(text + length - n, end) == 0;
-}
-
-/* The first line that says something decides between text and CSV: a CSV header has an `offset` column. */
-static enum trace_format detect_lines(const char *bytes, size_t n)
-{
-	size_t i = 0;
-
-	while (i < n) {
-		size_t end = i;
-
-		while (end < n && bytes[end] != '\n')
-			end++;
-		while (i < end && isspace((unsigned char)bytes[i]))
-			i++;
-		if (i < end && bytes[i] != '#') {
-			for (; i + 6 <= end; i++)
-				if (strncasecmp(bytes + i, "offset", 6) == 0)
-					return TRACE_CSV;
-			return memchr(bytes, ',', end) && isalpha((unsigned char)bytes[0]) ? TRACE_CSV : TRACE_TEXT;
-		}
-		i = end + 1;
-	}
-	return TRACE_TEXT;
-}
-
-static int detect(struct input *input, enum trace_format *format)
-{
-	const char *bytes;
-	long n = input_peek(input, INPUT_MAX_LINE, &bytes);
-
-	if (n < 0)
-		return -1;
-	if (n >= 4 && (memcmp(bytes, "\x1f\x8b", 2) == 0 || memcmp(bytes, "\x28\xb5\x2f\xfd", 4) == 0))
-		return say_error("%s: the trace is compressed: give it as zcat FILE | weir replay --trace -",
-				 input->name);
-	if (*format != TRACE_AUTO)
-		return 0;
-	*format = TRACE_TEXT;
-	if (ends_with(input->name, ".csv")) {
-		*format = TRACE_CSV;
-		return 0;
-	}
-	for (long i = 0; i < n; i++) {
-		unsigned char c = (unsigned char)bytes[i];
-
-		if (c < 9 || (c > 13 && c < 32) || c == 127) {
-			*format = TRACE_ORACLE;
-			return 0;
-		}
-	}
-	*format = detect_lines(bytes, (size_t)n);
 	return 0;
 }
 
@@ -218,7 +187,7 @@ int trace_load(struct trace *trace, const char *path, enum trace_format format, 
 	memset(trace, 0, sizeof(*trace));
 	if (input_open(&input, path) < 0)
 		return -1;
-	if (detect(&input, &format) == 0) {
+	if (trace_detect(&input, &format) == 0) {
 		trace->format = format;
 		result = read_all(&loader);
 	}

@@ -14,6 +14,7 @@
 #ifndef CLI_TRACE_H
 #define CLI_TRACE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -65,8 +66,17 @@ static inline enum trace_op trace_op(uint64_t entry)
 int trace_load(struct trace *trace, const char *path, enum trace_format format, enum trace_map map, uint64_t file_pages,
 	       const char *file_name);
 void trace_free(struct trace *trace);
+/* Bytes that the accesses of a trace may take; 0, as it is at first: half of the machine's memory. */
+extern size_t trace_max_bytes;
+
+/* Compressed or UTF-16: -1, after saying what to do. Else finds out the format, where it is TRACE_AUTO. */
+int trace_detect(struct input *input, enum trace_format *format);
 /* Where the loader is: "name:line" or "name, record n". */
+#define TRACE_PLACE (PATH_MAX + 40)
 const char *trace_place(const struct trace_loader *loader, char *text, size_t size);
+/* Bytes of a trace as a message may hold them: not many, and '?' for what a terminal might obey. */
+#define TRACE_SHOWN 41
+const char *trace_shown(const char *bytes, size_t length, char shown[TRACE_SHOWN]);
 /* Add one access. */
 int trace_add(struct trace_loader *loader, uint64_t number, enum trace_op op);
 /* "r", "W", "read", "WriteBack": by the first letter; false where it is neither. */

@@ -52,7 +52,7 @@ static int read_header(struct trace_loader *loader, char *line, struct columns *
 	static const char *const offset[] = {"offset", "offset_bytes", "byte_offset", NULL};
 	static const char *const size[] = {"size", "length", "len", "bytes", "io_size", NULL};
 	static const char *const op[] = {"op", "type", "operation", "opcode", "rw", "io_type", NULL};
-	char *fields[MAX_COLUMNS], place[512];
+	char *fields[MAX_COLUMNS], place[TRACE_PLACE];
 
 	*columns = (struct columns){.offset = -1, .size = -1, .op = -1};
 	columns->count = split(line, fields);
@@ -75,9 +75,10 @@ static int read_header(struct trace_loader *loader, char *line, struct columns *
 
 static int bad_field(const struct trace_loader *loader, const char *column, const char *field, const char *what)
 {
-	char place[512];
+	char place[TRACE_PLACE], shown[TRACE_SHOWN];
 
-	return say_error("%s: %s \"%.40s\" %s", trace_place(loader, place, sizeof(place)), column, field, what);
+	return say_error("%s: %s \"%s\" %s", trace_place(loader, place, sizeof(place)), column,
+			 trace_shown(field, strlen(field), shown), what);
 }
 
 static int read_number(const struct trace_loader *loader, const char *column, const char *field, uint64_t *number)
@@ -91,7 +92,7 @@ static int read_number(const struct trace_loader *loader, const char *column, co
 
 static int read_access(struct trace_loader *loader, char *line, const struct columns *columns)
 {
-	char *fields[MAX_COLUMNS], place[512];
+	char *fields[MAX_COLUMNS], place[TRACE_PLACE];
 	uint64_t offset, size = 1;
 	enum trace_op op = OP_UNKNOWN;
 	unsigned n = split(line, fields);
@@ -127,11 +128,12 @@ int trace_read_csv(struct trace_loader *loader)
 	int more;
 
 	while ((more = input_line(loader->input, &line, &length)) > 0) {
-		if (length == 0 || line[0] == '#')
-			continue;
 		if (strlen(line) != length)
 			return bad_field(loader, "line", line,
 					 "has a zero byte in it: this is not a CSV trace (see --format)");
+		line += strspn(line, " \t");
+		if (!*line || *line == '#')
+			continue;
 		if (!header) {
 			if (read_header(loader, line, &columns) < 0)
 				return -1;

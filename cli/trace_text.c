@@ -4,23 +4,12 @@
 #include "say.h"
 #include "trace.h"
 
-/* What the line has, cut to a length that a message can hold and with unprintable bytes shown as '?'. */
-static const char *shown(const char *line, char text[41])
+static int bad_line(const struct trace_loader *loader, const char *line, size_t length, const char *what)
 {
-	int n = 0;
-
-	for (; line[n] && n < 40; n++)
-		text[n] = isprint((unsigned char)line[n]) ? line[n] : '?';
-	text[n] = 0;
-	return text;
-}
-
-static int bad_line(const struct trace_loader *loader, const char *line, const char *what)
-{
-	char place[512], text[41];
+	char place[TRACE_PLACE], shown[TRACE_SHOWN];
 
 	return say_error("%s: \"%s\" %s: a line is a page number, then optionally r or w",
-			 trace_place(loader, place, sizeof(place)), shown(line, text), what);
+			 trace_place(loader, place, sizeof(place)), trace_shown(line, length, shown), what);
 }
 
 static bool is_blank(char c)
@@ -39,25 +28,25 @@ static int read_line(struct trace_loader *loader, const char *line, size_t lengt
 	if (*p == '#' || p == end)
 		return 0;
 	if (*p == '-')
-		return bad_line(loader, line, "is negative");
+		return bad_line(loader, line, length, "is negative");
 	if (!isdigit((unsigned char)*p))
-		return bad_line(loader, line, "is not a page number");
+		return bad_line(loader, line, length, "is not a page number");
 	for (; isdigit((unsigned char)*p); p++)
 		if (__builtin_mul_overflow(number, 10, &number) ||
 		    __builtin_add_overflow(number, (uint64_t)(*p - '0'), &number))
-			return bad_line(loader, line, "is too large a number");
+			return bad_line(loader, line, length, "is too large a number");
 	if (p != end && *p != '#' && !is_blank(*p))
-		return bad_line(loader, line, "is not a page number");
+		return bad_line(loader, line, length, "is not a page number");
 	while (is_blank(*p))
 		p++;
 	for (word = p; p != end && *p != '#' && !is_blank(*p);)
 		p++;
 	if (p != word && !trace_parse_op(word, (size_t)(p - word), &op))
-		return bad_line(loader, line, "has neither r nor w after the number");
+		return bad_line(loader, line, length, "has neither r nor w after the number");
 	while (is_blank(*p))
 		p++;
 	if (p != end && *p != '#')
-		return bad_line(loader, line, "goes on after the access");
+		return bad_line(loader, line, length, "goes on after the access");
 	return trace_add(loader, number, op);
 }
 

@@ -4,6 +4,7 @@
 
 #include <endian.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -115,6 +116,9 @@ static void long_lines_are_refused_without_being_kept(void **state)
 	text[INPUT_MAX_LINE + 1] = '\n';
 	assert_int_equal(load_bytes(text, INPUT_MAX_LINE + 2, TRACE_AUTO, MAP_AUTO, 0), -1);
 	assert_said(":1: the line is longer than 4096 bytes");
+	text[INPUT_MAX_LINE] = '\r'; /* which is not of the line */
+	assert_int_equal(load_bytes(text, INPUT_MAX_LINE + 2, TRACE_AUTO, MAP_AUTO, 0), 0);
+	text[INPUT_MAX_LINE] = ' ';
 	assert_int_equal(load_bytes(text, INPUT_MAX_LINE + 1, TRACE_AUTO, MAP_AUTO, 0), -1);
 	memset(text, '7', big);
 	assert_int_equal(load_bytes(text, big, TRACE_AUTO, MAP_AUTO, 0), -1);
@@ -181,6 +185,116 @@ static void csv_mistakes_name_line_and_remedy(void **state)
 	assert_said("zero byte");
 }
 
+/* Breaks when what follows a # or comes before it decides, or another line than the first that says something. */
+static void text_and_csv_are_told_by_their_first_line(void **state)
+{
+	static const struct {
+		const char *text;
+		enum trace_format format;
+	} cases[] = {
+		{"3 # offset 12288\n4\n", TRACE_TEXT},
+		{"# time,offset\n3\n", TRACE_TEXT},
+		{"5,write\n", TRACE_TEXT},
+		{"\n \n# a note, by hand\n OFFSET\n0\n", TRACE_CSV},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		if (load(cases[i].text, 0) < 0)
+			fail_msg("\"%s\": %s", cases[i].text, say_first());
+		assert_int_equal(trace.format, cases[i].format);
+	}
+	assert_int_equal(load("# a note, by hand\ntime,size\n1,2\n", 0), -1);
+	assert_said(":2: no column is called \"offset\"");
+}
+
+/* Breaks when all bytes that happen to have been read decide: then a pipe and a file would be told differently. */
+static void only_the_first_4096_bytes_tell_the_format(void **state)
+{
+	char text[6000];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(text); i += 2)
+		memcpy(text + i, "7\n", 2);
+	text[INPUT_MAX_LINE] = 0;
+	assert_int_equal(load_bytes(text, sizeof(text), TRACE_AUTO, MAP_AUTO, 0), -1);
+	assert_said(":2049: \"?\" is not a page number");
+	text[INPUT_MAX_LINE - 1] = 0;
+	assert_int_equal(load_bytes(text, sizeof(text), TRACE_AUTO, MAP_AUTO, 0), 0);
+	assert_int_equal(trace.format, TRACE_ORACLE);
+}
+
+static void byte_order_marks_are_understood(void **state)
+{
+	static const char utf16[] = "\xff\xfe"
+				    "7\0\n\0"
+				    "8\0\n\0",
+			  bare[] = "7\0\n\0"
+				   "8\0\n";
+
+	(void)state;
+	assert_int_equal(load("\xef\xbb\xbf"
+			      "3\n4 w\n",
+			      0),
+			 0);
+	assert_accesses("3 4w ");
+	assert_int_equal(load("\xef\xbb\xbfoffset,op\n4096,r\n", 0), 0);
+	assert_accesses("1r ");
+	assert_int_equal(load("\xef\xbb\xbf", 0), -1);
+	assert_said("no accesses");
+	assert_int_equal(load_bytes(utf16, 10, TRACE_AUTO, MAP_AUTO, 0), -1);
+	assert_said("the trace is UTF-16: give it as iconv");
+	assert_int_equal(load_bytes(bare, 8, TRACE_TEXT, MAP_AUTO, 0), -1);
+	assert_said("the trace is UTF-16");
+}
+
+static void control_characters_are_not_repeated(void **state)
+{
+	static const char *const texts[] = {
+		"offset,op\n0,\x1b[2J\n",
+		"offset\n\x1b]0;x\x07\n",
+		"offset,size\n0,-\x9b\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		assert_int_equal(load_bytes(texts[i], strlen(texts[i]), TRACE_CSV, MAP_AUTO, 100), -1);
+		for (const char *p = say_first(); *p; p++)
+			assert_true(*p >= ' ' && *p < 127);
+	}
+	assert_int_equal(load_bytes("1\n\0\n", 4, TRACE_TEXT, MAP_AUTO, 100), -1);
+	assert_said(":2: \"?\" is not a page number");
+}
+
+/* Breaks when a name is cut before the line's number, or the sentence before its remedy. */
+static void long_names_keep_their_line(void **state)
+{
+	char name[PATH_MAX] = "/tmp/";
+
+	(void)state;
+	for (int i = 0; i < 1500; i++)
+		strcat(name, "./");
+	strcat(name, path + strlen("/tmp/"));
+	put("1\nx\n", 4);
+	trace_free(&trace);
+	say_reset_quietly();
+	assert_int_equal(trace_load(&trace, name, TRACE_TEXT, MAP_AUTO, 0, NULL), -1);
+	assert_said(path + strlen("/tmp/"));
+	assert_said(":2: \"x\" is not a page number: a line is a page number, then optionally r or w");
+}
+
+/* Breaks when a trace grows until the kernel kills someone: a line of CSV may be a quarter of a million accesses. */
+static void a_trace_over_the_memory_is_refused(void **state)
+{
+	(void)state;
+	trace_max_bytes = 1 << 20;
+	assert_int_equal(load("offset,size\n0,536870912\n", 0), 0);
+	assert_int_equal(trace.count, 131072);
+	assert_int_equal(load("offset,size\n0,536870912\n0,1\n", 0), -1);
+	assert_said("the trace does not fit in memory after 131072 accesses, 8 bytes each: give a part of it");
+	trace_max_bytes = 0;
+}
+
 static size_t oracle(unsigned char *out, const uint64_t *objects, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -245,7 +359,18 @@ static void many_ids_keep_their_numbers(void **state)
 
 static void what_cannot_be_opened_or_is_compressed_is_said(void **state)
 {
+	static const struct {
+		const char *bytes, *said;
+	} compressed[] = {
+		{"\x28\xb5\x2f\xfd\x04\x58\x31\0\0\0\0", "zstdcat FILE | weir"},
+		{"\xfd\x37zXZ\0\0\4\xe6\xd6\xb4", "xzcat FILE | weir"},
+		{"BZh91AY&SY\xf7", "bzcat FILE | weir"},
+		{"\x04\x22\x4d\x18\x64\x40\xa7\2\0\0\x80", "lz4cat FILE | weir"},
+		{"PK\x03\x04\x14\0\0\0\x08\0\xf7", "unzip -p FILE | weir"},
+	};
+
 	(void)state;
+	trace_free(&trace);
 	say_reset_quietly();
 	assert_int_equal(trace_load(&trace, "/nonexistent/trace", TRACE_AUTO, MAP_AUTO, 0, NULL), -1);
 	assert_said("/nonexistent/trace: cannot open the trace: No such file");
@@ -254,6 +379,23 @@ static void what_cannot_be_opened_or_is_compressed_is_said(void **state)
 	assert_said("is a directory");
 	assert_int_equal(load_bytes("\x1f\x8b\x08\x00\x00", 5, TRACE_AUTO, MAP_AUTO, 0), -1);
 	assert_said("zcat FILE | weir replay --trace -");
+	for (size_t i = 0; i < sizeof(compressed) / sizeof(compressed[0]); i++) {
+		assert_int_equal(load_bytes(compressed[i].bytes, 12, TRACE_TEXT, MAP_AUTO, 0), -1);
+		assert_said(compressed[i].said);
+	}
+}
+
+/* Breaks when two bytes are enough for gzip: they may be the low half of a time stamp. */
+static void an_oracle_trace_may_start_like_gzip(void **state)
+{
+	unsigned char bytes[24];
+	static const uint64_t objects[] = {5};
+
+	(void)state;
+	oracle(bytes, objects, 1);
+	memcpy(bytes, "\x1f\x8b\x34\x12", 4);
+	assert_int_equal(load_bytes(bytes, 24, TRACE_ORACLE, MAP_NONE, 0), 0);
+	assert_accesses("5 ");
 }
 
 static int make_path(void **state)
@@ -284,9 +426,16 @@ int main(void)
 		cmocka_unit_test(lines_across_buffers_are_whole),
 		cmocka_unit_test(csv_finds_columns_and_expands_to_pages),
 		cmocka_unit_test(csv_mistakes_name_line_and_remedy),
+		cmocka_unit_test(text_and_csv_are_told_by_their_first_line),
+		cmocka_unit_test(only_the_first_4096_bytes_tell_the_format),
+		cmocka_unit_test(byte_order_marks_are_understood),
+		cmocka_unit_test(control_characters_are_not_repeated),
+		cmocka_unit_test(long_names_keep_their_line),
+		cmocka_unit_test(a_trace_over_the_memory_is_refused),
 		cmocka_unit_test(oracle_ids_are_pages_where_they_fit),
 		cmocka_unit_test(a_cut_off_record_is_an_error),
 		cmocka_unit_test(many_ids_keep_their_numbers),
+		cmocka_unit_test(an_oracle_trace_may_start_like_gzip),
 		cmocka_unit_test(what_cannot_be_opened_or_is_compressed_is_said),
 	};
 
