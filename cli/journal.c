@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "say.h"
@@ -13,7 +14,23 @@
 #define LINE_BYTES 34 /* "4294967295 4294967295\n" and some */
 #define END "synced\n"
 
-int journal_open(struct journal *journal, const char *path)
+/* Emptied only once it is known to be no file that is still wanted. */
+static int check_and_empty(const struct journal *journal, const char *const *others)
+{
+	struct stat own, other;
+
+	if (fstat(journal->fd, &own) < 0)
+		return say_error("--journal %s: %s", journal->path, strerror(errno));
+	for (; *others; others++)
+		if (stat(*others, &other) == 0 && other.st_dev == own.st_dev && other.st_ino == own.st_ino)
+			return say_error("--journal %s: is the same file as %s: give the journal one of its own",
+					 journal->path, *others);
+	if (S_ISREG(own.st_mode) && ftruncate(journal->fd, 0) < 0)
+		return say_error("--journal %s: cannot empty it: %s", journal->path, strerror(errno));
+	return 0;
+}
+
+int journal_open(struct journal *journal, const char *path, const char *const *others)
 {
 	pthread_rwlockattr_t attributes;
 
@@ -25,10 +42,10 @@ int journal_open(struct journal *journal, const char *path)
 	pthread_rwlockattr_destroy(&attributes);
 	if (!path)
 		return 0;
-	journal->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
-	if (journal->fd >= 0)
-		return 0;
-	return say_error("--journal %s: %s", path, strerror(errno));
+	journal->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+	if (journal->fd < 0)
+		return say_error("--journal %s: %s", path, strerror(errno));
+	return check_and_empty(journal, others);
 }
 
 void journal_close(struct journal *journal)

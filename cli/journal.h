@@ -33,8 +33,9 @@ struct journal_entries {
 	size_t count, capacity;
 };
 
-/* path NULL: keep none. 0, or -1 after saying what is wrong. */
-int journal_open(struct journal *journal, const char *path);
+/* path NULL: keep none. It is emptied, unless it is one of the `others`, whose list ends with a NULL. 0, or -1 after
+ * saying what is wrong. */
+int journal_open(struct journal *journal, const char *path, const char *const *others);
 void journal_close(struct journal *journal);
 
 /* Around each write to a page. */

@@ -128,6 +128,19 @@ static int open_object(struct run *run)
 	return 0;
 }
 
+static int open_journal(struct run *run)
+{
+	const struct options *options = run->options;
+	const char *others[3], **other = others;
+
+	if (options->file)
+		*other++ = options->file;
+	if (options->trace)
+		*other++ = options->trace;
+	*other = NULL;
+	return journal_open(&run->journal, options->journal, others);
+}
+
 static int prepare(struct run *run)
 {
 	const struct options *options = run->options;
@@ -143,7 +156,7 @@ static int prepare(struct run *run)
 		return -1;
 	if (open_object(run) < 0)
 		return -1;
-	if (journal_open(&run->journal, options->journal) < 0)
+	if (open_journal(run) < 0)
 		return -1;
 	if (options->verify) {
 		run->verify = malloc(sizeof(*run->verify));

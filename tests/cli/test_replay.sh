@@ -201,6 +201,16 @@ else
 	skip "a journal that can't be written to ends the run" "there is no /dev/full"
 fi
 
+cp own.dat copy.dat
+refused "a journal that is the file is refused" 1 'copy.dat: is the same file as ./copy.dat: give the journal one of its own' \
+	--memory 8M --file ./copy.dat --write-file --verify --sync-every 10 --journal copy.dat
+cmp -s own.dat copy.dat
+result $? "... which is not emptied"
+refused "a journal that is the trace is refused" 1 'is the same file as' \
+	--memory 8M --trace w.txt --verify --sync-every 10 --journal w.txt
+[ -s w.txt ]
+result $? "... which is not emptied either"
+
 # --- memory and disk
 refused "a memory of 0" 1 '^weir: --memory 0: ' --memory 0 --size 64M
 refused "a memory below the least" 1 '^weir: --memory 65536: ' --memory 64K --size 64M
