@@ -2,9 +2,13 @@
  *
  * The tool: weir COMMAND [options]. A new command is a line in `commands` and a file of its own.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "interrupt.h"
 #include "replay.h"
 #include "say.h"
 #include "weir.h"
@@ -25,7 +29,26 @@ static void help(FILE *out)
 	fputs("\nweir COMMAND --help tells what a command takes.\n", out);
 }
 
-int main(int argc, char **argv)
+/* A shell can start us without one of the three (`>&-`). The next file that is opened would get its number, and the
+ * report be written into it: so each is opened, in a mode in which its use fails. */
+static void hold_standard_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+/* What was printed is nothing if it did not arrive. */
+static int check_output(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	interrupt_end_by_pipe();
+	say_error("standard output: cannot write to it: %s", strerror(errno));
+	return status == EXIT_OK ? EXIT_FAILED : status;
+}
+
+static int dispatch(int argc, char **argv)
 {
 	if (argc < 2) {
 		help(stderr);
@@ -44,4 +67,10 @@ int main(int argc, char **argv)
 			return commands[i].main(argc - 1, argv + 1);
 	say_error("%s: there is no such command; see weir --help", argv[1]);
 	return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	hold_standard_streams();
+	return check_output(dispatch(argc, argv));
 }

@@ -237,6 +237,34 @@ rm -f "$TMPDIR"/*
 json "latencies are in order" "0 < r['latency']['all']['p50_ns'] <= r['latency']['all']['p99_ns'] <= r['latency']['all']['max_ns'] and r['latency']['hits']['count'] + r['latency']['misses']['count'] == 5000" \
 	"${small[@]}" --accesses 5000
 
+if [ -w /dev/full ]; then
+	"$weir" replay "${small[@]}" --accesses 1000 >/dev/full 2>err
+	[ $? -eq 1 ] && grep -q '^weir: standard output: cannot write to it: No space left' err
+	result $? "a report that can't be written is a failure"
+	"$weir" --help >/dev/full 2>err
+	[ $? -eq 1 ] && grep -q 'cannot write' err
+	result $? "... and so is a help"
+else
+	skip "a report that can't be written is a failure" "there is no /dev/full"
+	skip "... and so is a help" "there is no /dev/full"
+fi
+cp own.dat copy.dat
+"$weir" replay --memory 8M --file copy.dat --write-file --accesses 1000 >&- 2>err
+[ $? -eq 1 ] && grep -q 'standard output: cannot write' err && cmp own.dat copy.dat >>err
+result $? "with stdout closed the report does not go into the user's file"
+"$weir" replay --memory 8M --file copy.dat --write-file --accesses 1000 --trace - <&- >out 2>err
+[ $? -eq 1 ] && grep -q 'standard input: cannot read the trace' err
+result $? "with stdin closed the user's file is not taken for the trace"
+"$weir" replay "${small[@]}" --accesses 1000 2>err | true
+[ "${PIPESTATUS[0]}" -eq 141 ] && [ ! -s err ] && [ -z "$(ls "$TMPDIR")" ]
+result $? "a reader that goes away ends it by SIGPIPE, silently"
+{ "$weir" replay "${small[@]}" --accesses 1000 --progress always 2>&1 >out; echo $? >status; } | true
+[ "$(cat status)" -eq 0 ] && [ -z "$(ls "$TMPDIR")" ]
+result $? "... while the progress is shown it does not end it, and no file is left"
+(ulimit -f 1000 && run "${small[@]}"; [ "$status" -eq 1 ] && grep -q 'cannot write the test file: File too large' err)
+[ $? -eq 0 ] && [ -z "$(ls "$TMPDIR")" ]
+result $? "a limit on the size of files is said, and no file is left"
+
 # --- signals. A shell's background jobs have SIGINT ignored, so python starts it.
 python3 - "$weir" >out 2>err <<'PYTHON'
 import os, signal, subprocess, sys, time
