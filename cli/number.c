@@ -54,7 +54,8 @@ bool parse_decimal(const char *text, double *value)
 {
 	char *end;
 
-	if ((*text < '0' || *text > '9') && *text != '.')
+	/* strtod would also take hexadecimal, infinity and blanks. */
+	if (((*text < '0' || *text > '9') && *text != '.') || text[strspn(text, "0123456789.eE+-")])
 		return false;
 	*value = strtod(text, &end);
 	return end != text && *end == 0 && isfinite(*value);

@@ -180,7 +180,7 @@ static int decimal_between(int option, double low, double high, double *value)
 {
 	if (parse_decimal(optarg, value) && *value >= low && *value <= high)
 		return 0;
-	return say_error("--%s %s: a number from %g to %g is wanted", name_of(option), optarg, low, high);
+	return say_error("--%s %s: a number from %.10g to %.10g is wanted", name_of(option), optarg, low, high);
 }
 
 /* Which of `count` names optarg is. */
@@ -352,10 +352,14 @@ static int set_rest(struct options *options, int option)
 }
 
 /* Options that contradict each other. */
-static int check(const struct options *options, bool pattern_given)
+static int check(const struct options *options, const bool *given)
 {
-	if (options->trace && pattern_given)
+	if (options->trace && given[OPT_PATTERN - OPT_TRACE])
 		return say_error("--trace and --pattern: only one of them");
+	if (!options->trace && (given[OPT_FORMAT - OPT_TRACE] || given[OPT_MAP - OPT_TRACE]))
+		return say_error("--format and --map are of a trace: they go with --trace");
+	if (!options->reclaim_count && given[OPT_RECLAIM_EVERY - OPT_TRACE])
+		return say_error("--reclaim-every goes with --reclaim, which says how");
 	if (options->file && options->size_bytes)
 		return say_error("--size is for a file that is made: with --file %s the size is the file's",
 				 options->file);
@@ -381,9 +385,30 @@ static int check(const struct options *options, bool pattern_given)
 	return 0;
 }
 
+/* What getopt_long found; `word` is the one that it is at. */
+static int set(struct options *options, int option, const char *word)
+{
+	char letter[] = {'-', (char)optopt, 0};
+	bool is_letter = optopt > 0 && optopt < OPT_TRACE;
+
+	if (option == ':')
+		return say_error("%s: a value is missing; see weir replay --help", word);
+	if (option == '?')
+		return say_error("%s: there is no such option, or it takes no value; see weir replay --help",
+				 is_letter ? letter : word);
+	if (option == 'h')
+		option = OPT_HELP;
+	if (optarg && !*optarg)
+		return say_error("--%s: its value is empty", name_of(option));
+	return option <= OPT_SEED          ? set_source(options, option)
+	       : option <= OPT_BUFFERED    ? set_file(options, option)
+	       : option <= OPT_NO_IO_URING ? set_pool(options, option)
+					   : set_rest(options, option);
+}
+
 int options_parse(struct options *options, int argc, char **argv)
 {
-	bool pattern_given = false;
+	bool given[OPT_HELP - OPT_TRACE + 1] = {false};
 	int option, result = 0;
 
 	*options = (struct options){
@@ -398,24 +423,19 @@ int options_parse(struct options *options, int argc, char **argv)
 	};
 	optind = 0; /* glibc's way to start afresh: tests parse more than once */
 	opterr = 0;
-	while (result == 0 && (option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
-		pattern_given |= option == OPT_PATTERN;
-		if (option == ':')
-			return say_error("%s: a value is missing; see weir replay --help", argv[optind - 1]);
-		if (option == '?')
-			return say_error("%s: there is no such option, or it takes no value; see weir replay --help",
-					 argv[optind - 1]);
-		if (option == 'h')
-			option = OPT_HELP;
-		result = option <= OPT_SEED          ? set_source(options, option)
-			 : option <= OPT_BUFFERED    ? set_file(options, option)
-			 : option <= OPT_NO_IO_URING ? set_pool(options, option)
-						     : set_rest(options, option);
+	while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
+		/* After a mistake the rest is only looked through for --json, as which the mistake is then told. */
+		if (result == 0)
+			result = set(options, option, argv[optind - 1]);
+		else if (option == OPT_JSON)
+			options->json = true;
+		if (option >= OPT_TRACE)
+			given[option - OPT_TRACE] = true;
 	}
 	if (result == 0 && optind < argc)
 		return say_error("%s: is not an option; a trace is given by --trace FILE, a file by --file PATH",
 				 argv[optind]);
 	if (result == 0 && !options->help)
-		result = check(options, pattern_given);
+		result = check(options, given);
 	return result;
 }

@@ -69,6 +69,8 @@ static void counts_and_decimals_are_strict(void **state)
 	assert_false(parse_decimal("nan", &real));
 	assert_false(parse_decimal("1e999", &real));
 	assert_false(parse_decimal("0.9x", &real));
+	assert_false(parse_decimal("0x1p0", &real));
+	assert_true(parse_decimal("1.5e+2", &real) && real == 150);
 }
 
 static void values_are_written_for_people(void **state)

@@ -102,6 +102,26 @@ static void each_mistake_has_its_sentence(void **state)
 		{"--journal j", "goes with --sync-every"},
 		{"--journal j --sync-every 10", "and --verify"},
 		{"--sync-every 0", "--sync-every 0: a number from 1"},
+		{"--seconds 1e99", "--seconds 1e99: a number from 0.001 to 1000000"},
+		{"--theta 0x1", "--theta 0x1: a number"},
+		{"--memory 5X", "number of bytes"},
+		{"--memory 1e99", "number of bytes"},
+		{"--memory 18446744073709551616", "number of bytes"},
+		{"--size 0", "4096 bytes to 16T"},
+		{"--size 18446744073709551615", "4096 bytes to 16T"},
+		{"--size -1", "number of bytes"},
+		{"--memory=", "--memory: its value is empty"},
+		{"--trace=", "--trace: its value is empty"},
+		{"--threads 0x10", "from 1 to 256"},
+		{"--accesses 281474976710657", "from 1 to 281474976710656"},
+		{"-x", "-x: there is no such option"},
+		{"-xyz", "-x: there is no such option"},
+		{"-", "-: is not an option"},
+		{"-- --json", "--json: is not an option"},
+		{"--no", "--no: there is no such option"},
+		{"--format csv", "go with --trace"},
+		{"--map dense --pattern scan", "go with --trace"},
+		{"--reclaim-every 5", "goes with --reclaim"},
 		{"--memory 8M --threads 8 --depth 256", "more than half of --memory"},
 	};
 
@@ -113,6 +133,19 @@ static void each_mistake_has_its_sentence(void **state)
 	}
 }
 
+/* Breaks when the mistake ends the parsing: then what reads the JSON would get nothing. */
+static void json_is_seen_after_a_mistake(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("--memory 5X --json --depth x"), -1);
+	assert_true(options.json);
+	assert_said("--memory 5X");
+	assert_int_equal(parse("--frobnicate --json"), -1);
+	assert_true(options.json);
+	assert_int_equal(parse("--memory 5X --trace --json"), -1);
+	assert_false(options.json);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -121,6 +154,7 @@ int main(void)
 		cmocka_unit_test(size_is_cut_to_pages),
 		cmocka_unit_test(memory_of_zero_reaches_the_library),
 		cmocka_unit_test(each_mistake_has_its_sentence),
+		cmocka_unit_test(json_is_seen_after_a_mistake),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
