@@ -8,7 +8,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "interrupt.h"
 #include "say.h"
+
+/* A FIFO is waited for until it has a writer. */
+static int open_patiently(const char *path)
+{
+	int fd;
+
+	do
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	while (fd < 0 && errno == EINTR && !interrupt_signal());
+	return fd;
+}
 
 int input_open(struct input *input, const char *path)
 {
@@ -21,7 +33,11 @@ int input_open(struct input *input, const char *path)
 		input->name = "standard input";
 		input->fd = dup(STDIN_FILENO);
 	} else {
-		input->fd = open(path, O_RDONLY | O_CLOEXEC);
+		input->fd = open_patiently(path);
+	}
+	if (interrupt_signal()) {
+		input_close(input);
+		return -1;
 	}
 	if (input->fd < 0)
 		return say_error("%s: cannot open the trace: %s", input->name, strerror(errno));
@@ -52,6 +68,8 @@ static int fill(struct input *input, size_t wanted)
 	while (input->end - input->start < wanted && !input->at_end) {
 		ssize_t n;
 
+		if (interrupt_signal())
+			return -1;
 		if (input->start) {
 			memmove(input->buffer, input->buffer + input->start, input->end - input->start);
 			input->end -= input->start;

@@ -22,7 +22,8 @@ struct input {
 	char *buffer;
 };
 
-/* path "-": stdin. All functions say what is wrong and return -1 on errors. */
+/* path "-": stdin. All functions say what is wrong and return -1 on errors; when a signal asks for an early end they
+ * return -1 and say nothing. */
 int input_open(struct input *input, const char *path);
 void input_close(struct input *input);
 

@@ -22,12 +22,24 @@
 #include "run.h"
 #include "say.h"
 
-static int list_policies(void)
+static int list_policies(bool as_json)
 {
+	struct json json = {.out = stdout};
 	const char *name;
 
+	if (as_json) {
+		json_open(&json, NULL, '{');
+		json_open(&json, "policies", '[');
+	}
 	for (unsigned i = 0; (name = weir_policy_name(i)) != NULL; i++)
-		printf("%s%s\n", name, i == 0 ? " (default)" : "");
+		if (as_json)
+			json_string(&json, NULL, name);
+		else
+			printf("%s%s\n", name, i == 0 ? " (default)" : "");
+	if (as_json) {
+		json_close(&json, ']');
+		json_close(&json, '}');
+	}
 	return EXIT_OK;
 }
 
@@ -324,6 +336,8 @@ static int replay(const struct options *options)
 		result = finish(&run, &report);
 	report.signal = interrupt_signal();
 	progress_clear();
+	if (result < 0 && report.signal && !say_first())
+		say_error("ended by %s before there was anything to report", strsignal(report.signal));
 	/* Also a run that failed its verification has its numbers; one that could not run to its end has none. */
 	if (result == 0 || (run.verify && atomic_load(&run.verify->errors) && report.counter_count)) {
 		if (options->json)
@@ -352,7 +366,7 @@ int replay_main(int argc, char **argv)
 		return EXIT_OK;
 	}
 	if (options.list_policies)
-		return list_policies();
+		return list_policies(options.json);
 	if (check_policy(options.policy) < 0) {
 		print_failure(&options);
 		return EXIT_USAGE;

@@ -265,22 +265,46 @@ result $? "... while the progress is shown it does not end it, and no file is le
 [ $? -eq 0 ] && [ -z "$(ls "$TMPDIR")" ]
 result $? "a limit on the size of files is said, and no file is left"
 
+run --json --policy help
+[ "$status" -eq 0 ] && holds "len(r['policies']) > 1"
+result $? "with --json the policies are an object"
+run --frobnicate --json
+[ "$status" -eq 2 ] && holds "'--frobnicate' in r['error']"
+result $? "with --json a wrong command line is an object"
+odd=$(printf 'a"b\\\n\001\377.txt')
+printf '1\n2\n' >"$odd"
+json "with --json a file's name may have any bytes" "r['accesses'] == 2 and 'a\"b' in r['trace']" --memory 4M --trace "$odd"
+echo banana >"$odd"
+refused "... and what is said of it is one line" 1 'is not a page number' --json --trace "$odd"
+holds "'banana' in r['error']"
+result $? "... and an object"
+
 # --- signals. A shell's background jobs have SIGINT ignored, so python starts it.
+mkfifo fifo
 python3 - "$weir" >out 2>err <<'PYTHON'
-import os, signal, subprocess, sys, time
-command = [sys.argv[1], "replay", "--memory", "8M", "--size", "64M", "--accesses", "1000000000000", "--writes", "20"]
-def end_by(number, after):
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+import json, os, signal, subprocess, sys, time
+weir = [sys.argv[1], "replay", "--memory", "8M"]
+endless = ["--size", "64M", "--accesses", "1000000000000", "--writes", "20"]
+def end_by(number, after, *options):
+    process = subprocess.Popen(weir + list(options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               stdin=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     time.sleep(after)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    process.wait(timeout=60)  # with its stdin still open: it must not wait for that to end
+    out, err = process.communicate()
     print(number, process.returncode, out, err)
-    return process.returncode, out
-status, out = end_by(signal.SIGINT, 3)
+    return process.returncode, out, err
+status, out, err = end_by(signal.SIGINT, 3, *endless)
 assert status == 130 and "ended early by Interrupt" in out and "accesses/s" in out
-status, out = end_by(signal.SIGTERM, 0.1)  # while the file is made, most likely: there is nothing to report
+status, out, err = end_by(signal.SIGINT, 3, *endless, "--verify", "--json")
+report = json.loads(out)
+assert status == 130 and report["signal"] == 2 and report["accesses"] > 0 and report["verify"]["errors"] == 0
+status, out, err = end_by(signal.SIGTERM, 0.1, *endless)  # while the file is made, most likely: there is nothing to report
 assert status == 143
+for trace in "-", "fifo":  # which never says anything, or that nobody opens
+    status, out, err = end_by(signal.SIGINT, 1, "--trace", trace, "--json")
+    assert status == 130 and err == "weir: ended by Interrupt before there was anything to report\n"
+    assert "ended by Interrupt" in json.loads(out)["error"]
 PYTHON
 result $? "SIGINT ends it early with a report and status 130"
 [ -z "$(ls "$TMPDIR")" ]
