@@ -79,7 +79,7 @@ const char *trace_place(const struct trace_loader *loader, char *text, size_t si
 const char *trace_shown(const char *bytes, size_t length, char shown[TRACE_SHOWN]);
 /* Add one access. */
 int trace_add(struct trace_loader *loader, uint64_t number, enum trace_op op);
-/* "r", "W", "read", "WriteBack": by the first letter; false where it is neither. */
+/* "r", "W", "read", "Set" and some more, each as a whole; false where it is neither a read nor a write. */
 bool trace_parse_op(const char *word, size_t length, enum trace_op *op);
 
 int trace_read_text(struct trace_loader *loader);
