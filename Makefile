@@ -22,6 +22,11 @@ check:
 	@scripts/setup.sh check
 	@python3 scripts/check.py
 
+.PHONY: fuzz
+fuzz:
+	@scripts/setup.sh check
+	@scripts/fuzz.sh build-fuzz $(or $(SECONDS),60)
+
 bench: all
 	@python3 bench/run.py $(BUILD)/bench
 
@@ -29,12 +34,13 @@ install: all
 	@meson install -C $(BUILD) --no-rebuild
 
 clean:
-	rm -rf build build-check build-clang build-asan
+	rm -rf build build-check build-clang build-asan build-fuzz
 
 help:
 	@echo 'make          build the library and the tool (in $(BUILD)/)'
 	@echo 'make run      replay accesses over a file 16 times the memory, and report what reclaim did'
 	@echo 'make check    build with gcc, clang and the sanitizers, run all tests'
+	@echo 'make fuzz     fuzz what the tool reads, a minute a target (SECONDS=n for longer)'
 	@echo 'make bench    build and run the benchmarks'
 	@echo 'make install  install to PREFIX (/usr/local; DESTDIR is honoured)'
 	@echo 'make clean    remove the build folders'

@@ -20,6 +20,7 @@ BUILDS = [
     ("build-check", "gcc", DEBUG, True),
     ("build-asan", "gcc", DEBUG + ["-Db_sanitize=address,undefined"], True),
     ("build-clang", "clang", DEBUG, False),
+    ("build-fuzz", "clang", WERROR + ["-Dfuzz=true"], True),
     ("build", None, ["-Dbuildtype=release"], True),
 ]
 
