@@ -6,8 +6,8 @@
  *      │  fell short: escalate (ordinary modes: wake the flusher, allow writing, nap)
  *   priority 11 ── ...
  *      │
- *   priority 0  ── the whole lists; NOMEMALLOC then takes from the active list too, so that it never returns 0 while a
- *                  clean page exists that nobody holds
+ *   priority 0  ── the whole lists; NOMEMALLOC, where that was not enough, then takes from the active lists too, so that
+ *                  it never returns 0 while a clean page exists that nobody holds
  *
  * A NOMEMALLOC call differs by what its scan control forbids, and by nothing else in this file.
  */
@@ -101,7 +101,7 @@ static uint64_t do_try_to_free_pages(weir_pool *pool, unsigned node, struct scan
 			break;
 		escalate(pool, node, sc, total_scanned);
 	}
-	if (sc_nomemalloc(sc) && sc->nr_reclaimed == 0)
+	if (sc_nomemalloc(sc))
 		for (unsigned i = 0; i < pool->mem.nr_nodes && sc->nr_reclaimed < sc->nr_to_reclaim; i++)
 			shrink_active_for_nomemalloc(pool, (node + i) % pool->mem.nr_nodes, sc);
 	scan_control_check(sc);
