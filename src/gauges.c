@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "cache/admit.h"
 #include "pool.h"
 
 enum gauge {
@@ -62,7 +63,7 @@ static uint64_t gauge_of_node(const weir_pool *pool, unsigned node, enum gauge g
 	case GAUGE_UNEVICTABLE:
 		return lru_size(lruvec, LRU_UNEVICTABLE);
 	case GAUGE_ISOLATED:
-		return positive(&lruvec->nr_isolated);
+		return positive(&lruvec->nr_isolated) + admit_pending(lruvec);
 	case GAUGE_LOADING:
 		return tally_of(pool, node, TALLY_LOADING);
 	case GAUGE_OTHER:
@@ -136,7 +137,7 @@ uint64_t weir_counter(const weir_pool *pool, const char *name)
 
 static uint64_t metadata_bytes(weir_pool *pool)
 {
-	uint64_t bytes = sizeof(*pool) + pool->mem.metadata_bytes + pool->threads.mapped_bytes;
+	uint64_t bytes = sizeof(*pool) + pool->mem.metadata_bytes + pool->threads.mapped_bytes + pool->newcomers_bytes;
 	struct weir_object *object;
 
 	lock_acquire(&pool->objects_lock);

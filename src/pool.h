@@ -32,6 +32,7 @@ struct weir_pool {
 	unsigned scan_batch; /* pages that reclaim takes off a list at a time, and frees in a call */
 	struct lruvec lruvecs[WEIR_MAX_NODES];
 	struct lruvec *lruvec_of[WEIR_MAX_NODES];
+	size_t newcomers_bytes; /* mapped for their batches */
 	struct counters counters;
 
 	_Atomic int64_t nr_other[WEIR_MAX_NODES]; /* frames of weir_alloc_frames, per node */

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "cache/admit.h"
+#include "mem/machine.h"
 #include "observe/error.h"
 #include "pool.h"
 #include "reclaim/reclaim.h"
@@ -184,12 +186,19 @@ int weir_create(const struct weir_config *config, weir_pool **result)
 		weir_error_set(error, "cannot map records for %u threads", config->max_threads);
 		goto unmake;
 	}
+	error = admit_init(pool, machine_cpus());
+	if (error) {
+		weir_error_set(error, "cannot map batches for the machine's processors");
+		goto unrecord;
+	}
 	error = start_threads(pool);
 	if (error)
-		goto unrecord;
+		goto unadmit;
 	*result = pool;
 	return 0;
 
+unadmit:
+	admit_destroy(pool);
 unrecord:
 	thread_table_destroy(&pool->threads);
 unmake:
@@ -227,6 +236,7 @@ int weir_destroy(weir_pool *pool)
 	atomic_store(&pool->stopping, true);
 	for (unsigned i = 0; i < pool->mem.nr_nodes; i++)
 		kswapd_stop(pool, i);
+	admit_destroy(pool);
 	thread_table_destroy(&pool->threads);
 	mem_destroy(&pool->mem);
 	munmap(pool, pool_bytes());

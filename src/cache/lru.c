@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "cache/lru.h"
 
+#include "cache/admit.h"
+
 void lruvec_init(struct lruvec *lruvec, struct mem *mem, unsigned node)
 {
 	lock_init(&lruvec->lock);
@@ -145,6 +147,8 @@ bool lru_isolate_frame(struct lruvec *lruvec, struct frame *frame, const struct 
 {
 	enum lru_list list;
 
+	if (atomic_load_explicit(&frame->lru_list, memory_order_relaxed) == LRU_NEWCOMER)
+		admit_drain(lruvec->pool, lruvec->node);
 	lru_lock(lruvec, true);
 	list = (enum lru_list)atomic_load_explicit(&frame->lru_list, memory_order_relaxed);
 	if (list >= NR_LRU_LISTS || !frame_holds(frame, object, index)) {

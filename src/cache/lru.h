@@ -7,7 +7,8 @@
  *                  │                                   ▼
  *   deactivated ◄─ active tail ... active head ◄───────┘          unevictable: mlocked
  *
- * A frame is on exactly one list, or "isolated": off the lists and owned by whoever took it off. That is the
+ * A frame is on exactly one list, or "isolated": off the lists and owned by whoever took it off, or on its way to its
+ * first list (admit.c). That is the
  * token of ownership: only the owner may evict, free or move the frame.
  *
  * The lock is held for at most a batch of 32 list moves. NOMEMALLOC reclaim only tries it; frames that it can't put
@@ -25,6 +26,7 @@ enum lru_list {
 	LRU_ACTIVE_FILE,
 	LRU_UNEVICTABLE,
 	NR_LRU_LISTS,
+	LRU_NEWCOMER = 0x20, /* just read in, in a batch on its way to a list (admit.c) */
 	LRU_DEFERRED = 0x40, /* added to a list's number: on the deferred stack, on its way there */
 	LRU_NONE = 0xff,     /* isolated, or not a page of an object yet */
 };
@@ -58,6 +60,9 @@ struct lruvec {
 		_Atomic uint32_t demotions;  /* clock: pages that left the active list */
 		_Atomic uint32_t tail_stamp; /* when the coldest active page was last found used */
 	} irr;                               /* irr.c; written under lock, but evictions and demotions */
+	struct newcomers *newcomers;         /* admit.c, as the next two: a batch for each CPU */
+	unsigned nr_newcomers, newcomers_max;
+	weir_pool *pool;
 	struct mem *mem;
 	unsigned node;
 	uint32_t nr_frames; /* of the node */

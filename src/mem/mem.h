@@ -42,7 +42,8 @@ struct frame {
 	uint32_t io_next;         /* a frame number: link of the queue to a flusher; whoever does its I/O owns it */
 	uint32_t jump;            /* a frame number: a hint of what comes some places on in its list (lru.c) */
 	bool was_active;          /* the owner's: the page came down from the active list, which its shadow will say */
-	uint8_t pad[7];           /* to a cache line */
+	bool ahead;               /* the owner's: read ahead, and not on a list yet (cache/admit.c) */
+	uint8_t pad[6];           /* to a cache line */
 };
 _Static_assert(sizeof(struct frame) == 64, "one cache line a frame: metadata is at most 96 bytes a frame");
 

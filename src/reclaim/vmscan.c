@@ -11,6 +11,7 @@
  *
  * A NOMEMALLOC call differs by what its scan control forbids, and by nothing else in this file.
  */
+#include "cache/admit.h"
 #include "reclaim/reclaim.h"
 #include "reclaim/bdi.h"
 #include "reclaim/scan_control.h"
@@ -99,6 +100,8 @@ static uint64_t do_try_to_free_pages(weir_pool *pool, unsigned node, struct scan
 		total_scanned += sc->nr_scanned;
 		if (sc->nr_reclaimed >= sc->nr_to_reclaim)
 			break;
+		for (unsigned i = 0; i < pool->mem.nr_nodes; i++)
+			admit_drain(pool, i);
 		escalate(pool, node, sc, total_scanned);
 	}
 	if (sc_nomemalloc(sc))
