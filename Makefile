@@ -28,7 +28,7 @@ fuzz:
 	@scripts/fuzz.sh build-fuzz $(or $(SECONDS),60)
 
 bench: all
-	@python3 bench/run.py $(BUILD)/bench
+	@python3 bench/run.py $(BUILD)
 
 install: all
 	@meson install -C $(BUILD) --no-rebuild

@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench.h - what the benchmarks share: a clock, random numbers, medians, a pool, one line of result.
+ * bench.h - what all benchmarks share: a clock, medians, a pool, lines of results.
  *
- * Each program measures Weir and what a user would take instead alternately, in pairs, and prints one line of JSON a
- * figure: {"name", "ratio" or "value", "unit", "target", ...}. run.py shows them as a table.
+ * A figure is the median of RUNS, and where Weir is compared with something the two take turns, A B A B, and the
+ * ratio is taken pair by pair: what the machine does otherwise then touches both. Each figure is one line of JSON
+ * on standard output, which run.py shows as a row of its table:
+ *
+ *   {"name": ..., "value": ..., "unit": ..., "compare": "max" | "min" | "", "target": ..., "detail": ...}
+ *   {"name": ..., "skip": the reason}
+ *
+ * WEIR_BENCH_SCALE=n divides sizes and counts by n: for a look whether everything works, not for figures.
  */
 #ifndef WEIR_BENCH_H
 #define WEIR_BENCH_H
 
 #include <err.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,74 +25,59 @@
 #include "weir.h"
 
 #define RUNS 5
+#define MIB (1ull << 20)
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
 
-static inline double seconds(void)
+/* The setting of the benchmarks on a disk: what is read is eight times the budget. */
+#define DISK_BYTES (2048 * MIB)
+#define DISK_MEMORY (256 * MIB)
+#define CGROUP_MEMORY (300 * MIB) /* for what relies on the kernel's page cache: somewhat more than Weir has */
+
+static inline uint64_t nanoseconds(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+static inline double seconds(void)
+{
+	return (double)nanoseconds(CLOCK_MONOTONIC) * 1e-9;
 }
 
-/* Knuth's MMIX generator; the high bits are good enough to choose pages by. */
+/* Knuth's MMIX generator, for loops of nanoseconds; its high bits are good enough to choose pages by. */
 static inline uint64_t next_random(uint64_t *state)
 {
 	*state = *state * 6364136223846793005u + 1442695040888963407u;
 	return *state >> 33;
 }
 
-static inline int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
+/* n divided by WEIR_BENCH_SCALE, but at least `least`. */
+uint64_t scaled_to(uint64_t n, uint64_t least);
+/* Bytes stay whole MiB, at least 4: the smallest pool that has room for what is measured. */
+uint64_t scaled_bytes(uint64_t bytes);
 
-	return x < y ? -1 : x > y;
-}
+/* Of RUNS values, which it leaves as they are. */
+double median(const double values[RUNS]);
 
-/* Of RUNS values; sorts them. */
-static inline double median(double *values)
-{
-	qsort(values, RUNS, sizeof(*values), by_value);
-	return values[RUNS / 2];
-}
+/* End the program where a call of the library failed. */
+void check(int error, const char *what);
 
-static inline void check(int error, const char *what)
-{
-	if (error)
-		errx(1, "%s: %s (%s)", what, strerror(-error), weir_error_text());
-}
+weir_pool *bench_pool(uint64_t memory_bytes);
+/* An object in memory: what is measured is the cache, not the store. */
+weir_object *bench_memory_object(weir_pool *pool, uint64_t bytes);
+/* Frees both. */
+void bench_close(weir_object *object, weir_pool *pool);
 
-static inline weir_pool *bench_pool(uint64_t memory, bool huge_pages)
-{
-	struct weir_config config;
-	weir_pool *pool;
+/* A name made of parts, in a buffer that the next call uses again. */
+const char *named(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-	weir_config_init(&config);
-	config.memory_bytes = memory;
-	config.huge_pages = huge_pages;
-	check(weir_create(&config, &pool), "weir_create");
-	return pool;
-}
-
-static inline weir_object *bench_memory_object(weir_pool *pool, uint64_t bytes)
-{
-	const struct weir_store_ops *ops;
-	weir_object *object;
-	void *store;
-
-	check(weir_memory_store_create(bytes, &ops, &store), "weir_memory_store_create");
-	check(weir_open_store(pool, ops, store, WEIR_RDWR, &object), "weir_open_store");
-	return object;
-}
-
-/* compare: "max" (the figure should be at most the target), "min", or "" (for orientation). */
-static inline void result(const char *name, double value, const char *unit, const char *compare, double target,
-			  const char *detail)
-{
-	printf("{\"name\": \"%s\", \"value\": %.4g, \"unit\": \"%s\", \"compare\": \"%s\", \"target\": %.4g, "
-	       "\"detail\": \"%s\"}\n",
-	       name, value, unit, compare, target, detail);
-	fflush(stdout);
-}
+/* One row of the table each. The detail says in a few words what the value was made from. */
+#define NO_TARGET 0.0 /* for orientation */
+#define DETAIL __attribute__((format(printf, 5, 6)))
+void at_most(double target, const char *name, double value, const char *unit, const char *detail, ...) DETAIL;
+void at_least(double target, const char *name, double value, const char *unit, const char *detail, ...) DETAIL;
+void skipped(const char *name, const char *reason);
 
 #endif

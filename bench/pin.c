@@ -1,27 +1,35 @@
 /* SPDX-License-Identifier: MIT
  *
  * pin.c - pin + read a word + unpin of resident pages in random order, against reading the word from plain memory: an
- * array as malloc would give it, and one on huge pages, as the pool's frames are.
+ * array as malloc would give it, and one on huge pages, as the pool's frames are. And two threads on the same pages.
  */
 #include <pthread.h>
 #include <sys/mman.h>
 
 #include "bench.h"
 
-#define ACCESSES 20000000u
+#define SMALL (1 * MIB)
+#define LARGE (128 * MIB)
+#define ACCESSES 20000000
 
 static weir_object *object;
-static uint64_t nr_pages;
+static uint64_t nr_pages, accesses;
 
-static double plain_ns(const char *array, uint64_t pages)
+/* The same numbers for all loops: 0 <= result < nr_pages. */
+static inline uint64_t next_page(uint64_t *state)
+{
+	return next_random(state) * nr_pages >> 31;
+}
+
+static double plain_ns(const char *array)
 {
 	uint64_t state = 1, sum = 0;
 	double start = seconds();
 
-	for (unsigned i = 0; i < ACCESSES; i++)
-		sum += *(const volatile uint64_t *)(array + (next_random(&state) & (pages - 1)) * WEIR_PAGE_SIZE);
+	for (uint64_t i = 0; i < accesses; i++)
+		sum += *(const volatile uint64_t *)(array + next_page(&state) * WEIR_PAGE_SIZE);
 	__asm__ volatile("" : : "r"(sum));
-	return (seconds() - start) / ACCESSES * 1e9;
+	return (seconds() - start) / (double)accesses * 1e9;
 }
 
 static double pin_ns(void)
@@ -29,34 +37,34 @@ static double pin_ns(void)
 	uint64_t state = 1, sum = 0;
 	double start = seconds();
 
-	for (unsigned i = 0; i < ACCESSES; i++) {
+	for (uint64_t i = 0; i < accesses; i++) {
 		struct weir_pin pin;
 
-		if (weir_pin(object, next_random(&state) & (nr_pages - 1), WEIR_READ, &pin))
+		if (weir_pin(object, next_page(&state), WEIR_READ, &pin))
 			errx(1, "a resident page could not be pinned");
 		sum += *(const volatile uint64_t *)pin.data;
 		weir_unpin(&pin);
 	}
 	__asm__ volatile("" : : "r"(sum));
-	return (seconds() - start) / ACCESSES * 1e9;
+	return (seconds() - start) / (double)accesses * 1e9;
 }
 
-static char *make_array(uint64_t pages, int advice)
+static char *make_array(uint64_t bytes, int advice)
 {
-	char *p = aligned_alloc(2 << 20, MAX(pages * WEIR_PAGE_SIZE, 2u << 20));
+	char *p = aligned_alloc(2 * MIB, MAX(bytes, 2 * MIB));
 
 	if (!p)
 		err(1, "plain memory");
-	madvise(p, pages * WEIR_PAGE_SIZE, advice);
-	memset(p, 1, pages * WEIR_PAGE_SIZE);
+	madvise(p, bytes, advice);
+	memset(p, 1, bytes);
 	return p;
 }
 
-static void warm_up(uint64_t pages)
+static void make_resident(uint64_t bytes)
 {
-	nr_pages = pages;
+	nr_pages = bytes / WEIR_PAGE_SIZE;
 	for (int round = 0; round < 4; round++) /* read in, used, used again */
-		for (uint64_t i = 0; i < pages; i++) {
+		for (uint64_t i = 0; i < nr_pages; i++) {
 			struct weir_pin pin;
 
 			check(weir_pin(object, i, WEIR_READ, &pin), "weir_pin");
@@ -64,21 +72,20 @@ static void warm_up(uint64_t pages)
 		}
 }
 
-static void compare(uint64_t pages, int advice, const char *kind, double target)
+static void compare(uint64_t bytes, int advice, const char *kind, double target)
 {
 	double ratios[RUNS], plain[RUNS], weir[RUNS];
-	char *array = make_array(pages, advice), name[128], detail[128];
+	char *array = make_array(bytes, advice);
 
-	warm_up(pages);
+	make_resident(bytes);
 	for (int i = 0; i < RUNS; i++) {
-		plain[i] = plain_ns(array, pages);
+		plain[i] = plain_ns(array);
 		weir[i] = pin_ns();
 		ratios[i] = weir[i] / plain[i];
 	}
 	free(array);
-	snprintf(name, sizeof(name), "pin + unpin, %u MiB, over %s", (unsigned)(pages >> 8), kind);
-	snprintf(detail, sizeof(detail), "%.2f ns against %.2f ns", median(weir), median(plain));
-	result(name, median(ratios), "x", target > 0 ? "max" : "", target, detail);
+	at_most(target, named("pin + unpin, %llu MiB, against %s", (unsigned long long)(bytes / MIB), kind),
+		median(ratios), "x", "%.2f ns against %.2f ns", median(weir), median(plain));
 }
 
 static void *pin_thread(void *ns)
@@ -87,39 +94,40 @@ static void *pin_thread(void *ns)
 	return NULL;
 }
 
-/* Two threads on the same pages: each one's time against that of one alone. */
-static void compare_threads(uint64_t pages)
+/* Each one's time against that of one alone. */
+static void compare_threads(uint64_t bytes)
 {
-	double ratios[RUNS];
-	char name[128], detail[128];
+	double ratios[RUNS], alone[RUNS], each[RUNS];
 
-	warm_up(pages);
+	make_resident(bytes);
 	for (int i = 0; i < RUNS; i++) {
-		double alone = pin_ns(), a, b;
 		pthread_t thread;
+		double other;
 
-		if (pthread_create(&thread, NULL, pin_thread, &a))
-			errx(1, "no thread");
-		b = pin_ns();
+		alone[i] = pin_ns();
+		if (pthread_create(&thread, NULL, pin_thread, &other))
+			errx(1, "cannot start a thread");
+		each[i] = pin_ns();
 		pthread_join(thread, NULL);
-		ratios[i] = (a + b) / 2 / alone;
+		each[i] = (each[i] + other) / 2;
+		ratios[i] = each[i] / alone[i];
 	}
-	snprintf(name, sizeof(name), "two threads pinning the same %u MiB", (unsigned)(pages >> 8));
-	snprintf(detail, sizeof(detail), "each one's time against one alone");
-	result(name, median(ratios), "x", "", 0, detail);
+	at_most(1.3, named("pin + unpin, two threads on the same %llu MiB", (unsigned long long)(bytes / MIB)),
+		median(ratios), "x", "%.2f ns each against %.2f ns alone", median(each), median(alone));
 }
 
 int main(void)
 {
-	weir_pool *pool = bench_pool(192 << 20, true);
+	uint64_t large = scaled_bytes(LARGE);
+	weir_pool *pool = bench_pool(large + large / 2);
 
-	object = bench_memory_object(pool, 128 << 20);
-	compare(256, MADV_NOHUGEPAGE, "plain memory", 3.5);
-	compare(32768, MADV_NOHUGEPAGE, "plain memory", 3.5);
-	compare(32768, MADV_HUGEPAGE, "huge pages", 0);
-	compare_threads(256);
-	compare_threads(32768);
-	check(weir_close(object, 0), "weir_close");
-	check(weir_destroy(pool), "weir_destroy");
+	accesses = scaled_to(ACCESSES, 1000);
+	object = bench_memory_object(pool, large);
+	compare(SMALL, MADV_NOHUGEPAGE, "plain memory", 3.5);
+	compare(large, MADV_NOHUGEPAGE, "plain memory", 3.5);
+	compare(large, MADV_HUGEPAGE, "huge pages", NO_TARGET);
+	compare_threads(SMALL);
+	compare_threads(large);
+	bench_close(object, pool);
 	return 0;
 }
