@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include "cgroup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <mntent.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PREFIX "weir-bench."
+
+static char folder[512]; /* of ours; empty: none */
+
+/* Where the memory controller is mounted, and the file of a limit there. A mount of version 2 counts only if it
+ * has the controller: machines with both versions give it to one of them. */
+static bool find_controller(char *root, size_t size, const char **limit_file)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "r");
+	const struct mntent *mount;
+	bool found = false;
+
+	while (mounts && !found && (mount = getmntent(mounts))) {
+		if (strcmp(mount->mnt_type, "cgroup") == 0 && hasmntopt(mount, "memory")) {
+			*limit_file = "memory.limit_in_bytes";
+			found = true;
+		} else if (strcmp(mount->mnt_type, "cgroup2") == 0) {
+			char path[512], line[512] = "";
+			FILE *file;
+
+			snprintf(path, sizeof(path), "%s/cgroup.subtree_control", mount->mnt_dir);
+			file = fopen(path, "r");
+			*limit_file = "memory.max";
+			found = file && fgets(line, sizeof(line), file) && strstr(line, "memory");
+			if (file)
+				fclose(file);
+		}
+		if (found)
+			snprintf(root, size, "%s", mount->mnt_dir);
+	}
+	if (mounts)
+		endmntent(mounts);
+	return found;
+}
+
+/* Of processes that were killed before they could remove theirs. */
+static void remove_abandoned(const char *root)
+{
+	DIR *groups = opendir(root);
+	const struct dirent *entry;
+
+	while (groups && (entry = readdir(groups))) {
+		size_t n = strlen(PREFIX);
+		pid_t pid = strncmp(entry->d_name, PREFIX, n) ? 0 : (pid_t)atoi(entry->d_name + n);
+
+		if (pid > 0 && kill(pid, 0) && errno == ESRCH)
+			unlinkat(dirfd(groups), entry->d_name, AT_REMOVEDIR);
+	}
+	if (groups)
+		closedir(groups);
+}
+
+static bool put(const char *file, uint64_t value)
+{
+	char path[600], text[32];
+	int fd, length = snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	bool done;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, file);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	done = write(fd, text, (size_t)length) == length;
+	close(fd);
+	return done;
+}
+
+const char *cgroup_make(uint64_t limit_bytes)
+{
+	static char reason[640];
+	const char *limit_file;
+	char root[400];
+
+	if (!find_controller(root, sizeof(root), &limit_file))
+		return "no memory cgroups on this machine";
+	remove_abandoned(root);
+	snprintf(folder, sizeof(folder), "%s/" PREFIX "%d", root, getpid());
+	if (mkdir(folder, 0755)) {
+		snprintf(reason, sizeof(reason), "cannot make the cgroup %s: %s", folder, strerror(errno));
+		folder[0] = 0;
+		return reason;
+	}
+	if (!put(limit_file, limit_bytes)) {
+		snprintf(reason, sizeof(reason), "cannot limit the cgroup %s: %s", folder, strerror(errno));
+		cgroup_remove();
+		return reason;
+	}
+	return NULL;
+}
+
+void cgroup_enter(void)
+{
+	if (!put("cgroup.procs", (uint64_t)getpid()))
+		err(1, "cannot enter the cgroup %s", folder);
+}
+
+void cgroup_remove(void)
+{
+	if (!folder[0])
+		return;
+	/* The last page of the child may be uncharged a moment after it was waited for. */
+	for (int i = 0; i < 100 && rmdir(folder) && errno == EBUSY; i++)
+		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+	folder[0] = 0;
+}

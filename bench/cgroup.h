@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cgroup.h - a memory cgroup, of version 2 or 1, whichever the machine has, for one child of this process.
+ *
+ * It is the only way to bound what the kernel's page cache keeps, which is what mmap lives on. One at a time.
+ */
+#ifndef BENCH_CGROUP_H
+#define BENCH_CGROUP_H
+
+#include "bench.h"
+
+/* Make one with that limit; NULL, or the reason why there can't be one. Removes what dead processes have left. */
+const char *cgroup_make(uint64_t limit_bytes);
+/* The calling process goes into it. */
+void cgroup_enter(void);
+/* When the child has ended. Signal-safe; nothing where there is none. */
+void cgroup_remove(void);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * rival.h - a subject in a process of its own, bounded by a memory cgroup.
+ *
+ * The child lives from start to stop, so that its page cache is as warm as Weir's pool when the two take turns:
+ *
+ *   this process   load ──►        ... waits ...     ◄── result   load_run of Weir's   load ──► ...
+ *   the child              runs the load                          waits
+ *
+ * It is forked before there is a pool, and dies with this process. One at a time.
+ */
+#ifndef BENCH_RIVAL_H
+#define BENCH_RIVAL_H
+
+#include "load.h"
+
+/* In the child, in the cgroup: open(argument) makes the subject's context.
+ * NULL, or the reason why there can't be one. */
+const char *rival_start(uint64_t memory_bytes, struct subject subject, void *(*open)(void *), void *argument);
+/* As load_run. */
+void rival_run(const struct load *load, struct load_result *result);
+void rival_stop(void);
+
+#endif
