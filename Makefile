@@ -27,7 +27,11 @@ fuzz:
 	@scripts/setup.sh check
 	@scripts/fuzz.sh build-fuzz $(or $(SECONDS),60)
 
-bench: all
+bench:
+	@scripts/setup.sh bench || echo 'Rows that need them are skipped.' >&2
+	@$(MAKE) all
+	@meson setup --reconfigure $(BUILD) >/dev/null # LMDB may be there by now
+	@meson compile -C $(BUILD)
 	@python3 bench/run.py $(BUILD)
 
 install: all
