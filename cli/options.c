@@ -21,6 +21,7 @@ const char options_help[] =
 	"  --pattern NAME       instead of a trace: uniform, zipf (default), scan, loop, mixed\n"
 	"  --theta X            skew of zipf and mixed, default 0.99\n"
 	"  --writes PCT         share of writes among accesses that do not say; default 0\n"
+	"  --advice NAME        how the file will be read: normal (default), sequential, random (never read ahead)\n"
 	"  --accesses N         default: the trace once, or 500000\n"
 	"  --seconds S          stop after S seconds\n"
 	"  --seed N             of patterns and of the file's contents, default 1\n"
@@ -60,6 +61,7 @@ enum {
 	OPT_PATTERN,
 	OPT_THETA,
 	OPT_WRITES,
+	OPT_ADVICE,
 	OPT_ACCESSES,
 	OPT_SECONDS,
 	OPT_SEED,
@@ -99,6 +101,7 @@ static const struct option long_options[] = {
 	{"pattern", required_argument, NULL, OPT_PATTERN},
 	{"theta", required_argument, NULL, OPT_THETA},
 	{"writes", required_argument, NULL, OPT_WRITES},
+	{"advice", required_argument, NULL, OPT_ADVICE},
 	{"accesses", required_argument, NULL, OPT_ACCESSES},
 	{"seconds", required_argument, NULL, OPT_SECONDS},
 	{"seed", required_argument, NULL, OPT_SEED},
@@ -218,6 +221,7 @@ static int set_source(struct options *options, int option)
 {
 	static const char *const formats[] = {"auto", "text", "csv", "oracle"};
 	static const char *const maps[] = {"auto", "dense", "none"};
+	static const char *const advices[] = {"normal", "sequential", "random"};
 	int choice = 0;
 
 	switch (option) {
@@ -240,6 +244,10 @@ static int set_source(struct options *options, int option)
 		return decimal_between(option, PATTERN_MIN_THETA, PATTERN_MAX_THETA, &options->theta);
 	case OPT_WRITES:
 		return unsigned_between(option, 0, 100, &options->writes_pct);
+	case OPT_ADVICE:
+		choice = one_of(option, advices, 3);
+		options->advice = (enum weir_advice)(choice < 0 ? 0 : choice);
+		return choice < 0 ? -1 : 0;
 	case OPT_ACCESSES:
 		return count_between(option, 1, (uint64_t)1 << 48, &options->accesses);
 	case OPT_SECONDS:

@@ -10,6 +10,7 @@
 
 #include "pattern.h"
 #include "trace.h"
+#include "weir.h"
 
 #define OPTIONS_MAX_RECLAIM 8
 #define OPTIONS_MAX_THREADS 256
@@ -33,8 +34,9 @@ struct options {
 	double theta;
 	unsigned writes_pct; /* of accesses that do not say what they are */
 	uint64_t seed;
-	uint64_t accesses; /* 0: the trace once, or the default */
-	double seconds;    /* 0: no limit */
+	enum weir_advice advice; /* given for the whole file: normal, sequential or random */
+	uint64_t accesses;       /* 0: the trace once, or the default */
+	double seconds;          /* 0: no limit */
 
 	/* The file. */
 	const char *file;    /* or NULL: one is made */

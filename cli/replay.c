@@ -134,6 +134,7 @@ static int open_object(struct run *run)
 		run->object = NULL;
 		return say_error("%s", weir_error_text());
 	}
+	weir_advise(run->object, 0, 0, options->advice); /* only an unknown advice could fail */
 	/* Its name goes now: whatever ends this process, nothing is left behind. */
 	if (!options->keep)
 		target_unlink(&run->target);

@@ -36,8 +36,10 @@ static void everything_is_taken(void **state)
 	(void)state;
 	assert_int_equal(
 		parse("--trace t.bin --format oracle --map dense --memory 1G --threads 4 --depth 32 --verify --json "
-		      "--reclaim nofs,nomemalloc --reclaim-every 10 --progress never --seed 9 --seconds 1.5"),
+		      "--reclaim nofs,nomemalloc --reclaim-every 10 --progress never --seed 9 --seconds 1.5 "
+		      "--advice random"),
 		0);
+	assert_int_equal(options.advice, WEIR_ADV_RANDOM);
 	assert_string_equal(options.trace, "t.bin");
 	assert_int_equal(options.format, TRACE_ORACLE);
 	assert_int_equal(options.map, MAP_DENSE);
@@ -86,6 +88,7 @@ static void each_mistake_has_its_sentence(void **state)
 		{"--pattern zigzag", "uniform, zipf, scan, loop and mixed"},
 		{"--format xml", "no such choice"},
 		{"--map round", "no such choice"},
+		{"--advice bad", "no such choice"},
 		{"--reclaim hard", "default, nofs, noio and nomemalloc"},
 		{"--reclaim nofs,", "default, nofs, noio and nomemalloc"},
 		{"--size 100", "4096 bytes to 16T"},

@@ -116,6 +116,9 @@ for policy in $(cut -d' ' -f1 out); do
 	json "policy $policy keeps every page right" "r['policy'] == '$policy' and $sound" \
 		"${small[@]}" --policy "$policy" --accesses 20000 --writes 20 --verify
 done
+json "a scan is read ahead" "c['readahead'] > 0" "${small[@]}" --pattern scan --accesses 20000
+json "but not with --advice random" "c['readahead'] == 0 and r['misses'] >= 16384" \
+	"${small[@]}" --pattern scan --accesses 20000 --advice random
 json "without io_uring" "$sound" "${small[@]}" --no-io-uring --accesses 20000 --writes 20 --verify
 json "through the kernel's page cache" "$sound" "${small[@]}" --buffered --accesses 20000 --writes 20 --verify
 json "two nodes" "$sound" "${small[@]}" --nodes 2 --accesses 20000 --writes 20 --verify
