@@ -27,9 +27,9 @@ def verdict(figure):
         return "SKIP"
     value, target = figure["value"], figure["target"]
     if figure["compare"] == "max":
-        return "PASS" if value <= target else f"SHORT by {value / target - 1:.0%}"
+        return "PASS" if value <= target else f"SHORT by {value / target - 1:.1%}"
     if figure["compare"] == "min":
-        return "PASS" if value >= target else f"SHORT by {1 - value / target:.0%}"
+        return "PASS" if value >= target else f"SHORT by {1 - value / target:.1%}"
     return ""
 
 

@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Each benchmark, a hundredth of its size: it ends well and prints figures. No time is looked at.
+
+usage: smoke.py BUILD-FOLDER RUN.PY LMDB(0 | 1)
+
+What would break these: a program that fails, hangs or prints no JSON; a figure that is no positive number; a row of the
+table that is gone; a cgroup or a process that is left behind.
+"""
+import glob
+import gzip
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+
+# How many rows each program prints, where it can print all of them.
+ROWS = {"pin": 5, "miss": 4, "disk_read": 9, "mmap": 10, "sequential": 2, "nomemalloc": 5, "metadata": 1,
+        "replacement": 2, "lmdb": 1}
+LOOP = 200  # pages
+
+# LRU misses all of a loop that is longer than it; each of the others at least keeps a part that stays.
+BASELINE = """| trace | distinct pages | size | pages | LRU | ARC | 2Q | LIRS | S3-FIFO | W-TinyLFU |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| loop | 200 | 40 % | 80 | 1.0 | 1.0 | 1.0 | 0.65 | 1.0 | 0.65 |
+"""
+
+
+def make_traces(folder):
+    with gzip.open(os.path.join(folder, "loop.txt.gz"), "wt") as trace:
+        for i in range(20 * LOOP):
+            trace.write(f"{i % LOOP}\n")
+    with open(os.path.join(folder, "BASELINE.md"), "w", encoding="utf-8") as baseline:
+        baseline.write(BASELINE)
+
+
+def run(arguments, traces):
+    environment = dict(os.environ, WEIR_BENCH_SCALE="100", WEIR_TRACES=traces)
+    return subprocess.run([sys.executable] + arguments, env=environment, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True)
+
+
+def fault(done, rows):
+    """What is wrong with a run, or None; and why it was skipped, or None."""
+    if done.returncode:
+        return f"status {done.returncode}: {done.stderr.strip()}", None
+    figures = json.loads(done.stdout)
+    skips = [figure["skip"] for figure in figures if "skip" in figure]
+    values = [figure for figure in figures if "skip" not in figure]
+    if not skips and len(figures) != rows:
+        return f"{len(figures)} rows instead of {rows}", None
+    if not figures:
+        return "no rows", None
+    for figure in values:
+        if not math.isfinite(figure["value"]) or (figure["value"] <= 0 and figure["unit"] != "MiB"):
+            return f"{figure['name']}: {figure['value']}", None
+        if figure["verdict"] and figure["verdict"] != "PASS" and not figure["verdict"].startswith("SHORT by "):
+            return f"{figure['name']}: {figure['verdict']}", None
+    return None, "; ".join(skips) if skips else None
+
+
+def left_behind():
+    """Empty cgroups of programs that have ended."""
+    groups = glob.glob("/sys/fs/cgroup/weir-bench.*") + glob.glob("/sys/fs/cgroup/memory/weir-bench.*")
+    return [group for group in groups if not os.path.exists("/proc/" + group.rsplit(".", 1)[1])]
+
+
+def forms_fault(runner, build, traces):
+    """The table and Markdown show each row once."""
+    arguments = [runner, build, "--only", "metadata"]
+    table, markdown = run(arguments, traces), run(arguments + ["--markdown"], traces)
+    if table.returncode or len(table.stdout.splitlines()) != 2:
+        return f"table: {table.stdout}{table.stderr}"
+    lines = markdown.stdout.splitlines()
+    if markdown.returncode or len(lines) != 3 or any(line.count("|") != 6 for line in lines):
+        return f"markdown: {markdown.stdout}{markdown.stderr}"
+    return None
+
+
+def report(number, name, wrong, skipped=None):
+    print(f"{'not ok' if wrong else 'ok'} {number} - {name}{' # SKIP ' + skipped if skipped and not wrong else ''}")
+    if wrong:
+        print("# " + wrong.replace("\n", "\n# "))
+
+
+def main():
+    build, runner, has_lmdb = sys.argv[1:]
+    print(f"1..{len(ROWS) + 2}")
+    before = left_behind()
+    with tempfile.TemporaryDirectory() as traces:
+        make_traces(traces)
+        for number, (name, rows) in enumerate(ROWS.items(), 1):
+            wrong, skipped = fault(run([runner, build, "--json", "--only", name], traces), rows)
+            if name == "lmdb" and has_lmdb == "1" and skipped and "built without" in skipped:
+                wrong = "the program was built and not found"
+            report(number, f"the benchmark {name} prints figures", wrong, skipped)
+        report(len(ROWS) + 1, "run.py shows a table, and Markdown", forms_fault(runner, build, traces))
+    left = [group for group in left_behind() if group not in before]
+    report(len(ROWS) + 2, "nothing is left behind", f"left: {left}" if left else None)
+
+
+if __name__ == "__main__":
+    main()
