@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * pin.c - pin + read a word + unpin of resident pages in random order, against reading the word from plain memory: an
- * array as malloc would give it, and one on huge pages, as the pool's frames are. And two threads on the same pages.
+ * pin.c - resident pages in random order: pin + read a word + unpin, and an optimistic read (weir_peek, read a
+ * word, weir_peek_valid). Against reading the word from plain memory: an array as malloc would give it, and one on
+ * huge pages, as the pool's frames are. And two threads pinning the same pages.
  */
 #include <pthread.h>
 #include <sys/mman.h>
@@ -49,6 +50,26 @@ static double pin_ns(void)
 	return (seconds() - start) / (double)accesses * 1e9;
 }
 
+static double peek_ns(void)
+{
+	uint64_t state = 1, sum = 0;
+	double start = seconds();
+
+	for (uint64_t i = 0; i < accesses; i++) {
+		struct weir_peek peek;
+		uint64_t word;
+
+		if (weir_peek(object, next_page(&state), &peek))
+			errx(1, "a resident page could not be peeked at");
+		word = *(const volatile uint64_t *)peek.data;
+		if (!weir_peek_valid(&peek))
+			errx(1, "a page that nobody touched was not valid");
+		sum += word;
+	}
+	__asm__ volatile("" : : "r"(sum));
+	return (seconds() - start) / (double)accesses * 1e9;
+}
+
 static char *make_array(uint64_t bytes, int advice)
 {
 	char *p = aligned_alloc(2 * MIB, MAX(bytes, 2 * MIB));
@@ -72,19 +93,29 @@ static void make_resident(uint64_t bytes)
 		}
 }
 
-static void compare(uint64_t bytes, int advice, const char *kind, double target)
+struct way {
+	const char *name;
+	double (*ns)(void);
+	double target; /* times plain memory */
+};
+static const struct way pinning = {"pin + unpin", pin_ns, 3.5}, peeking = {"optimistic read", peek_ns, 1.8};
+
+static void compare(const struct way *way, uint64_t bytes, int advice)
 {
+	bool small_pages = advice == MADV_NOHUGEPAGE;
 	double ratios[RUNS], plain[RUNS], weir[RUNS];
 	char *array = make_array(bytes, advice);
 
 	make_resident(bytes);
 	for (int i = 0; i < RUNS; i++) {
 		plain[i] = plain_ns(array);
-		weir[i] = pin_ns();
+		weir[i] = way->ns();
 		ratios[i] = weir[i] / plain[i];
 	}
 	free(array);
-	at_most(target, named("pin + unpin, %llu MiB, against %s", (unsigned long long)(bytes / MIB), kind),
+	at_most(small_pages ? way->target : NO_TARGET,
+		named("%s, %llu MiB, against %s", way->name, (unsigned long long)(bytes / MIB),
+		      small_pages ? "plain memory" : "huge pages"),
 		median(ratios), "x", "%.2f ns against %.2f ns", median(weir), median(plain));
 }
 
@@ -123,9 +154,12 @@ int main(void)
 
 	accesses = scaled_to(ACCESSES, 1000);
 	object = bench_memory_object(pool, large);
-	compare(SMALL, MADV_NOHUGEPAGE, "plain memory", 3.5);
-	compare(large, MADV_NOHUGEPAGE, "plain memory", 3.5);
-	compare(large, MADV_HUGEPAGE, "huge pages", NO_TARGET);
+	compare(&pinning, SMALL, MADV_NOHUGEPAGE);
+	compare(&pinning, large, MADV_NOHUGEPAGE);
+	compare(&pinning, large, MADV_HUGEPAGE);
+	compare(&peeking, SMALL, MADV_NOHUGEPAGE);
+	compare(&peeking, large, MADV_NOHUGEPAGE);
+	compare(&peeking, large, MADV_HUGEPAGE);
 	compare_threads(SMALL);
 	compare_threads(large);
 	bench_close(object, pool);

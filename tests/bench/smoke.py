@@ -17,7 +17,7 @@ import sys
 import tempfile
 
 # How many rows each program prints, where it can print all of them.
-ROWS = {"pin": 5, "miss": 4, "disk_read": 9, "mmap": 10, "sequential": 2, "nomemalloc": 5, "metadata": 1,
+ROWS = {"pin": 8, "miss": 4, "disk_read": 9, "mmap": 10, "sequential": 2, "nomemalloc": 5, "metadata": 1,
         "replacement": 2, "lmdb": 1}
 LOOP = 200  # pages
 
