@@ -305,12 +305,12 @@ struct weir_completion {
 int weir_queue_create(weir_pool *pool, unsigned depth, weir_queue **queue);
 /* Errors: -EBUSY (requests are under way: reap them first). */
 int weir_queue_destroy(weir_queue *queue);
-/* Ask for a pin. Errors: -EINVAL, -ERANGE, -EROFS at once; -EAGAIN (depth requests are under way or not
+/* Ask for a pin; a read that it needs is started at once. Errors: -EINVAL, -ERANGE, -EROFS at once; -EAGAIN (depth requests are under way or not
  * yet reaped; or WRITE at the dirty limit while this queue has any: reap first). -ENOMEM (WRITE: the limit held for
  * config.wait_ms). Everything else arrives as a completion. Blocks: when frames are short (it reclaims).
  * Allocates: no. */
 int weir_queue_pin(weir_queue *queue, weir_object *object, uint64_t page, unsigned flags, uint64_t user_data);
-/* Start what was asked for and collect completions: waits until at least `min` (at most those under
+/* Collect completions: waits until at least `min` (at most those under
  * way) are there, returns their number, at most `max`. min 0 polls. Errors: -EINVAL.
  * Blocks: when min > 0. Allocates: no. */
 int weir_queue_wait(weir_queue *queue, struct weir_completion *out, unsigned max, unsigned min);
