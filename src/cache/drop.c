@@ -72,6 +72,13 @@ static bool drop_page(struct drop *drop, uint64_t page)
 		return true;
 	case PAGE_UNMAPPED:
 		break;
+	case PAGE_LOADING: /* a queue's, maybe, which nobody reaps: our caller can, we can't */
+		if (drop->mode == DROP_CLEAN)
+			return true;
+		word_wait(word, seen, 1000000);
+		if (word_state(word_load(word)) == PAGE_LOADING)
+			drop->result = -EAGAIN;
+		return false;
 	default: /* in someone's hands: that ends soon */
 		if (drop->mode != DROP_CLEAN)
 			word_wait(word, seen, 1000000);

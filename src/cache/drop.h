@@ -10,7 +10,8 @@ enum drop_mode {
 	DROP_DIRTY, /* everything, dirty pages too: their data is lost. -EBUSY at a pinned page */
 };
 
-/* Take the pages [first, last) of an object out of the cache. Those before a -EBUSY are gone.
+/* Take the pages [first, last) of an object out of the cache. Those before an error are gone. -EAGAIN: a page is being
+ * read in, maybe by a queue: help the queues, and try again (object_empty in fault/pin.h).
  * Blocks: as the mode says. Allocates: no. */
 int object_drop(struct weir_object *object, uint64_t first, uint64_t last, enum drop_mode mode);
 

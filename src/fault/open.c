@@ -4,7 +4,6 @@
  */
 #include <string.h>
 
-#include "cache/drop.h"
 #include "fault/pin.h"
 #include "observe/error.h"
 #include "reclaim/bdi.h"
@@ -144,7 +143,7 @@ static int empty_object(struct weir_object *object, bool discard)
 	int error;
 
 	if (discard)
-		return object_drop(object, 0, object->capacity, DROP_DIRTY);
+		return object_empty(object, 0, object->capacity, DROP_DIRTY);
 	if (object->writable) {
 		error = weir_sync(object, 0, 0);
 		if (error && npages)
@@ -154,7 +153,7 @@ static int empty_object(struct weir_object *object, bool discard)
 				"and close again, or close with WEIR_DISCARD",
 				strerror(-error));
 	}
-	return object_drop(object, 0, object->capacity, DROP_ALL);
+	return object_empty(object, 0, object->capacity, DROP_ALL);
 }
 
 int weir_close(weir_object *object, unsigned flags)

@@ -5,6 +5,7 @@
 #ifndef WEIR_PIN_H
 #define WEIR_PIN_H
 
+#include "cache/drop.h"
 #include "pool.h"
 
 /* What private_[1] of a pin holds: where the pin is kept, with its kind in the low bits. */
@@ -37,6 +38,8 @@ void pin_published(struct weir_object *object, struct frame *frame, unsigned fla
 /* queue.c: reap other threads' queues whose owners are busy elsewhere, for whoever waits for a page of theirs. */
 void queues_help(weir_pool *pool);
 
+/* resize.c: object_drop, where reads that a queue has under way are waited for too. */
+int object_empty(struct weir_object *object, uint64_t first, uint64_t last, enum drop_mode mode);
 /* resize.c: make the object at least so long. Errors: as weir_resize. Blocks: yes. */
 int object_grow(struct weir_object *object, uint64_t bytes);
 /* sync.c: write the dirty pages of [first, last) and wait for them, and for what was in writeback before; durable or

@@ -10,10 +10,18 @@
 #include <sched.h>
 #include <string.h>
 
-#include "cache/drop.h"
 #include "fault/pin.h"
 #include "observe/error.h"
 #include "reclaim/bdi.h"
+
+int object_empty(struct weir_object *object, uint64_t first, uint64_t last, enum drop_mode mode)
+{
+	int error;
+
+	while ((error = object_drop(object, first, last, mode)) == -EAGAIN)
+		queues_help(object->pool);
+	return error;
+}
 
 static void set_length(struct weir_object *object, uint64_t bytes)
 {
@@ -62,7 +70,7 @@ static int cut(struct weir_object *object, uint64_t bytes)
 				      strerror(-error));
 	}
 	/* Nobody has pins past the end any more; what looks like one is a pinner about to see that the page is gone. */
-	while (object_drop(object, first, last, DROP_DIRTY) == -EBUSY)
+	while (object_empty(object, first, last, DROP_DIRTY) == -EBUSY)
 		sched_yield();
 	return zero_tail(object, bytes);
 }
