@@ -366,10 +366,10 @@ int pin_resident(struct weir_object *object, uint64_t page, unsigned flags, stru
 
 /* ---- pages that come in ---- */
 
-void pin_prepare(struct weir_object *object, uint64_t page, struct frame *frame, unsigned flags, struct weir_pin *pin,
-		 uint64_t *word_flags)
+void pin_prepare(struct weir_object *object, uint64_t page, struct frame *frame, unsigned flags, bool counted,
+		 struct weir_pin *pin, uint64_t *word_flags)
 {
-	struct thread_record *record = thread_record(object->threads);
+	struct thread_record *record = counted ? NULL : thread_record(object->threads);
 	page_word *word = &object->words[page];
 	uint64_t key = flags & WEIR_WRITE ? PIN_KEY_WRITE : 0;
 	_Atomic uint64_t *slot = NULL;
@@ -464,7 +464,7 @@ static int pin_absent(struct weir_object *object, uint64_t page, unsigned flags,
 	if (!(flags & WEIR_OVERWRITE))
 		readahead_missed(object, page);
 	got = read_page(object, page, frame, flags);
-	pin_prepare(object, page, frame, flags, pin, &word_flags);
+	pin_prepare(object, page, frame, flags, false, pin, &word_flags);
 	error = load_finish(object, page, frame, got, word_flags);
 	if (error)
 		pin_unprepare(pin);

@@ -29,9 +29,9 @@ int pin_resident(struct weir_object *object, uint64_t page, unsigned flags, stru
 int pin_note_use(struct weir_object *object, uint64_t page);
 
 /* For whoever reads a page in: prepare the pin before the page is published; *word_flags go to load_finish. After its
- * success pin_published, after its failure pin_unprepare. */
-void pin_prepare(struct weir_object *object, uint64_t page, struct frame *frame, unsigned flags, struct weir_pin *pin,
-		 uint64_t *word_flags);
+ * success pin_published, after its failure pin_unprepare. counted: not in a slot of this thread, as it is another's. */
+void pin_prepare(struct weir_object *object, uint64_t page, struct frame *frame, unsigned flags, bool counted,
+		 struct weir_pin *pin, uint64_t *word_flags);
 void pin_unprepare(struct weir_pin *pin);
 void pin_published(struct weir_object *object, struct frame *frame, unsigned flags);
 

@@ -42,6 +42,7 @@ struct weir_queue {
 	struct weir_channel *channel;
 	struct list_head free, waiting, ready;
 	unsigned depth, nr_waiting, nr_ready, nr_reading;
+	bool helped; /* another thread than the owner reaps just now */
 	size_t mapped_bytes;
 	struct request requests[];
 };
@@ -123,7 +124,9 @@ static void request_read_done(struct weir_io *io)
 	count(request->queue->pool, frame->node, io->result < 0 ? COUNT_READ_ERROR : COUNT_BYTES_READ,
 	      io->result < 0 ? 1 : (uint64_t)io->result);
 	request->queue->nr_reading--;
-	pin_prepare(request->object, request->page, frame, request->flags, &request->pin, &word_flags);
+	/* The pin is not the helper's: it may not keep him from an exclusive one. */
+	pin_prepare(request->object, request->page, frame, request->flags, request->queue->helped, &request->pin,
+		    &word_flags);
 	error = load_finish(request->object, request->page, frame, io->result, word_flags);
 	if (error)
 		pin_unprepare(&request->pin);
@@ -298,7 +301,9 @@ void queues_help(weir_pool *pool)
 		return;
 	list_for_each_entry(queue, &pool->queues, link)
 		if (lock_try(&queue->lock)) {
+			queue->helped = true;
 			channel_reap(queue->channel, 0, 0);
+			queue->helped = false;
 			lock_release(&queue->lock);
 		}
 	lock_release(&pool->objects_lock);

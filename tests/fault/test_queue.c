@@ -162,6 +162,35 @@ static void a_page_under_way_can_be_had_without_its_owner(void **state)
 	assert_int_equal(weir_queue_destroy(queue), 0);
 }
 
+static void *help_and_exclude(void *error)
+{
+	struct weir_pin pin;
+
+	assert_int_equal(weir_pin(q.file, 78, WEIR_READ, &pin), 0);
+	assert_int_equal(weir_unpin(&pin), 0);
+	*(int *)error = weir_pin(q.file, 78, WEIR_EXCLUSIVE | WEIR_TRY, &pin);
+	return NULL;
+}
+
+/* Breaks when a thread that collected another's page is told, from then on, that it holds that page itself. */
+static void who_helps_does_not_hold_the_page(void **state)
+{
+	struct weir_completion done;
+	weir_queue *queue;
+	pthread_t helper;
+	int error = 0;
+
+	(void)state;
+	assert_int_equal(weir_queue_create(q.rig.pool, 4, &queue), 0);
+	assert_int_equal(weir_queue_pin(queue, q.file, 78, WEIR_READ, 78), 0);
+	assert_int_equal(pthread_create(&helper, NULL, help_and_exclude, &error), 0);
+	pthread_join(helper, NULL);
+	assert_int_equal(error, -EAGAIN);
+	assert_int_equal(weir_queue_wait(queue, &done, 1, 1), 1);
+	check_and_unpin(&done);
+	assert_int_equal(weir_queue_destroy(queue), 0);
+}
+
 static void *reader(void *seed)
 {
 	uint32_t random = (uint32_t)(uintptr_t)seed;
@@ -212,6 +241,7 @@ int main(void)
 		CASE(what_can_not_be_asked_for_is_said_at_once),
 		CASE(errors_come_back_as_completions),
 		CASE(a_page_under_way_can_be_had_without_its_owner),
+		CASE(who_helps_does_not_hold_the_page),
 		CASE(queues_of_several_threads_meet_at_the_same_pages),
 	};
 
