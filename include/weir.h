@@ -190,7 +190,7 @@ int weir_close(weir_object *object, unsigned flags);
 uint64_t weir_size(const weir_object *object);
 
 /* Grow (new bytes read as zeros) or shrink the object and its store. Growing to the present size picks
- * up a file that others made longer.
+ * up a file that others made longer. Meanwhile who wants a page from the lower of both ends on waits.
  * Errors: -EBUSY (a page to cut is pinned; nothing was changed), -EROFS (opened read-only), -EFBIG
  * (over twice the size at open or 64 GiB, whichever is more), or the store's. Blocks: yes. */
 int weir_resize(weir_object *object, uint64_t bytes);
@@ -218,9 +218,10 @@ struct weir_pin {
  * release the pin. A thread may hold as many pins as there are frames to hold.
  * Errors: -EINVAL (unknown flags), -ERANGE (past the end of the object), -EROFS (WRITE on a read-only
  * object), -ENOMEM (every frame is held, or dirty behind a store that fails or stalls), -ETIMEDOUT (config.wait_ms
- * passed: under WAIT without a frame, or while others held the page), -EAGAIN (TRY), -EDEADLK (EXCLUSIVE on a page
- * that this thread has pinned), -ESTALE (the file was cut short by others), or the store's read error.
- * Blocks: only on a miss, for EXCLUSIVE, for a WRITE on a page in writeback, or (WRITE) at the dirty limit.
+ * passed: under WAIT without a frame, or while others held the page, or resized the object there), -EAGAIN (TRY),
+ * -EDEADLK (EXCLUSIVE on a page that this thread has pinned), -ESTALE (the file was cut short by others), or the store's read error.
+ * Blocks: only on a miss, for EXCLUSIVE, for a WRITE on a page in writeback, for a resize that may cut the page off,
+ * or (WRITE) at the dirty limit.
  * Allocates: no. Signal-safe: no. */
 int weir_pin(weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin);
 

@@ -21,19 +21,25 @@ bool load_begin(struct weir_object *object, uint64_t page, struct frame *frame, 
 		frame_set_page(frame, NULL, 0);
 		return false;
 	}
-	return true;
+	/* A resize lowers npages and then looks for loading words, we do it the other way round. */
+	if (likely(page < atomic_load(&object->npages)))
+		return true;
+	tally(pool, frame->node, TALLY_LOADING, -1);
+	*seen = frame->policy;
+	frame_set_page(frame, NULL, 0);
+	word_abort_loading(word, *seen);
+	return false;
 }
 
 static int check_length(const struct weir_object *object, uint64_t page, ssize_t got)
 {
 	size_t expected = object_page_bytes(object, page);
 
-	if (got < 0)
-		return (int)got;
-	/* Looked at after the word became loading: a shrink that began earlier is seen here, a later one waits for
-	 * us. */
+	/* A resize waits for us: it need not wait for what we would do with the page. */
 	if (page >= atomic_load(&object->npages))
 		return -ERANGE;
+	if (got < 0)
+		return got == -ERANGE ? -EIO : (int)got; /* that answer is ours: it makes a pin look at the length */
 	return (size_t)got < expected ? -ESTALE : 0;
 }
 

@@ -36,7 +36,7 @@ struct dirty_domain {
 struct weir_object {
 	/* Read by every pin and peek. The first four as struct weir_object_head_ of weir.h has them. */
 	page_word *words;
-	_Atomic uint64_t npages;
+	_Atomic uint64_t npages;      /* what can be had: during a resize fewer than `bytes` says */
 	char *frames_base;            /* of the pool: frame n's bytes are at + n * 4096 */
 	_Atomic uint32_t *versions;   /* of the pool's frames */
 	struct thread_table *threads; /* of the pool */
@@ -48,7 +48,8 @@ struct weir_object {
 	_Atomic uint64_t bytes;
 	uint64_t capacity; /* in pages: what words and chunks are reserved for */
 	struct chunk *chunks;
-	struct lock resize; /* held over I/O: one resize, sync or close at a time */
+	struct lock resize;       /* held over I/O: one resize, sync or close at a time */
+	_Atomic uint32_t resizes; /* odd: one is under way; who wants a page that it may change sleeps here */
 
 	_Atomic uint64_t nr_touched; /* chunks */
 	_Atomic uint64_t nr_dirty;

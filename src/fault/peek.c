@@ -47,10 +47,13 @@ static int look(const weir_object *object, uint64_t page, uint64_t word, struct 
 int weir_peek_slow_(weir_object *object, uint64_t page, struct weir_peek *peek)
 {
 	uint64_t word;
-	int error = page < atomic_load(&object->npages) ? pin_note_use(object, page) : -ERANGE;
+	int error = pin_range(object, page, WEIR_TRY);
 
 	if (error)
-		return error == PIN_AGAIN ? -EAGAIN : error;
+		return error;
+	error = pin_note_use(object, page);
+	if (error)
+		return error == -ERANGE && pin_range(object, page, WEIR_TRY) == -ERANGE ? -ERANGE : -EAGAIN;
 	word = word_load(&object->words[page]);
 	if ((word & WORD_EXCLUSIVE) || (word_state(word) != PAGE_UNMAPPED && word_state(word) != PAGE_WRITEBACK))
 		return -EAGAIN;

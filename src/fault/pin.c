@@ -263,6 +263,27 @@ static int pin_shared(struct weir_object *object, uint64_t page, unsigned flags,
 	}
 }
 
+bool pin_whatever(struct weir_object *object, uint64_t page, struct weir_pin *pin)
+{
+	page_word *word = &object->words[page];
+	uint64_t seen = word_load(word), next;
+
+	do {
+		while (word_pins(seen) == WORD_PIN_MAX) {
+			word_wait(word, seen, 1000000);
+			seen = word_load(word);
+		}
+		if (word_state(seen) == PAGE_ABSENT)
+			return false;
+		weir_assert(word_state(seen) != PAGE_LOADING);
+		next = word_pinned(seen, WEIR_READ, true);
+	} while (!word_change(word, &seen, next));
+	if (word_state(seen) == PAGE_ISOLATED)
+		word_wake_after(word, seen);
+	*pin = (struct weir_pin){word_data(object, next), {0, (uint64_t)(uintptr_t)word | PIN_COUNTED}};
+	return true;
+}
+
 /* ---- exclusive pins ---- */
 
 /* Make the page exclusive against new pins. 0, PIN_AGAIN, -EAGAIN (wait until *word changes), -ERANGE. */
@@ -404,12 +425,39 @@ void pin_published(struct weir_object *object, struct frame *frame, unsigned fla
 
 /* ---- the slow path ---- */
 
+int pin_range(const struct weir_object *object, uint64_t page, unsigned flags)
+{
+	uint64_t deadline = 0;
+
+	for (;;) {
+		uint32_t resizes = atomic_load(&object->resizes);
+
+		if (likely(page < atomic_load(&object->npages)))
+			return 0;
+		if (!(resizes & 1)) {
+			if (atomic_load(&object->resizes) == resizes)
+				return -ERANGE;
+			continue;
+		}
+		if (flags & WEIR_TRY)
+			return -EAGAIN;
+		if (!deadline)
+			deadline = now_ms() + object->pool->config.wait_ms;
+		else if (now_ms() >= deadline)
+			return -ETIMEDOUT;
+		futex_wait(&object->resizes, resizes, 10000000);
+	}
+}
+
 int pin_check(const struct weir_object *object, uint64_t page, unsigned flags)
 {
+	int error;
+
 	if ((flags & ~PIN_FLAGS) || (flags & (WEIR_WRITE | WEIR_OVERWRITE)) == WEIR_OVERWRITE)
 		return -EINVAL;
-	if (page >= atomic_load_explicit(&object->npages, memory_order_acquire))
-		return -ERANGE;
+	error = pin_range(object, page, flags);
+	if (error)
+		return error;
 	return (flags & WEIR_WRITE) && !object->writable ? -EROFS : 0;
 }
 
@@ -504,9 +552,10 @@ static noinline int pin_slow(struct weir_object *object, uint64_t page, unsigned
 			wait_loading(object, page, seen), error = PIN_AGAIN;
 		else
 			error = pin_resident(object, page, flags, pin);
-		if (error != PIN_AGAIN)
+		if (error != PIN_AGAIN && error != -ERANGE)
 			return error;
-		if (page >= atomic_load(&object->npages))
-			return -ERANGE;
+		error = pin_range(object, page, flags);
+		if (error)
+			return error;
 	}
 }

@@ -17,7 +17,10 @@
 /* Not an errno: look at the word again. */
 #define PIN_AGAIN 1
 
-/* Are these flags, on this page, something that could be asked for? 0, -EINVAL, -ERANGE, -EROFS. */
+/* Is the page inside the object? While a resize is under way that is not known yet: waits for it. 0, -ERANGE; -EAGAIN
+ * (WEIR_TRY), -ETIMEDOUT: it is still under way. */
+int pin_range(const struct weir_object *object, uint64_t page, unsigned flags);
+/* Are these flags, on this page, something that could be asked for? 0, -EINVAL, -EROFS, or as pin_range. */
 int pin_check(const struct weir_object *object, uint64_t page, unsigned flags);
 
 /* Hold a page that is resident. 0: held. PIN_AGAIN: it is not resident, or loading. -EAGAIN, -EDEADLK,
@@ -27,6 +30,10 @@ int pin_resident(struct weir_object *object, uint64_t page, unsigned flags, stru
 /* Note a use of a page without holding it. 0: it is resident. PIN_AGAIN: it is not. -EAGAIN: it is held exclusively.
  * -ERANGE. Blocks: no. */
 int pin_note_use(struct weir_object *object, uint64_t page);
+
+/* Hold a page even if another holds it exclusively, for what concerns neither: the bytes past the object's end. False:
+ * it is absent. The caller knows that it is not being read in. */
+bool pin_whatever(struct weir_object *object, uint64_t page, struct weir_pin *pin);
 
 /* For whoever reads a page in: prepare the pin before the page is published; *word_flags go to load_finish. After its
  * success pin_published, after its failure pin_unprepare. counted: not in a slot of this thread, as it is another's. */

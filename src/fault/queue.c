@@ -132,7 +132,12 @@ static void request_read_done(struct weir_io *io)
 		pin_unprepare(&request->pin);
 	else
 		pin_published(request->object, frame, request->flags);
-	make_ready(request, error);
+	if (error == -ERANGE) { /* a resize came between: see how it ends */
+		list_add_tail(&request->link, &request->queue->waiting);
+		request->queue->nr_waiting++;
+	} else {
+		make_ready(request, error);
+	}
 }
 
 static void start_read(struct request *request)
@@ -175,9 +180,16 @@ static bool advance(struct request *request)
 
 		if (word_state(seen) == PAGE_LOADING)
 			return false;
+		error = pin_range(object, request->page, WEIR_TRY);
+		if (error == -EAGAIN && !(flags & WEIR_TRY))
+			return false;
+		if (error) {
+			make_ready(request, error);
+			return true;
+		}
 		if (word_state(seen) != PAGE_ABSENT) {
 			error = pin_resident(object, request->page, flags | WEIR_TRY, &request->pin);
-			if (error == PIN_AGAIN)
+			if (error == PIN_AGAIN || error == -ERANGE)
 				continue;
 			if (error == -EAGAIN && !(flags & WEIR_TRY))
 				return false;

@@ -2,10 +2,20 @@
  *
  * resize.c - an object's length, and its store's.
  *
- * Cutting: the new length is published first, so no new pin or load can begin past it; then pins are looked for (a
- * pinner publishes its slot and looks at the length again, so one side sees the other); then writeback under way is
- * waited for, the store is cut, and only then the pages go. Where a step fails the old length comes back and nothing
- * is lost.
+ *        resize_begin                                                      resize_end
+ *   ────────┬───────────────────────────────────────────────────────────────────┬──────►
+ *           │ pages from the lower end on are not to be had: not pinned,        │
+ *           │ not read in, not written out. Who wants one waits.                │
+ *           │                                                                   │
+ *           │ reads under way end; pins? then no; writes end; the store;        │
+ *           │ the length; the pages past it go; the tail of the last is zeroed  │
+ *
+ * That includes the page in which the lower end lies: how many of its bytes are read, written and zeroed depends on the
+ * length, and a transfer of it that saw the one length must not end under the other. Where a step fails the length is
+ * as it was, and nothing is lost.
+ *
+ * Who pins publishes his slot and looks at the number of pages; we lower the number and look at the slots: so one side
+ * sees the other. With who reads in it is the same, by the word.
  */
 #include <sched.h>
 #include <string.h>
@@ -23,72 +33,94 @@ int object_empty(struct weir_object *object, uint64_t first, uint64_t last, enum
 	return error;
 }
 
-static void set_length(struct weir_object *object, uint64_t bytes)
+/* Pages from that of byte `low` on are not to be had until resize_end. */
+static void resize_begin(struct weir_object *object, uint64_t low)
 {
-	atomic_store(&object->bytes, bytes);
-	atomic_store(&object->npages, object_pages_of(bytes));
+	uint64_t first = low >> PAGE_SHIFT, last = atomic_load(&object->npages);
+
+	weir_assert(lock_held(&object->resize) && !(atomic_load(&object->resizes) & 1));
+	atomic_fetch_add(&object->resizes, 1); /* pairs with the loads in pin_range */
+	atomic_store(&object->npages, first);  /* pairs with those in weir_pin and load_begin */
+	for (uint64_t page = first; (page = object_next_touched(object, page, last)) < last;) {
+		uint64_t seen = word_load(&object->words[page]);
+
+		if (word_state(seen) != PAGE_LOADING) {
+			page++;
+			continue;
+		}
+		word_wait(&object->words[page], seen, 1000000);
+		queues_help(object->pool);
+	}
+}
+
+static void resize_end(struct weir_object *object)
+{
+	atomic_store(&object->npages, object_pages_of(atomic_load(&object->bytes)));
+	atomic_fetch_add(&object->resizes, 1);
+	futex_wake(&object->resizes, INT32_MAX);
 }
 
 /* Bytes of the last page past the end read as zeros when the object grows over them. */
-static int zero_tail(struct weir_object *object, uint64_t bytes)
+static void zero_tail(struct weir_object *object, uint64_t bytes)
 {
 	size_t in_page = bytes & (PAGE_SIZE - 1);
 	struct weir_pin pin;
-	int error;
 
-	if (!in_page)
-		return 0;
-	error = weir_pin(object, bytes >> PAGE_SHIFT, WEIR_READ | WEIR_TRY, &pin);
-	if (error)
-		return error == -EAGAIN ? 0 : error; /* not resident: the store's zeros will be read */
+	if (!in_page || !pin_whatever(object, bytes >> PAGE_SHIFT, &pin))
+		return; /* where it is not resident the store's zeros will be read */
 	memset((char *)pin.data + in_page, 0, PAGE_SIZE - in_page);
 	weir_unpin(&pin);
-	return 0;
 }
 
 static int cut(struct weir_object *object, uint64_t bytes)
 {
-	uint64_t before = atomic_load(&object->bytes), first = object_pages_of(bytes), last = object_pages_of(before);
+	uint64_t first = object_pages_of(bytes), last = object_pages_of(atomic_load(&object->bytes));
 	int error, none = 0;
 
-	set_length(object, bytes);
-	if (object_pinned(object, first, last)) {
-		set_length(object, before);
+	if (object_pinned(object, first, last))
 		return weir_error_set(-EBUSY,
 				      "cannot cut an object to %llu bytes: pages past that are pinned; unpin them",
 				      (unsigned long long)bytes);
-	}
-	/* The flusher leaves pages past the end alone from now on; what it has begun must end before the store is
-	 * cut. */
+	/* The flusher leaves these pages alone from now on; what it has begun must end before the store is cut. */
 	error = object_write_and_wait(object, last, last);
 	if (error) /* of writes before: weir_sync's to tell, not ours */
 		atomic_compare_exchange_strong(&object->wb_error, &none, error);
 	error = store_resize(&object->store, bytes);
-	if (error) {
-		set_length(object, before);
+	if (error)
 		return weir_error_set(error, "the store refused to be cut to %llu bytes: %s", (unsigned long long)bytes,
 				      strerror(-error));
-	}
+	atomic_store(&object->bytes, bytes);
 	/* Nobody has pins past the end any more; what looks like one is a pinner about to see that the page is gone. */
 	while (object_empty(object, first, last, DROP_DIRTY) == -EBUSY)
 		sched_yield();
-	return zero_tail(object, bytes);
+	zero_tail(object, bytes);
+	return 0;
 }
 
 static int grow(struct weir_object *object, uint64_t bytes)
 {
-	uint64_t before = atomic_load(&object->bytes), present;
-	int error = zero_tail(object, before);
+	uint64_t present;
+	int error = store_size(&object->store, &present);
 
-	if (!error)
-		error = store_size(&object->store, &present);
 	if (!error && present < bytes)
 		error = store_resize(&object->store, bytes);
 	if (error)
 		return weir_error_set(error, "the store refused to grow to %llu bytes: %s", (unsigned long long)bytes,
 				      strerror(-error));
-	set_length(object, bytes);
+	zero_tail(object, atomic_load(&object->bytes));
+	atomic_store(&object->bytes, bytes);
 	return 0;
+}
+
+static int resize(struct weir_object *object, uint64_t bytes)
+{
+	uint64_t before = atomic_load(&object->bytes);
+	int error;
+
+	resize_begin(object, MIN(before, bytes));
+	error = bytes < before ? cut(object, bytes) : grow(object, bytes);
+	resize_end(object);
+	return error;
 }
 
 static int check_new_length(const struct weir_object *object, uint64_t bytes)
@@ -109,10 +141,7 @@ int weir_resize(weir_object *object, uint64_t bytes)
 	if (error)
 		return error;
 	lock_acquire(&object->resize);
-	if (bytes < atomic_load(&object->bytes))
-		error = cut(object, bytes);
-	else
-		error = grow(object, bytes);
+	error = resize(object, bytes);
 	lock_release(&object->resize);
 	return error;
 }
@@ -121,14 +150,14 @@ int object_grow(struct weir_object *object, uint64_t bytes)
 {
 	int error = 0;
 
-	if (bytes <= weir_size(object))
+	if (bytes <= weir_size(object) && !(atomic_load(&object->resizes) & 1))
 		return 0;
 	error = check_new_length(object, bytes);
 	if (error)
 		return error;
 	lock_acquire(&object->resize);
 	if (bytes > atomic_load(&object->bytes)) /* another writer may have been here */
-		error = grow(object, bytes);
+		error = resize(object, bytes);
 	lock_release(&object->resize);
 	return error;
 }

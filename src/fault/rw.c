@@ -52,6 +52,8 @@ ssize_t weir_pwrite(weir_object *object, const void *buffer, size_t bytes, uint6
 		struct weir_pin pin;
 
 		error = weir_pin(object, (offset + done) >> PAGE_SHIFT, flags, &pin);
+		if (error == -ERANGE && !(error = object_grow(object, offset + bytes)))
+			continue; /* cut meanwhile */
 		if (error)
 			return done ? (ssize_t)done : error;
 		memcpy((char *)pin.data + in_page, (const char *)buffer + done, n);

@@ -70,8 +70,8 @@ static bool write_run(struct bdi *bdi, struct weir_object *object, struct frame 
 	uint64_t first = frames[0]->index;
 	size_t tail;
 
-	/* Cut off by a resize that waits for us: left dirty, it drops them. */
-	while (n && object_page_bytes(object, first + n - 1) == 0)
+	/* A resize that waits for us may cut them off or change how much of them is to be written: left dirty. */
+	while (n && first + n > atomic_load(&object->npages))
 		revert_writeback(pool, frames[--n]);
 	if (!n)
 		return true;
