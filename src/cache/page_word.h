@@ -139,6 +139,9 @@ static inline bool word_isolate(page_word *word, uint64_t *seen)
 	*seen = next;
 	return true;
 }
+/* What may change under the isolator: someone waits; a sync has ended (durable.c). Neither rescues the page. */
+#define WORD_ISOLATED_MAY_CHANGE (WORD_WAITERS | WORD_UNSYNCED | WORD_SYNC_PARITY)
+
 /* isolated -> absent, if nobody has rescued it. */
 static inline bool word_evict(page_word *word, uint64_t seen, uint64_t shadow)
 {
@@ -150,8 +153,10 @@ static inline bool word_evict(page_word *word, uint64_t seen, uint64_t shadow)
 			word_wake_after(word, before);
 			return true;
 		}
-		if ((seen | WORD_WAITERS) != (before | WORD_WAITERS)) /* else a waiter came: try again */
+		if (word_state(seen) != PAGE_ISOLATED)
 			return false;
+		/* Else nobody would ever put it back. */
+		weir_assert(!((seen ^ before) & ~WORD_ISOLATED_MAY_CHANGE));
 	}
 }
 /* isolated -> unmapped: by the isolator that keeps it, or by a pinner. */

@@ -52,6 +52,19 @@ static void transitions_keep_what_they_do_not_name(void **state)
 	assert_true(word_load(&word) == (flags | PAGE_UNMAPPED));
 }
 
+/* Breaks when a page stays isolated, which nobody then puts back, because a sync ended while it was being evicted. */
+static void a_page_that_became_durable_meanwhile_is_evicted(void **state)
+{
+	page_word word = PAGE_UNMAPPED | WORD_UNSYNCED | WORD_SYNC_PARITY | 5ull << WORD_FRAME_SHIFT;
+	uint64_t seen = word_load(&word), shadow = PAGE_ABSENT | WORD_SHADOW;
+
+	(void)state;
+	assert_true(word_isolate(&word, &seen));
+	atomic_fetch_and(&word, ~(WORD_UNSYNCED | WORD_SYNC_PARITY));
+	assert_true(word_evict(&word, seen, shadow));
+	assert_true(word_load(&word) == shadow);
+}
+
 /* Breaks when a page that was rescued, or used, after it was isolated is evicted all the same. */
 static void a_rescued_page_is_not_evicted(void **state)
 {
@@ -189,6 +202,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_table_has_the_legal_transitions_and_no_others),
 		cmocka_unit_test(transitions_keep_what_they_do_not_name),
+		cmocka_unit_test(a_page_that_became_durable_meanwhile_is_evicted),
 		cmocka_unit_test(a_rescued_page_is_not_evicted),
 		cmocka_unit_test(waiters_are_woken),
 		cmocka_unit_test(slots_are_found_by_word_and_kind),
