@@ -110,6 +110,7 @@ void shadow_view(const struct object *object, uint64_t page, struct view *view)
 	const struct shadow_page *p = &object->pages[page];
 
 	view->zeroed = atomic_load(&p->zeroed);
+	view->frayed_word = p->frayed_word;
 	for (unsigned i = 0; i < PAGE_WORDS; i++)
 		view->lower[i] = atomic_load_explicit(&p->version[i], memory_order_acquire);
 }
@@ -140,7 +141,7 @@ void shadow_check_racing(struct worker *worker, const struct object *object, uin
 
 		if (is_version(object, page, i, seen[i], lower, upper) ||
 		    (!seen[i] && (!view->lower[i] || (view->lower[i] & ZEROS))) || (zeroed && !(seen[i] >> 56)) ||
-		    i == p->frayed_word)
+		    i == p->frayed_word || i == view->frayed_word)
 			continue;
 		mismatch(worker, object, page, i, shadow_pattern(object, page, i, view->lower[i]), seen[i], where);
 	}

@@ -41,12 +41,13 @@ struct worker;
 
 struct shadow_page {
 	_Atomic uint32_t lock;
-	_Atomic uint32_t announced; /* the version that is being written, or was last */
-	_Atomic uint32_t committed; /* all of it and of what came before is in `version` */
-	_Atomic uint32_t durable;   /* committed when the last sync that succeeded began */
-	_Atomic uint32_t zeroed;    /* odd: words may be zeros just now; even: times that was so, twice */
-	_Atomic int32_t pins;       /* that the test knows of */
-	uint16_t frayed_word, frayed_bytes;
+	_Atomic uint32_t announced;   /* the version that is being written, or was last */
+	_Atomic uint32_t committed;   /* all of it and of what came before is in `version` */
+	_Atomic uint32_t durable;     /* committed when the last sync that succeeded began */
+	_Atomic uint32_t zeroed;      /* odd: words may be zeros just now; even: times that was so, twice */
+	_Atomic int32_t pins;         /* that the test knows of */
+	_Atomic uint16_t frayed_word; /* who races only passes it over */
+	uint16_t frayed_bytes;
 	bool mlocked;
 	_Atomic uint32_t version[PAGE_WORDS];
 };
@@ -54,6 +55,7 @@ struct shadow_page {
 /* What a racing reader knew before it looked. */
 struct view {
 	uint32_t zeroed;
+	uint16_t frayed_word;
 	uint32_t lower[PAGE_WORDS];
 };
 
