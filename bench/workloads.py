@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: MIT
+"""Made-up page traces, each of one kind of program, to hold a replacement policy against.
+
+No trace is tuned to a policy, and no policy to these: each is the plainest form of a pattern that the literature names.
+Seeds are fixed, so that a trace is the same on each machine. A workload is a function that yields page numbers.
+"""
+import bisect
+import itertools
+import random
+
+ACCESSES = 150_000
+WORKLOADS = {}
+
+
+def workload(*arguments):
+    """Adds a generator to WORKLOADS: under its name alone, or once for each of the arguments."""
+    def add(function):
+        name = function.__name__.replace("_", "-")
+        for argument in arguments:
+            WORKLOADS[f"{name}-{argument}"] = lambda rng, a=argument: function(rng, a)
+        if not arguments:
+            WORKLOADS[name] = function
+        return function
+    return add
+
+
+def generate(name):
+    """The trace as a list; the same each time."""
+    return list(itertools.islice(WORKLOADS[name](random.Random(f"weir {name}")), ACCESSES))
+
+
+class Zipf:
+    """Page of rank k with a chance proportional to 1 / k^theta, ranks scattered over the pages."""
+
+    def __init__(self, rng, pages, theta):
+        self.rng = rng
+        self.bounds = list(itertools.accumulate(1 / k ** theta for k in range(1, pages + 1)))
+        self.order = list(range(pages))
+        rng.shuffle(self.order)
+
+    def page(self):
+        return self.order[bisect.bisect_left(self.bounds, self.rng.random() * self.bounds[-1])]
+
+
+@workload(0.6, 0.8, 1.0, 1.2)
+def zipf(rng, theta):
+    """Independent accesses: frequency is all there is to know."""
+    pages = Zipf(rng, 10_000, theta)
+    while True:
+        yield pages.page()
+
+
+@workload()
+def zipf_scan(rng):
+    """A skewed working set, and now and then 2,000 pages read once."""
+    pages, cold = Zipf(rng, 4_000, 0.9), itertools.cycle(range(4_000, 14_000))
+    while True:
+        for _ in range(5_000):
+            yield pages.page()
+        yield from itertools.islice(cold, 2_000)
+
+
+@workload()
+def loops(rng):
+    """Loops of 500 to 8,000 pages take turns, each for a few rounds; one access in fifty is anywhere."""
+    lengths, starts = (500, 1_500, 3_000, 8_000), (0, 500, 2_000, 5_000)
+    while True:
+        loop = rng.randrange(4)
+        for _ in range(rng.randrange(2, 6)):
+            for i in range(lengths[loop]):
+                yield rng.randrange(13_000) if rng.random() < 0.02 else starts[loop] + i
+
+
+@workload()
+def loop_beside_zipf(rng):
+    """A loop over 6,000 pages, with a hot set beside it."""
+    pages, i = Zipf(rng, 3_000, 0.9), 0
+    while True:
+        yield pages.page()
+        yield 3_000 + i
+        i = (i + 1) % 6_000
+
+
+@workload()
+def shifting(rng):
+    """Nine of ten accesses go to 600 hot pages; every 15,000 accesses those are others."""
+    while True:
+        hot = rng.sample(range(8_000), 600)
+        for _ in range(15_000):
+            yield rng.choice(hot) if rng.random() < 0.9 else rng.randrange(8_000)
+
+
+@workload()
+def drifting(rng):
+    """A normal distribution around a point that moves slowly over the file."""
+    centre = 0.0
+    while True:
+        centre += 0.05
+        yield int(rng.gauss(centre, 400)) % 9_000
+
+
+@workload()
+def database(rng):
+    """Look-ups by index: the root, one of 20 inner pages, a leaf, a page of the heap. Now and then a table scan."""
+    keys = Zipf(rng, 60_000, 0.8)
+    while True:
+        for _ in range(6_000):
+            key = keys.page()
+            yield 0
+            yield 1 + key // 3_000
+            yield 100 + key // 100
+            yield 1_000 + key * 7_919 % 60_000 // 10
+        start = rng.randrange(4_000)
+        yield from range(1_000 + start, 1_000 + start + 2_000)
+
+
+@workload()
+def correlated(rng):
+    """Each page is used two to four times within some twenty accesses, and then not for long: the uses in between must
+    not pass for popularity. A third of the accesses goes to a skewed set that deserves its place."""
+    pages, pending = Zipf(rng, 2_000, 0.8), [[] for _ in range(32)]
+    for now in itertools.count():
+        for page in pending[now % 32]:
+            yield page
+        pending[now % 32] = []
+        if rng.random() < 0.33:
+            yield pages.page()
+            continue
+        page = rng.randrange(2_000, 12_000)
+        yield page
+        for _ in range(rng.randrange(1, 4)):
+            pending[(now + rng.randrange(1, 20)) % 32].append(page)
+
+
+@workload()
+def phases(rng):
+    """A Markov chain over four kinds of work, about 5,000 accesses each: skewed, scanning, looping, a small hot set."""
+    pages, scanned = Zipf(rng, 4_000, 1.0), itertools.cycle(range(4_000, 12_000))
+
+    def phase(kind):
+        if kind == 0:
+            return (pages.page() for _ in itertools.count())
+        if kind == 1:
+            return scanned
+        first = rng.randrange(8_000)
+        if kind == 2:
+            return itertools.cycle(range(first, first + 1_200))
+        return (first + rng.randrange(300) for _ in itertools.count())
+
+    while True:
+        for page in phase(rng.choice((0, 0, 1, 2, 3))):
+            yield page
+            if rng.random() < 1 / 5_000:
+                break
+
+
+@workload()
+def two_pools(rng):
+    """Index pages and record pages in turn, all equally likely within their pool (O'Neil et al., SIGMOD 1993)."""
+    while True:
+        yield rng.randrange(200)
+        yield 200 + rng.randrange(10_000)
+
+
+@workload(1.2, 2.0)
+def stack(rng, alpha):
+    """Recency is all there is to know: the page at depth d of an LRU stack, d from a Pareto distribution."""
+    pages = list(range(6_000))
+    while True:
+        depth = min(int(8 * rng.paretovariate(alpha / 2)) - 8, len(pages) - 1)
+        page = pages.pop(-1 - depth)
+        pages.append(page)
+        yield page
+
+
+@workload(300, 1_200)
+def follower(rng, lag):
+    """One reads a file in order, another follows: each page is used twice, `lag` pages apart, then never for long."""
+    skewed = Zipf(rng, 1_000, 0.8)
+    for i in itertools.count(lag):
+        yield 1_000 + i % 8_000
+        yield 1_000 + (i - lag) % 8_000
+        if i % 3 == 0:
+            yield skewed.page()
+
+
+@workload()
+def producer_consumer(rng):
+    """A queue whose length wanders between 0 and 2,000 pages: each page is used twice, in order."""
+    head, tail, up = 0, 0, True
+    while True:
+        up = head - tail < 100 or (up and head - tail < 2_000)
+        if rng.random() < (0.55 if up else 0.45):
+            yield head % 8_000
+            head += 1
+        elif tail < head:
+            yield tail % 8_000
+            tail += 1
+
+
+@workload()
+def growing(rng):
+    """A log to whose end is written, and of which the newer is read more: a page's age decides."""
+    end = 1
+    while True:
+        if rng.random() < 0.08:
+            end += 1
+            yield end
+        else:
+            yield max(0, end - int(rng.expovariate(1 / 600)))
