@@ -32,7 +32,7 @@ def memory_for(pages):
 
 
 def load_traces(only):
-    """(name, held out?, page numbers) of each trace."""
+    """(name, made up?, page numbers) of each trace."""
     folder = os.environ.get("WEIR_TRACES")
     for path in sorted(glob.glob(os.path.join(folder, "*.txt.gz"))) if folder else []:
         name = os.path.basename(path)[: -len(".txt.gz")]
@@ -69,7 +69,7 @@ def replay(build, folder, path, policy, size):
 
 def measure(options, folder):
     """Rows: one a trace and size, with a miss ratio for each policy, ours and theirs."""
-    for name, held_out, pages in load_traces(options.only):
+    for name, made_up, pages in load_traces(options.only):
         path = os.path.join(folder, "trace")
         with open(path, "w") as trace:
             trace.writelines(f"{page}\n" for page in pages)
@@ -77,7 +77,7 @@ def measure(options, folder):
         sizes = {share: distinct * share // 100 for share in SHARES}
         simulated = simulate(options.build, path, sizes.values())
         for share, size in sizes.items():
-            row = {"trace": name, "held_out": held_out, "share": share, "pages": size,
+            row = {"trace": name, "made_up": made_up, "share": share, "pages": size,
                    "theirs": {rival: ratio for (rival, n), ratio in simulated.items() if n == size},
                    "ours": {policy: replay(options.build, folder, path, policy, size) for policy in options.policies}}
             row["best"] = min(row["theirs"][rival] for rival in RIVALS)
@@ -113,8 +113,8 @@ def print_table(rows, policies, markdown):
 
 
 def print_summary(rows, policies):
-    for title, held_out in ("traces of WEIR_TRACES", False), ("made-up traces", True):
-        chosen = [row for row in rows if row["held_out"] == held_out]
+    for title, made_up in ("traces of WEIR_TRACES", False), ("made-up traces", True):
+        chosen = [row for row in rows if row["made_up"] == made_up]
         for policy in policies if chosen else ():
             mean, (worst, where) = summary(chosen, policy)
             print(f"{title}: {policy} / best of {len(RIVALS)}: geometric mean {mean:.3f}; "

@@ -18,6 +18,10 @@
  * longer; of a page that had, and would be here had the active list been. Distances are counted in what passes
  * through each list, so that both signals are worth the same number of frames.
  *
+ * Used pages at the active tail go round again, and the first unused one leaves. Where nearly all accesses are hits there
+ * may be none: pages are used again faster than the tail is looked at. Then it must be a used one that leaves, or newcomers
+ * would go for want of room on the inactive list, whatever its target.
+ *
  * What was tried before, and measured: docs/policy.md.
  */
 #include "cache/policy.h"
@@ -26,7 +30,7 @@
 #define NEAR 10             /* a tenth of memory */
 #define STEP 200            /* one signal moves the target by 1/200 of memory ... */
 #define STEP_MAX 64         /* ... and at most by so many pages */
-#define START 5             /* the target begins at a fifth */
+#define START 10            /* the target begins at a tenth */
 #define ROTATE_MAX 8        /* used pages that one look at the active tail moves to the head */
 #define STREAM (1ull << 32) /* in frame->policy: read ahead, and not yet gone round once */
 
@@ -131,12 +135,23 @@ static bool learn(struct lruvec *lruvec, uint64_t shadow)
 	return beats_active_tail(lruvec, shadow_key(shadow));
 }
 
-/* While memory fills, the inactive list's overflow fills the active one. */
+/* More is free than reclaim leaves behind: two batches above high. */
+static bool memory_fills(const struct lruvec *lruvec)
+{
+	uint64_t slack = 2 * MIN(lruvec->nr_frames / 32, 32) + 1;
+
+	return zone_free_frames(lruvec->mem, lruvec->node) >
+	       zone_watermark(lruvec->mem, lruvec->node, ALLOC_HIGH_MARK) + slack;
+}
+
+/* While memory fills, the inactive list's overflow fills the active one. Not later: what a batch of reclaim has freed is
+ * for newcomers, and no reason to make pages active that nobody used. */
 static void fill_active(struct lruvec *lruvec)
 {
 	uint64_t capacity = capacity_of(lruvec), target = target_of(lruvec, capacity);
 
-	if (lru_size(lruvec, LRU_INACTIVE_FILE) > target && lru_size(lruvec, LRU_ACTIVE_FILE) + target < capacity)
+	if (memory_fills(lruvec) && lru_size(lruvec, LRU_INACTIVE_FILE) > target &&
+	    lru_size(lruvec, LRU_ACTIVE_FILE) + target < capacity)
 		lru_move_tail(lruvec, LRU_INACTIVE_FILE, LRU_ACTIVE_FILE);
 }
 
@@ -180,9 +195,16 @@ static enum page_references irr_check_references(struct lruvec *lruvec, struct f
 	return REFERENCES_KEEP;
 }
 
+/* So short that newcomers are evicted before they can be used again. */
+static bool inactive_starves(const struct lruvec *lruvec)
+{
+	return lru_size(lruvec, LRU_INACTIVE_FILE) < target_of(lruvec, capacity_of(lruvec)) / 2;
+}
+
+/* A used page that has to leave takes its referenced bits along, and so has another round on the inactive list. */
 static bool irr_stay_active(struct lruvec *lruvec, struct frame *frame, uint64_t word)
 {
-	if (word & WORD_REF) {
+	if ((word & WORD_REF) && !inactive_starves(lruvec)) {
 		frame->policy = clock_now(&lruvec->irr.loads);
 		return true;
 	}
