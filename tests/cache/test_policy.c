@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_policy.c - what the default replacement policy is good for, through a real pool, and what a clock is not.
+ *
+ * A pool that holds 1,000 pages and whose background reclaimer sleeps: one thread alone decides what goes, so that each
+ * figure is the same in each run. Where LRU would break the claim, the claim is also put to the clock policy, which must
+ * fail it: else the workload would prove nothing.
+ */
+#include "../rig.h"
+
+#define CAPACITY 1000
+#define MIN_MARK 4 /* frames that stay free */
+#define FILE_PAGES 20000
+
+static struct rig rig;
+static uint64_t dice;
+
+static void start(const char *policy)
+{
+	rig_config(&rig, (CAPACITY + MIN_MARK) << PAGE_SHIFT);
+	rig.config.policy = policy;
+	rig.config.min_free_bytes = PAGE_SIZE;
+	rig.config.watermark_scale_factor = 1;
+	rig.config.swap_cluster_max = 4;
+	rig_start(&rig, FILE_PAGES);
+	kswapd_sleeps(rig.pool, 0, true);
+	dice = 88172645463325252ull;
+}
+
+static void stop(void)
+{
+	kswapd_sleeps(rig.pool, 0, false);
+	rig_stop(&rig);
+}
+
+static uint64_t misses(void)
+{
+	return counter(rig.pool, "pin_miss");
+}
+
+/* xorshift64 (Marsaglia 2003) */
+static uint64_t roll(uint64_t n)
+{
+	dice ^= dice << 13;
+	dice ^= dice >> 7;
+	dice ^= dice << 17;
+	return (dice >> 11) % n;
+}
+
+/* A quarter of memory in use, then ten times the memory read once: how much of the quarter is still there? */
+#define HOT (CAPACITY / 4)
+static uint64_t survivors_of_a_scan(const char *policy)
+{
+	uint64_t before;
+
+	start(policy);
+	touch_range(rig.object, 1000, 2000); /* memory is full of other pages */
+	for (int i = 0; i < 5000; i++)
+		touch(rig.object, roll(HOT), 1);
+	touch_range(rig.object, 5000, 10 * CAPACITY);
+	before = misses();
+	touch_range(rig.object, 0, HOT);
+	before = misses() - before;
+	stop();
+	return HOT - before;
+}
+
+/* Breaks when pages that are read once can make pages leave that are used again and again. */
+static void a_hot_set_survives_a_scan_of_ten_times_the_memory(void **state)
+{
+	(void)state;
+	assert_in_range(survivors_of_a_scan(NULL), HOT * 95 / 100, HOT);
+	assert_in_range(survivors_of_a_scan("clock"), 0, HOT * 5 / 100);
+}
+
+/* Hits in each of the last five of ten rounds of a loop half as long again as memory: the fewest and the most. */
+static void hits_of_a_loop(const char *policy, uint64_t *fewest, uint64_t *most)
+{
+	const uint64_t length = CAPACITY * 3 / 2;
+
+	start(policy);
+	*fewest = UINT64_MAX;
+	*most = 0;
+	for (int round = 0; round < 10; round++) {
+		uint64_t before = misses(), hits;
+
+		touch_range(rig.object, 0, length);
+		hits = length - (misses() - before);
+		if (round < 5)
+			continue;
+		*fewest = MIN(*fewest, hits);
+		*most = MAX(*most, hits);
+	}
+	stop();
+}
+
+/* Breaks when each page of a loop is evicted just before it is used again. */
+static void a_loop_larger_than_memory_keeps_a_stable_share(void **state)
+{
+	uint64_t fewest, most;
+
+	(void)state;
+	hits_of_a_loop(NULL, &fewest, &most);
+	assert_in_range(fewest, CAPACITY * 85 / 100, CAPACITY); /* CAPACITY would be all that can be had */
+	assert_in_range(most - fewest, 0, CAPACITY / 10);
+	hits_of_a_loop("clock", &fewest, &most);
+	assert_in_range(most, 0, CAPACITY / 20);
+}
+
+/* Pages of rank k with a chance about proportional to 1 / k: an exponent that is uniform. */
+static uint64_t misses_of_zipf(const char *policy)
+{
+	uint64_t result;
+
+	start(policy);
+	for (int i = 0; i < 100000; i++) {
+		uint64_t magnitude = 1ull << roll(14), page = magnitude + roll(magnitude);
+
+		touch(rig.object, page * 7919 % FILE_PAGES, 1);
+	}
+	result = misses();
+	stop();
+	return result;
+}
+
+/* Breaks when how often pages are used counts for less than it does with the kernel's two lists. */
+static void a_skewed_load_misses_no_more_than_with_two_lists(void **state)
+{
+	uint64_t ours = misses_of_zipf(NULL);
+
+	(void)state;
+	assert_in_range(ours, 1, misses_of_zipf("two-list"));
+	assert_in_range(ours, 1, misses_of_zipf("clock") * 95 / 100);
+}
+
+/* Breaks when pages that were hot once are kept although others are hot now: 600 pages get nine of ten accesses, and
+ * 10,000 accesses after these have become others, 97 % of the new ones' accesses must be hits. */
+static void another_hot_set_is_learnt_within_ten_thousand_accesses(void **state)
+{
+	(void)state;
+	start(NULL);
+	for (uint64_t set = 0; set < 5; set++) {
+		uint64_t missed = 0, hot = 0;
+
+		for (int i = 0; i < 15000; i++) {
+			bool is_hot = roll(10) < 9;
+			uint64_t before = misses();
+
+			touch(rig.object, is_hot ? set * 600 + roll(600) : 3000 + roll(10000), 1);
+			if (i < 10000 || !is_hot)
+				continue;
+			hot++;
+			missed += misses() - before;
+		}
+		assert_in_range(missed, 0, hot * 3 / 100);
+	}
+	stop();
+}
+
+/* 800 pages are in use, and each 20 accesses one of them is replaced by a new one. */
+static uint64_t misses_of_a_slide(const char *policy)
+{
+	uint64_t result;
+
+	start(policy);
+	for (uint64_t i = 0; i < 200000; i++)
+		touch(rig.object, i / 20 + roll(800), 1);
+	result = misses();
+	stop();
+	return result;
+}
+
+/* Breaks when newcomers are evicted before their second use because all others are used too often to leave: nearly
+ * all accesses are hits, so each page that reclaim looks at was used since it last looked. */
+static void newcomers_find_room_where_all_else_is_in_use(void **state)
+{
+	(void)state;
+	assert_in_range(misses_of_a_slide(NULL), 1, misses_of_a_slide("clock") * 110 / 100);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_hot_set_survives_a_scan_of_ten_times_the_memory),
+		cmocka_unit_test(a_loop_larger_than_memory_keeps_a_stable_share),
+		cmocka_unit_test(a_skewed_load_misses_no_more_than_with_two_lists),
+		cmocka_unit_test(another_hot_set_is_learnt_within_ten_thousand_accesses),
+		cmocka_unit_test(newcomers_find_room_where_all_else_is_in_use),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
