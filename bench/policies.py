@@ -64,6 +64,9 @@ def replay(build, folder, path, policy, size):
     done = subprocess.run(command, capture_output=True, text=True, check=True,
                           env=dict(os.environ, TMPDIR=folder))
     report = json.loads(done.stdout)
+    room = report["frames"]["managed"] - report["frames"]["watermark_min"]
+    if room > size:
+        sys.exit(f"policies.py: a pool for {size} pages could hold {room}")
     return report["misses"] / report["accesses"]
 
 

@@ -208,3 +208,74 @@ def growing(rng):
             yield end
         else:
             yield max(0, end - int(rng.expovariate(1 / 600)))
+
+
+# The policy was final when those below were written.
+
+
+@workload()
+def graph_walk(rng):
+    """Random walks over a graph that grew by preferential attachment: some nodes have far more neighbours."""
+    neighbours, ends = [[1], [0]], [0, 1]
+    for node in range(2, 10_000):
+        targets = {rng.choice(ends) for _ in range(3)}
+        neighbours.append(list(targets))
+        for target in targets:
+            neighbours[target].append(node)
+            ends += (node, target)
+    node = 0
+    while True:
+        yield node
+        node = rng.choice(neighbours[node]) if rng.random() < 0.95 else rng.randrange(10_000)
+
+
+@workload()
+def build(rng):
+    """A compiler: each source file's pages once, and the headers that it includes, of which few are popular."""
+    headers = Zipf(rng, 300, 0.9)
+    for source in itertools.count():
+        first = 3_000 + source * 6 % 6_000
+        for i in range(6):
+            yield first + i
+        for header in {headers.page() for _ in range(25)}:
+            yield from range(header * 8, header * 8 + rng.randrange(1, 9))
+
+
+@workload()
+def sessions(rng):
+    """Users come, use their 40 pages some hundred times beside those that all use, and go; some come again."""
+    shared, active = Zipf(rng, 1_000, 0.8), []
+    while True:
+        if len(active) < 25 or rng.random() < 0.004:
+            active.append(int(rng.paretovariate(0.5)) % 300)
+            active = active[-30:]
+        if rng.random() < 0.3:
+            yield shared.page()
+        else:
+            yield 1_000 + rng.choice(active) * 40 + min(int(rng.expovariate(0.1)), 39)
+
+
+@workload()
+def matrix(_):
+    """Two matrices of pages multiplied row by column: 70 pages a row, and all of the second for each row."""
+    size = 70
+    for row in itertools.cycle(range(size)):
+        for column in range(size):
+            for k in range(size):
+                yield row * size + k
+                yield size * size + k * size + column
+
+
+@workload()
+def merge(rng):
+    """An external sort: runs are written, then merged by readers that move at their own speeds, over and over."""
+    while True:
+        for page in range(6_000):
+            yield page
+            yield 12_000  # the page that says how far it got
+        heads = [run * 750 for run in range(8)]
+        for out in range(6_000):
+            run = rng.randrange(8)
+            yield heads[run]
+            heads[run] = run * 750 + (heads[run] + 1 - run * 750) % 750
+            yield 6_000 + out
