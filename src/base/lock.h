@@ -44,9 +44,11 @@ static inline void lock_release(struct lock *lock)
 		lock_wake(lock);
 }
 
+/* Sequentially consistent, as lock_release is: whoever wrote something before this look and finds the lock held knows
+ * that the holder, looking after its release, finds what was written. */
 static inline bool lock_held(struct lock *lock)
 {
-	return atomic_load_explicit(&lock->word, memory_order_relaxed) != 0;
+	return atomic_load_explicit(&lock->word, memory_order_seq_cst) != 0;
 }
 
 /* Sleep while *word == seen, at most timeout_ns (UINT64_MAX: no limit). Returns 0 (woken, changed or

@@ -113,16 +113,22 @@ noinline struct thread_record *thread_record_find(struct thread_table *table)
 	return record;
 }
 
+/* Pairs with the exchange in slot_fill: the word was changed before this, there it is read after. Acquires too: what the
+ * owner did to the page happened before he emptied the slot. */
+static inline uint64_t slot_look(const _Atomic uint64_t *slot)
+{
+	return atomic_load_explicit(slot, memory_order_seq_cst);
+}
+
 uint64_t pins_find(const struct thread_table *table, page_word *const *words, unsigned n, bool write_only)
 {
-	unsigned used = atomic_load_explicit(&table->used, memory_order_acquire);
+	unsigned used = atomic_load(&table->used);
 	uint64_t found = 0;
 
 	weir_assert(n <= 64);
-	atomic_thread_fence(memory_order_seq_cst); /* pairs with the exchange in slot_fill */
 	for (unsigned r = 0; r < used; r++) {
 		for (unsigned s = 0; s < PIN_SLOTS; s++) {
-			uint64_t key = atomic_load_explicit(&table->records[r].slots[s], memory_order_acquire);
+			uint64_t key = slot_look(&table->records[r].slots[s]);
 
 			if (likely(!key) || (write_only && !(key & PIN_KEY_WRITE)))
 				continue;
@@ -136,13 +142,12 @@ uint64_t pins_find(const struct thread_table *table, page_word *const *words, un
 
 bool pins_find_range(const struct thread_table *table, const page_word *first, const page_word *last)
 {
-	unsigned used = atomic_load_explicit(&table->used, memory_order_acquire);
+	unsigned used = atomic_load(&table->used);
 	uint64_t from = (uint64_t)(uintptr_t)first & PIN_KEY_ADDRESS, to = (uint64_t)(uintptr_t)last & PIN_KEY_ADDRESS;
 
-	atomic_thread_fence(memory_order_seq_cst); /* pairs with the exchange in slot_fill */
 	for (unsigned r = 0; r < used; r++) {
 		for (unsigned s = 0; s < PIN_SLOTS; s++) {
-			uint64_t key = atomic_load_explicit(&table->records[r].slots[s], memory_order_acquire);
+			uint64_t key = slot_look(&table->records[r].slots[s]);
 
 			if (key && (key & PIN_KEY_ADDRESS) >= from && (key & PIN_KEY_ADDRESS) < to)
 				return true;

@@ -9,9 +9,11 @@
  *
  *   pinner                         evictor
  *     slot = key        (xchg)       word: unmapped -> isolated   (cas)
- *     ---- full barrier ----         ---- full barrier ----
  *     read word                      read all slots
  *     unmapped: held                 key found: put back
+ *
+ * All four are sequentially consistent: in their one order, whoever comes first with his write is seen by the other.
+ * Not by fences: those would cost the evictor an instruction more, and a thread sanitizer does not know them.
  *
  * The key is the word's address, with the low bit set for a pin that may write, and a generation in the top 16 bits
  * so that a second unpin of the same pin is noticed. Only the owner fills a slot; any thread may empty it. When the
@@ -97,7 +99,7 @@ static inline uint64_t pin_key(const page_word *word, uint64_t generation, uint6
 }
 
 /* Which of n (at most 64) words have a pin in a slot, as bits. write_only: only pins that may write count.
- * The caller has changed the words before, with a full barrier. Blocks: no. */
+ * The caller has changed the words before, by word_change. Blocks: no. */
 uint64_t pins_find(const struct thread_table *table, page_word *const *words, unsigned n, bool write_only);
 /* Is any word in [first, last) pinned by a slot? */
 bool pins_find_range(const struct thread_table *table, const page_word *first, const page_word *last);

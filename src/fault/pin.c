@@ -43,7 +43,7 @@ static inline uint64_t slot_key(const struct thread_record *record, const page_w
 
 static inline void slot_fill(_Atomic uint64_t *slot, uint64_t key)
 {
-	/* A full barrier: pairs with the fence in pins_find. */
+	/* Pairs with slot_look in pins_find: the word and the length are read after this. */
 	atomic_exchange_explicit(slot, key, memory_order_seq_cst);
 }
 
@@ -92,9 +92,9 @@ int weir_pin(weir_object *object, uint64_t page, unsigned flags, struct weir_pin
 		return pin_slow(object, page, flags, pin);
 	pin->private_[0] = slot_key(record, &object->words[page], flags);
 	slot_fill(slot, pin->private_[0]);
-	/* The size after the slot, which can be seen by now: pairs with the store in weir_resize. */
-	if (likely(page < atomic_load_explicit(&object->npages, memory_order_relaxed))) {
-		word = atomic_load_explicit(&object->words[page], memory_order_acquire);
+	/* The size after the slot, which can be seen by now: pairs with the store in set_length. */
+	if (likely(page < atomic_load_explicit(&object->npages, memory_order_seq_cst))) {
+		word = word_load(&object->words[page]);
 		if (likely((word & HIT_BITS) == HIT_IS && (!(flags & WEIR_WRITE) || (word & WORD_DIRTY)))) {
 			count_hit(record);
 			pin->data = word_data(object, word);

@@ -197,11 +197,10 @@ static void defer(struct zone *zone, struct frame *frame)
 	atomic_fetch_add_explicit(&zone->nr_deferred, 1ull << frame->order, memory_order_relaxed);
 	do
 		atomic_store_explicit(&frame->next, (uint32_t)top, memory_order_relaxed);
-	while (!atomic_compare_exchange_weak_explicit(&zone->deferred, &top, number, memory_order_release,
+	while (!atomic_compare_exchange_weak_explicit(&zone->deferred, &top, number, memory_order_seq_cst,
 						      memory_order_relaxed));
-	/* The holder may have left before the push (pairs with zone_unlock). */
-	atomic_thread_fence(memory_order_seq_cst);
-	if (lock_try(&zone->lock)) {
+	/* The holder may have left before the push (pairs with zone_unlock): looked at after it, in the one order. */
+	if (!lock_held(&zone->lock) && lock_try(&zone->lock)) {
 		zone_drain_deferred(zone);
 		zone_unlock(zone);
 	}
