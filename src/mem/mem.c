@@ -209,13 +209,25 @@ void mem_destroy(struct mem *mem)
 	*mem = (struct mem){0};
 }
 
-int mem_reserve_adjust(struct mem *mem, long frames)
+/* Claimed as a whole before it is spread: of two that ask at once for what only one can have, one is refused. */
+static bool reserve_claim(struct mem *mem, uint64_t n)
 {
-	uint64_t total = 0, n = (uint64_t)(frames < 0 ? -frames : frames);
+	uint64_t base = 0, reserved = atomic_load(&mem->nr_reserved);
 
 	for (unsigned i = 0; i < mem->nr_nodes; i++)
-		total += mem->zones[i]->base_min + mem->zones[i]->reserved;
-	if (frames > 0 && total + n > mem->nr_frames / 4)
+		base += mem->zones[i]->base_min;
+	do
+		if (base + reserved + n > mem->nr_frames / 4)
+			return false;
+	while (!atomic_compare_exchange_weak(&mem->nr_reserved, &reserved, reserved + n));
+	return true;
+}
+
+int mem_reserve_adjust(struct mem *mem, long frames)
+{
+	uint64_t n = (uint64_t)(frames < 0 ? -frames : frames);
+
+	if (frames > 0 && !reserve_claim(mem, n))
 		return -ENOSPC;
 	for (unsigned i = 0; i < mem->nr_nodes; i++) {
 		struct zone *zone = mem->zones[i];
@@ -227,6 +239,8 @@ int mem_reserve_adjust(struct mem *mem, long frames)
 		zone_set_watermarks(zone);
 		zone_unlock(zone);
 	}
+	if (frames < 0)
+		atomic_fetch_sub(&mem->nr_reserved, n);
 	return 0;
 }
 

@@ -87,8 +87,9 @@ struct mem {
 	_Atomic uint32_t *versions; /* of frames, by number; apart from them, so that readers of many touch few lines */
 	uint32_t nr_frames;
 	unsigned nr_nodes;
-	uint64_t metadata_bytes; /* mapped for descriptors, zones and per-CPU caches */
-	bool numa;               /* nodes are the machine's, not made up: mbind was used */
+	uint64_t metadata_bytes;      /* mapped for descriptors, zones and per-CPU caches */
+	bool numa;                    /* nodes are the machine's, not made up: mbind was used */
+	_Atomic uint64_t nr_reserved; /* mem_reserve_adjust: the nodes' parts together, or about to be */
 	struct zone *zones[WEIR_MAX_NODES];
 };
 

@@ -130,7 +130,7 @@ static void each_caller_goes_exactly_as_deep_as_he_may(void **state)
 		enum alloc_depth depth;
 		unsigned left;
 	} steps[] = {
-		{ALLOC_LOW_MARK, 320}, {ALLOC_MIN_MARK, 256},	 {ALLOC_HARDER, 192},
+		{ALLOC_LOW_MARK, 320},   {ALLOC_MIN_MARK, 256},   {ALLOC_HARDER, 192},
 		{ALLOC_HIGH_HARDER, 96}, {ALLOC_NO_WATERMARK, 0},
 	};
 	struct mem mem;
@@ -339,6 +339,59 @@ static void the_reserve_rises_and_falls_by_what_was_asked(void **state)
 	mem_destroy(&mem);
 }
 
+#define RIVAL_ROUNDS 20000
+
+static struct {
+	struct mem mem;
+	long ask; /* there is room for one of them */
+	_Atomic unsigned arrived, granted, wrong;
+} rivals;
+
+/* Spinning at first, so that both leave at once. */
+static void meet(unsigned all)
+{
+	atomic_fetch_add(&rivals.arrived, 1);
+	for (unsigned i = 0; atomic_load(&rivals.arrived) < all; i++)
+		if (i > 1000)
+			sched_yield();
+}
+
+static void *reserve_against_the_other(void *arg)
+{
+	for (unsigned round = 0; round < RIVAL_ROUNDS; round++) {
+		bool mine;
+
+		meet(round * 6 + 2);
+		for (volatile unsigned i = 0; arg && i < round % 128; i++)
+			; /* who leaves first, and by how much, is any */
+		mine = mem_reserve_adjust(&rivals.mem, rivals.ask) == 0;
+		atomic_fetch_add(&rivals.granted, mine);
+		meet(round * 6 + 4);
+		if (arg && atomic_load(&rivals.granted) != round + 1)
+			atomic_fetch_add(&rivals.wrong, 1);
+		if (mine)
+			mem_reserve_adjust(&rivals.mem, -rivals.ask);
+		meet(round * 6 + 6);
+	}
+	return NULL;
+}
+
+/* Breaks when the limit is looked at before and not while the reserve is taken: both may get what only one can have. */
+static void of_two_that_reserve_at_once_one_is_refused(void **state)
+{
+	pthread_t other;
+
+	(void)state;
+	memset(&rivals, 0, sizeof(rivals));
+	assert_int_equal(make_mem(&rivals.mem, 16 * MIB, WEIR_MAX_NODES), 0);
+	rivals.ask = rivals.mem.nr_frames / 4 * 3 / 5;
+	assert_int_equal(pthread_create(&other, NULL, reserve_against_the_other, NULL), 0);
+	reserve_against_the_other(&rivals);
+	pthread_join(other, NULL);
+	assert_int_equal(rivals.wrong, 0);
+	mem_destroy(&rivals.mem);
+}
+
 /* Breaks when the ends of the budget are off by one. */
 static void an_address_finds_its_frame_and_no_other(void **state)
 {
@@ -372,6 +425,7 @@ int main(void)
 		cmocka_unit_test(a_batch_goes_back_to_each_frames_own_node),
 		cmocka_unit_test(made_up_nodes_share_the_budget_and_nothing_else),
 		cmocka_unit_test(the_reserve_rises_and_falls_by_what_was_asked),
+		cmocka_unit_test(of_two_that_reserve_at_once_one_is_refused),
 		cmocka_unit_test(an_address_finds_its_frame_and_no_other),
 	};
 
