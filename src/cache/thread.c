@@ -37,12 +37,14 @@ int thread_tid(void)
 	return thread_context.tid;
 }
 
+/* Acquires: what is the owner's alone is seen by the next one as the last left it, when he emptied a slot. */
 static bool record_idle(const struct thread_record *record)
 {
+	bool idle = true;
+
 	for (unsigned i = 0; i < PIN_SLOTS; i++)
-		if (atomic_load_explicit(&record->slots[i], memory_order_relaxed))
-			return false;
-	return true;
+		idle &= !atomic_load_explicit(&record->slots[i], memory_order_acquire);
+	return idle;
 }
 
 /* A record of mine from before (evicted from the short list in the context, or left by a thread whose id I got). */
@@ -51,8 +53,10 @@ static struct thread_record *record_of_tid(struct thread_table *table, int tid)
 	unsigned used = atomic_load_explicit(&table->used, memory_order_acquire);
 
 	for (unsigned i = 0; i < MIN(used, table->max); i++)
-		if (atomic_load_explicit(&table->records[i].tid, memory_order_relaxed) == tid)
+		if (atomic_load_explicit(&table->records[i].tid, memory_order_relaxed) == tid) {
+			record_idle(&table->records[i]); /* for what it acquires */
 			return &table->records[i];
+		}
 	return NULL;
 }
 
