@@ -42,7 +42,7 @@ install: all
 	@meson install -C $(BUILD) --no-rebuild
 
 clean:
-	rm -rf build build-check build-clang build-asan build-fuzz
+	rm -rf build build-check build-clang build-asan build-fuzz build-tsan
 
 help:
 	@echo 'make          build the library and the tool (in $(BUILD)/)'

@@ -21,6 +21,7 @@ BUILDS = [
     ("build-asan", "gcc", DEBUG + ["-Db_sanitize=address,undefined"], True),
     ("build-clang", "clang", DEBUG, False),
     ("build-fuzz", "clang", WERROR + ["-Dfuzz=true"], True),
+    ("build-tsan", "gcc", DEBUG + ["-Db_sanitize=thread"], True),
     ("build", None, ["-Dbuildtype=release"], True),
 ]
 
@@ -127,10 +128,13 @@ def run_suite(folder):
     environment = dict(os.environ)
     environment.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
     environment.setdefault("ASAN_OPTIONS", "abort_on_error=1:detect_stack_use_after_return=0")
+    environment.setdefault("TSAN_OPTIONS", "halt_on_error=1:history_size=4")
     log = os.path.join(ROOT, folder, "meson-logs", "testlog.json")
     if os.path.exists(log):
         os.remove(log)
     command = ["meson", "test", "-C", folder, "--no-rebuild", "--num-processes", str(min(2, os.cpu_count() or 1))]
+    if folder == "build-tsan":
+        command += ["--timeout-multiplier", "3"]
     done = subprocess.run(command, cwd=ROOT, env=environment)
     total = Count()
     try:

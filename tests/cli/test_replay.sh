@@ -9,7 +9,7 @@ mkdir "$TMPDIR"
 cd "$work" || exit 1
 number=0
 small=(--memory 8M --size 64M)
-sanitized=$(nm -D "$weir" | grep -c __asan_init)
+sanitized=$(nm "$weir" | grep -Ec '__(asan|tsan)_init')
 
 # result STATUS NAME: one line of TAP; on a failure with what the command said.
 result() {

@@ -13,7 +13,7 @@ static uint64_t dirty_now(weir_pool *pool)
 struct writer {
 	weir_object *object;
 	uint64_t first, n;
-	unsigned flags;
+	_Atomic unsigned flags; /* changed under way */
 	pthread_t thread;
 	_Atomic uint64_t done;
 	_Atomic int error;
@@ -359,6 +359,7 @@ static void contract_30_a_failed_write_is_retried_by_age(void **state)
 	assert_true(word_load(&object->words[5]) & (WORD_DIRTY | PAGE_WRITEBACK));
 	store.error = 0;
 	wait_until(dirty_now(rig.pool) == 0); /* nobody asked for it */
+	assert_int_equal(store.pages, 1);
 	assert_int_equal(store.data[5 << PAGE_SHIFT], 7);
 	assert_int_equal(weir_sync(object, 0, 0), -EIO);
 	assert_int_equal(weir_sync(object, 0, 0), 0);

@@ -39,7 +39,14 @@
 #define NOT_SYNCED UINT32_MAX
 #define MOST_VERSIONS 1000000u /* of a page in the fraction of a second that a run has */
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef __SANITIZE_THREAD__ /* a run syncs some 30 pages before it is killed */
+#define SYNCED_ENOUGH (PAGES / 32)
+#else
+#define SYNCED_ENOUGH (PAGES / 4)
+#endif
+#ifdef __SANITIZE_THREAD__
+#define KILLS 6
+#elif defined(__SANITIZE_ADDRESS__)
 #define KILLS 12
 #else
 #define KILLS 100
@@ -326,7 +333,7 @@ static void the_check_can_fail(void **state)
 	(void)state;
 	do
 		crash(&verdict, ++seed, options);
-	while (verdict.synced_pages < PAGES / 4);
+	while (verdict.synced_pages < SYNCED_ENOUGH);
 	assert_int_equal(verdict.wrong, 0);
 	while (durable[page] == NOT_SYNCED)
 		page++;

@@ -194,7 +194,7 @@ static long entries_of(const char *path)
 static struct holdings holdings(void)
 {
 	struct holdings h = {sites.mapped, sites.blocks, entries_of("/proc/self/fd"), entries_of("/proc/self/task"), 0};
-#ifndef __SANITIZE_ADDRESS__ /* which maps memory of its own as it likes */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* which map memory of their own as they like */
 	FILE *statm = fopen("/proc/self/statm", "r");
 
 	assert_non_null(statm);

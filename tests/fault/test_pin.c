@@ -228,11 +228,16 @@ static void many_pins_are_all_or_none(void **state)
 		assert_int_equal(weir_unpin(&pins[i]), 0);
 }
 
+/* All share the pages; each writes a byte of its own. */
 static void *pin_in_a_thread(void *arg)
 {
-	(void)arg;
-	for (uint64_t i = 0; i < 200; i++)
-		write_byte(rig.object, i, (unsigned char)i);
+	for (uint64_t i = 0; i < 200; i++) {
+		struct weir_pin pin;
+
+		assert_int_equal(weir_pin(rig.object, i, WEIR_WRITE, &pin), 0);
+		((unsigned char *)pin.data)[(uintptr_t)arg] = (unsigned char)i;
+		assert_int_equal(weir_unpin(&pin), 0);
+	}
 	return NULL;
 }
 
@@ -247,8 +252,8 @@ static void more_threads_than_records(void **state)
 	rig.config.max_threads = 3;
 	rig_start(&rig, 1024);
 	for (int round = 0; round < 5; round++) {
-		for (int i = 0; i < 8; i++)
-			pthread_create(&threads[i], NULL, pin_in_a_thread, NULL);
+		for (uintptr_t i = 0; i < 8; i++)
+			pthread_create(&threads[i], NULL, pin_in_a_thread, (void *)i);
 		for (int i = 0; i < 8; i++)
 			pthread_join(threads[i], NULL);
 	}

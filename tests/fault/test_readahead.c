@@ -3,6 +3,7 @@
  * test_readahead.c - streams are found and followed, and cost nothing where there are none.
  */
 #include "../rig.h"
+#include "../sanitizer.h"
 
 #include <stdlib.h>
 
@@ -41,8 +42,11 @@ static void assert_followed(uint64_t n, unsigned streams)
 {
 	uint64_t hits = counter(rig.pool, "readahead_hit"), read = counter(rig.pool, "readahead");
 
-	assert_true(counter(rig.pool, "pin_miss") < n / 20 + 8);
-	assert_true(hits > n - n / 20 - 8);
+	if (!UNDER_TSAN) { /* it takes the speed that keeps readahead in front */
+		assert_true(counter(rig.pool, "pin_miss") < n / 20 + 8);
+		assert_true(hits > n - n / 20 - 8);
+	}
+	assert_true(hits > 0);
 	assert_true(read <= hits + streams * (256 + 8)); /* what is still ahead of the reader */
 }
 
@@ -116,7 +120,7 @@ static void several_threads(void **state)
 	for (unsigned i = 0; i < 4; i++)
 		pthread_join(readers[i].thread, NULL);
 	/* The background reclaimer may lag behind four readers that do nothing else, and there are no frames to spare then. */
-	assert_true(counter(rig.pool, "readahead_hit") > 4000);
+	assert_true(counter(rig.pool, "readahead_hit") > (UNDER_TSAN ? 0 : 4000));
 }
 
 /* Breaks when random access makes it read what nobody asked for. */

@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../sanitizer.h"
 #include "child.h"
 #include "mem/machine.h"
 #include "mem/mem.h"

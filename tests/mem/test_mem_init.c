@@ -140,6 +140,7 @@ static void more_than_the_address_space_limit_is_refused_whole(void **state)
 	char text[256];
 
 	(void)state;
+	skip_under_tsan("the thread sanitizer's shadow takes address space too");
 	assert_int_equal(run_child(init_with_little_address_space, &budget, text, sizeof(text)), 0);
 	if (machine_available_bytes() > 1024 * MIB)
 		assert_int_equal(run_child(init_with_little_address_space, &descriptors, text, sizeof(text)), 0);

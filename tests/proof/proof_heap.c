@@ -24,7 +24,7 @@ static void note_free(void)
 		atomic_fetch_add(&frees_seen, 1);
 }
 
-#if defined(UNDER_ASAN) || defined(UNDER_TSAN)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 /* The sanitizer's allocator is in place of the C library's: it offers hooks. */
 int __sanitizer_install_malloc_and_free_hooks(void (*)(const volatile void *, size_t), void (*)(const volatile void *));
 static void malloc_hook(const volatile void *p, size_t size)
@@ -152,6 +152,8 @@ static unsigned allocations_of(weir_pool *pool, uint64_t pages, unsigned flags)
 	return atomic_load(&seen);
 }
 
+#define ALLOCATOR_IS_TSANS "the thread sanitizer has the allocator, and takes memory of its own from it"
+
 /* Breaks when the detector is blind: then the next test would prove nothing. */
 static void planted_allocations_are_seen(void **state)
 {
@@ -159,6 +161,7 @@ static void planted_allocations_are_seen(void **state)
 						plant_reallocarray, plant_memalign, plant_strdup};
 
 	(void)state;
+	skip_under_tsan(ALLOCATOR_IS_TSANS);
 	for (unsigned i = 0; i < ARRAY_SIZE(actions); i++) {
 		struct rig rig;
 
@@ -181,6 +184,7 @@ static void contract_04_nomemalloc_calls_no_allocator(void **state)
 	unsigned saved;
 
 	(void)state;
+	skip_under_tsan(ALLOCATOR_IS_TSANS);
 	rig_config(&rig, 16 << 20);
 	rig.config.policy = NULL; /* the default */
 	rig_start(&rig, 4096);
@@ -233,6 +237,7 @@ static void reclaim_in_all_situations(unsigned nodes, void (*action)(void))
 static void contract_04_nomemalloc_calls_no_allocator_in_any_situation(void **state)
 {
 	(void)state;
+	skip_under_tsan(ALLOCATOR_IS_TSANS);
 	reclaim_in_all_situations(1, plant_malloc);
 	assert_true(atomic_load(&seen) >= HAMMERED_PAGES && atomic_load(&frees_seen) >= HAMMERED_PAGES);
 	for (unsigned nodes = 1; nodes <= 4; nodes *= 4) {
@@ -249,6 +254,7 @@ static void law_3_no_mode_touches_the_heap(void **state)
 	struct rig rig;
 
 	(void)state;
+	skip_under_tsan(ALLOCATOR_IS_TSANS);
 	rig_config(&rig, 16 << 20);
 	rig.config.policy = NULL; /* the default */
 	rig_start(&rig, 4096);

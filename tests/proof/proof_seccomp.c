@@ -202,6 +202,8 @@ static void plant_wake(void)
 	sched_yield();
 }
 
+#define TSAN_CALLS "the thread sanitizer makes system calls of its own, and they kill"
+
 /* Breaks when the filter lets a forbidden call of reclaim's pass, or kills by what is allowed. */
 static void planted_system_calls_kill(void **state)
 {
@@ -212,6 +214,7 @@ static void planted_system_calls_kill(void **state)
 	int woke;
 
 	(void)state;
+	skip_under_tsan(TSAN_CALLS);
 	for (unsigned i = 0; i < ARRAY_SIZE(actions); i++) {
 		int status = run_child(actions[i], 32);
 
@@ -254,6 +257,7 @@ static int play_child(unsigned nodes)
 static void contract_04_05_06_nomemalloc_makes_none_in_any_situation(void **state)
 {
 	(void)state;
+	skip_under_tsan(TSAN_CALLS);
 	for (unsigned nodes = 1; nodes <= 4; nodes *= 4) {
 		int status = play_child(nodes);
 
@@ -272,6 +276,7 @@ static void contract_04_05_nomemalloc_makes_no_forbidden_system_call(void **stat
 	int status;
 
 	(void)state;
+	skip_under_tsan(TSAN_CALLS);
 	status = run_child(NULL, 200000);
 	if (WIFSIGNALED(status))
 		print_error("killed by signal %d\n", WTERMSIG(status));

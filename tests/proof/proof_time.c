@@ -10,8 +10,13 @@
 
 #include "situations.h"
 
+#ifdef __SANITIZE_THREAD__
+#define PAGES_WANTED 20000
+#define HANDLED_WANTED 300u
+#else
 #define PAGES_WANTED 1000000
 #define HANDLED_WANTED 10000u
+#endif
 #define SAMPLES (1u << 20)
 #define SECOND 1000000000ull
 
@@ -140,7 +145,8 @@ static void contract_06_nomemalloc_calls_are_short_and_never_sleep(void **state)
 	stage_close(&stage);
 	print_figures("a thread of its own");
 	assert_true(atomic_load(&record.freed) >= PAGES_WANTED);
-	assert_true(slept <= 0);
+	if (!UNDER_TSAN) /* it has locks, and sleeps for them */
+		assert_true(slept <= 0);
 	assert_true(atomic_load(&record.longest_cpu_ns) < SECOND);
 }
 

@@ -16,21 +16,8 @@
 #include <unistd.h>
 
 #include "../rig.h"
+#include "../sanitizer.h"
 #include "mem/zone.h"
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define UNDER_ASAN 1
-#elif __has_feature(thread_sanitizer)
-#define UNDER_TSAN 1
-#endif
-#endif
-#ifdef __SANITIZE_ADDRESS__
-#define UNDER_ASAN 1
-#endif
-#ifdef __SANITIZE_THREAD__
-#define UNDER_TSAN 1
-#endif
 
 #define BUDGET (64ull << 20)
 #define STORE_PAGES 32768u
@@ -39,7 +26,7 @@
 #define HAMMERS 3
 #define ENOUGH 100 /* calls from a signal handler */
 
-#if defined(UNDER_ASAN) || defined(UNDER_TSAN)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define HAMMERED_PAGES 20000
 #else
 #define HAMMERED_PAGES 100000
@@ -146,8 +133,9 @@ static inline void visit(weir_object *object, uint64_t page, unsigned flags)
 	struct weir_pin pin;
 
 	if (weir_pin(object, page, flags, &pin) == 0) {
-		if (flags & WEIR_WRITE)
-			((volatile char *)pin.data)[page % WEIR_PAGE_SIZE]++;
+		if (flags & WEIR_WRITE) /* others may hold the page for writing too */
+			atomic_fetch_add_explicit(&((_Atomic char *)pin.data)[page % WEIR_PAGE_SIZE], 1,
+						  memory_order_relaxed);
 		weir_unpin(&pin);
 	}
 }

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sanitizer.h - what the thread sanitizer can't live with is skipped under it, with the reason.
+ *
+ * It keeps a shadow of all memory, has an allocator and locks of its own, and delivers signals only where the program
+ * calls the system. So there is nothing to prove with it about the heap, system calls, the kernel's allocations or address
+ * space; all else runs, storms with fewer rounds. __SANITIZE_THREAD__ is gcc's word for it; meson.build says it for clang.
+ */
+#ifndef WEIR_TEST_SANITIZER_H
+#define WEIR_TEST_SANITIZER_H
+
+#include <stdbool.h>
+
+#ifdef __SANITIZE_THREAD__
+#define UNDER_TSAN true
+#else
+#define UNDER_TSAN false
+#endif
+
+#define skip_under_tsan(reason) \
+	do { \
+		if (UNDER_TSAN) { \
+			print_message("%s\n", reason); \
+			skip(); \
+		} \
+	} while (0)
+
+#endif
