@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * gauges.c - reading: counters by number and by name, gauges (what is there now), weir_meminfo.
+ * gauges.c - reading: counters by number and by name, gauges (what is there now), contention of locks, weir_meminfo.
+ *
+ * A number stands for a counter (observe/counters.h), then a gauge, then what a kind of lock has counted (base/lock.h).
  */
 #include <string.h>
 
@@ -30,6 +32,21 @@ static const char *const gauge_names[NR_GAUGES] = {
 	"nr_unevictable", "nr_isolated",      "nr_loading",     "nr_other",         "nr_dirty",
 	"nr_writeback",   "watermark_min",    "watermark_low",  "watermark_high",
 };
+
+#define NR_LOCK_COUNTERS (2 * NR_COUNTED_LOCKS + NR_TRIED_LOCKS)
+
+/* clang-format off */
+/* Of each kind how often it was waited for, then how long; of those that are also tried how often in vain. */
+static const char *const lock_names[NR_LOCK_COUNTERS] = {
+	"lock_contended_zone", "lock_contended_lruvec", "lock_contended_objects", "lock_contended_queue",
+	"lock_contended_bdi", "lock_contended_resize", "lock_contended_shrinker",
+	"lock_wait_ns_zone", "lock_wait_ns_lruvec", "lock_wait_ns_objects", "lock_wait_ns_queue",
+	"lock_wait_ns_bdi", "lock_wait_ns_resize", "lock_wait_ns_shrinker",
+	"lock_try_failed_zone", "lock_try_failed_lruvec", "lock_try_failed_objects", "lock_try_failed_queue",
+};
+/* clang-format on */
+
+#define NR_VALUES (NR_COUNTERS + NR_GAUGES + NR_LOCK_COUNTERS)
 
 static uint64_t positive(const _Atomic int64_t *value)
 {
@@ -94,17 +111,45 @@ static uint64_t counter_of_node(const weir_pool *pool, unsigned node, enum count
 	return n;
 }
 
+/* Locks that are no node's are shown with node 0. NULL: not this node's. */
+static const struct lock_stats *lock_stats_of_node(const weir_pool *pool, unsigned node, unsigned lock)
+{
+	if (lock == LOCK_ZONE)
+		return zone_lock_stats(&pool->mem, node);
+	if (lock == LOCK_LRUVEC)
+		return &pool->lruvecs[node].lock_stats;
+	return node == 0 ? &pool->lock_stats[lock] : NULL;
+}
+
+static uint64_t lock_counter_of_node(const weir_pool *pool, unsigned node, unsigned i)
+{
+	const struct lock_stats *stats = lock_stats_of_node(pool, node, i % NR_COUNTED_LOCKS);
+
+	if (!stats)
+		return 0;
+	if (i < NR_COUNTED_LOCKS)
+		return atomic_load_explicit(&stats->contended, memory_order_relaxed);
+	if (i < 2 * NR_COUNTED_LOCKS)
+		return atomic_load_explicit(&stats->wait_ns, memory_order_relaxed);
+	return atomic_load_explicit(&stats->try_failed, memory_order_relaxed);
+}
+
 static uint64_t value_of_node(const weir_pool *pool, unsigned node, unsigned i)
 {
-	return i < NR_COUNTERS ? counter_of_node(pool, node, (enum counter)i)
-			       : gauge_of_node(pool, node, (enum gauge)(i - NR_COUNTERS));
+	if (i < NR_COUNTERS)
+		return counter_of_node(pool, node, (enum counter)i);
+	if (i < NR_COUNTERS + NR_GAUGES)
+		return gauge_of_node(pool, node, (enum gauge)(i - NR_COUNTERS));
+	return lock_counter_of_node(pool, node, i - NR_COUNTERS - NR_GAUGES);
 }
 
 const char *weir_counter_name(unsigned i)
 {
 	if (i < NR_COUNTERS)
 		return counter_names[i];
-	return i - NR_COUNTERS < NR_GAUGES ? gauge_names[i - NR_COUNTERS] : NULL;
+	if (i < NR_COUNTERS + NR_GAUGES)
+		return gauge_names[i - NR_COUNTERS];
+	return i < NR_VALUES ? lock_names[i - NR_COUNTERS - NR_GAUGES] : NULL;
 }
 
 static uint64_t value(const weir_pool *pool, unsigned node, unsigned i)
@@ -122,14 +167,14 @@ int weir_counters(const weir_pool *pool, unsigned node, uint64_t *values, unsign
 {
 	if (node != WEIR_ALL_NODES && node >= pool->mem.nr_nodes)
 		return -EINVAL;
-	for (unsigned i = 0; i < n && i < NR_COUNTERS + NR_GAUGES; i++)
+	for (unsigned i = 0; i < n && i < NR_VALUES; i++)
 		values[i] = value(pool, node, i);
-	return NR_COUNTERS + NR_GAUGES;
+	return NR_VALUES;
 }
 
 uint64_t weir_counter(const weir_pool *pool, const char *name)
 {
-	for (unsigned i = 0; i < NR_COUNTERS + NR_GAUGES; i++)
+	for (unsigned i = 0; i < NR_VALUES; i++)
 		if (strcmp(weir_counter_name(i), name) == 0)
 			return value(pool, WEIR_ALL_NODES, i);
 	return 0;

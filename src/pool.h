@@ -24,6 +24,20 @@ struct kswapd {
 	_Atomic unsigned failures; /* runs in a row that freed nothing; at 16 the node is passed over */
 };
 
+/* The locks whose contention is counted, as counters name them. */
+enum counted_lock {
+	LOCK_ZONE,    /* a node's */
+	LOCK_LRUVEC,  /* a node's */
+	LOCK_OBJECTS, /* pool->objects_lock */
+	LOCK_QUEUE,   /* all queues' */
+	NR_TRIED_LOCKS,
+	/* Those below are never only tried. */
+	LOCK_BDI = NR_TRIED_LOCKS, /* all devices' */
+	LOCK_RESIZE,               /* all objects' */
+	LOCK_SHRINKER,
+	NR_COUNTED_LOCKS
+};
+
 struct weir_pool {
 	struct mem mem;
 	struct weir_config config;
@@ -34,6 +48,7 @@ struct weir_pool {
 	struct lruvec *lruvec_of[WEIR_MAX_NODES];
 	size_t newcomers_bytes; /* mapped for their batches */
 	struct counters counters;
+	struct lock_stats lock_stats[NR_COUNTED_LOCKS]; /* of locks that are no node's; the nodes have their own */
 
 	_Atomic int64_t nr_other[WEIR_MAX_NODES]; /* frames of weir_alloc_frames, per node */
 	_Atomic int64_t nr_dirty, nr_writeback;   /* pages: what throttling looks at */

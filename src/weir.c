@@ -135,8 +135,8 @@ static void init_fields(weir_pool *pool)
 		lruvec_init(&pool->lruvecs[i], &pool->mem, i);
 		pool->lruvec_of[i] = &pool->lruvecs[i];
 	}
-	lock_init(&pool->objects_lock);
-	lock_init(&pool->shrinker_lock);
+	lock_init(&pool->objects_lock, &pool->lock_stats[LOCK_OBJECTS]);
+	lock_init(&pool->shrinker_lock, &pool->lock_stats[LOCK_SHRINKER]);
 	list_init(&pool->objects);
 	list_init(&pool->queues);
 	list_init(&pool->bdis);

@@ -31,28 +31,51 @@ void futex_wake(const _Atomic uint32_t *word, int n)
 	errno = saved;
 }
 
-void lock_init(struct lock *lock)
+void lock_init(struct lock *lock, struct lock_stats *stats)
 {
 	atomic_init(&lock->word, 0);
+	lock->stats = stats;
 }
 
-bool lock_try_spinning(struct lock *lock)
+static bool spin(struct lock *lock)
 {
 	for (int i = 0; i < 64; i++) {
-		if (lock_try(lock))
+		if (lock_take(lock))
 			return true;
 		cpu_relax();
 	}
 	return false;
 }
 
+static void add(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+bool lock_try_failed(struct lock *lock)
+{
+	if (lock->stats)
+		add(&lock->stats->try_failed, 1);
+	return false;
+}
+
+bool lock_try_spinning(struct lock *lock)
+{
+	return spin(lock) || lock_try_failed(lock);
+}
+
 /* Drepper's "Futexes are tricky", mutex 3: whoever slept takes the lock as 2, as others may still sleep. */
 void lock_acquire_slow(struct lock *lock)
 {
-	if (lock_try_spinning(lock))
-		return;
-	while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire) != 0)
-		futex_wait(&lock->word, 2, UINT64_MAX);
+	uint64_t start = lock->stats ? now_ns() : 0;
+
+	if (!spin(lock))
+		while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire) != 0)
+			futex_wait(&lock->word, 2, UINT64_MAX);
+	if (lock->stats) {
+		add(&lock->stats->contended, 1);
+		add(&lock->stats->wait_ns, now_ns() - start);
+	}
 }
 
 void lock_wake(struct lock *lock)

@@ -5,21 +5,37 @@
  * Our own because the engine may run in a signal handler: pthread mutexes may not be tried there, these may.
  * lock_acquire sleeps; whoever may not sleep (NOMEMALLOC reclaim) uses lock_try alone. Engine locks are held for
  * tens of instructions and no I/O, faults or callbacks happen under one, except where its declaration says so.
+ *
+ * A lock may count what contention costs, in a struct lock_stats that it alone, or all of its kind, point to:
+ *
+ *   free            nothing is counted, and nothing is looked at: no instruction more than without
+ *   held, waited    contended and wait_ns, by the waiter once he has the lock; two readings of the clock
+ *   held, tried     try_failed; an atomic add and nothing else, so that NOMEMALLOC reclaim and handlers may come here
  */
 #ifndef WEIR_LOCK_H
 #define WEIR_LOCK_H
 
 #include "base/base.h"
 
-struct lock {
-	_Atomic uint32_t word; /* 0 free, 1 held, 2 held and someone sleeps */
+/* Of one lock or all of a kind. Written when a lock was found held, relaxed; read anywhere. */
+struct lock_stats {
+	_Atomic uint64_t contended;  /* times that lock_acquire found it held */
+	_Atomic uint64_t wait_ns;    /* what those waited until they had it, spinning and asleep */
+	_Atomic uint64_t try_failed; /* times that lock_try or lock_try_spinning gave up */
 };
 
-void lock_init(struct lock *lock);
+struct lock {
+	_Atomic uint32_t word;    /* 0 free, 1 held, 2 held and someone sleeps */
+	struct lock_stats *stats; /* NULL: nobody asks */
+};
+
+void lock_init(struct lock *lock, struct lock_stats *stats);
 void lock_acquire_slow(struct lock *lock);
+bool lock_try_failed(struct lock *lock); /* false */
 void lock_wake(struct lock *lock);
 
-static inline bool lock_try(struct lock *lock)
+/* If it is free, and uncounted: for what follows. */
+static inline bool lock_take(struct lock *lock)
 {
 	uint32_t free = 0;
 
@@ -28,12 +44,17 @@ static inline bool lock_try(struct lock *lock)
 						       memory_order_relaxed);
 }
 
+static inline bool lock_try(struct lock *lock)
+{
+	return likely(lock_take(lock)) || lock_try_failed(lock);
+}
+
 /* Tries for about a microsecond; for those who must not sleep. */
 bool lock_try_spinning(struct lock *lock);
 
 static inline void lock_acquire(struct lock *lock)
 {
-	if (unlikely(!lock_try(lock)))
+	if (unlikely(!lock_take(lock)))
 		lock_acquire_slow(lock);
 }
 

@@ -5,7 +5,7 @@
 
 void lruvec_init(struct lruvec *lruvec, struct mem *mem, unsigned node)
 {
-	lock_init(&lruvec->lock);
+	lock_init(&lruvec->lock, &lruvec->lock_stats);
 	for (int i = 0; i < NR_LRU_LISTS; i++) {
 		list_init(&lruvec->lists[i]);
 		atomic_init(&lruvec->size[i], 0);

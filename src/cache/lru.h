@@ -66,6 +66,7 @@ struct lruvec {
 	struct mem *mem;
 	unsigned node;
 	uint32_t nr_frames; /* of the node */
+	struct lock_stats lock_stats;
 } __attribute__((aligned(CACHE_LINE)));
 
 void lruvec_init(struct lruvec *lruvec, struct mem *mem, unsigned node);

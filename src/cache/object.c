@@ -59,8 +59,8 @@ int object_create(weir_pool *pool, const struct store *store, uint64_t bytes, bo
 	object->writable = writable;
 	atomic_init(&object->bytes, bytes);
 	atomic_init(&object->npages, object_pages_of(bytes));
-	lock_init(&object->resize);
-	lock_init(&object->readahead.lock);
+	lock_init(&object->resize, &pool->lock_stats[LOCK_RESIZE]);
+	lock_init(&object->readahead.lock, NULL); /* who finds it held does without, at no loss */
 	list_init(&object->bdi_link);
 	list_init(&object->pool_link);
 	*result = object;

@@ -66,7 +66,7 @@ int weir_queue_create(weir_pool *pool, unsigned depth, weir_queue **result)
 	queue->pool = pool;
 	queue->depth = depth;
 	queue->mapped_bytes = bytes;
-	lock_init(&queue->lock);
+	lock_init(&queue->lock, &pool->lock_stats[LOCK_QUEUE]);
 	list_init(&queue->free);
 	list_init(&queue->waiting);
 	list_init(&queue->ready);

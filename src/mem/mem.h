@@ -162,6 +162,7 @@ void zone_info(const struct mem *mem, unsigned node, struct zone_info *info);
 /* Only what a watermark sees: cheap. */
 uint64_t zone_free_frames(const struct mem *mem, unsigned node);
 uint64_t zone_watermark(const struct mem *mem, unsigned node, enum alloc_depth depth);
+const struct lock_stats *zone_lock_stats(const struct mem *mem, unsigned node);
 
 /* The node that this thread should take from: its CPU's real node, or cpu % nodes for made-up ones. */
 unsigned mem_local_node(const struct mem *mem);

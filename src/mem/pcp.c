@@ -19,7 +19,7 @@ void pcp_init(struct zone *zone, struct pcp *pcps, unsigned n)
 	if (zone->pcp_high < PCP_BATCH)
 		zone->pcp_high = 0;
 	for (unsigned i = 0; i < n; i++) {
-		lock_init(&pcps[i].lock);
+		lock_init(&pcps[i].lock, NULL); /* only tried, and for nothing: the zone is next */
 		list_init(&pcps[i].frames);
 	}
 }

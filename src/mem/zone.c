@@ -48,7 +48,7 @@ void zone_init(struct zone *zone, struct mem *mem, unsigned node, uint32_t first
 	zone->node = node;
 	zone->first = first;
 	zone->nr = nr;
-	lock_init(&zone->lock);
+	lock_init(&zone->lock, &zone->lock_stats);
 	for (unsigned order = 0; order <= MAX_ORDER; order++)
 		list_init(&zone->free[order]);
 	for (uint32_t i = first; i < first + nr; i++) {
@@ -367,6 +367,11 @@ void zone_drain(struct mem *mem, unsigned node)
 uint64_t zone_free_frames(const struct mem *mem, unsigned node)
 {
 	return load(&mem->zones[node]->nr_free);
+}
+
+const struct lock_stats *zone_lock_stats(const struct mem *mem, unsigned node)
+{
+	return &mem->zones[node]->lock_stats;
 }
 
 void zone_info(const struct mem *mem, unsigned node, struct zone_info *info)

@@ -32,6 +32,7 @@ struct zone {
 	struct list_head free[MAX_ORDER + 1];      /* lock */
 	unsigned nr_pcps, pcp_high;
 	struct pcp *pcps;
+	struct lock_stats lock_stats;
 } __attribute__((aligned(CACHE_LINE)));
 
 void zone_init(struct zone *zone, struct mem *mem, unsigned node, uint32_t first, uint32_t nr);

@@ -29,7 +29,7 @@ static int bdi_create(weir_pool *pool, uint64_t device, struct bdi **result)
 	bdi->device = device;
 	bdi->last_periodic_ms = now_ms();
 	bdi->bandwidth_since_ns = now_ns();
-	lock_init(&bdi->lock);
+	lock_init(&bdi->lock, &pool->lock_stats[LOCK_BDI]);
 	list_init(&bdi->objects);
 	list_init(&bdi->works);
 	list_init(&bdi->link);

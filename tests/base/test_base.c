@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include "base/base.h"
 #include "base/lock.h"
@@ -63,7 +64,7 @@ static void lock_excludes_and_wakes(void **state)
 	pthread_t threads[4];
 
 	(void)state;
-	lock_init(&lock);
+	lock_init(&lock, NULL);
 	guarded = 0;
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, add_many, NULL), 0);
@@ -73,10 +74,62 @@ static void lock_excludes_and_wakes(void **state)
 	assert_false(lock_held(&lock));
 }
 
+static void *acquire_once(void *unused)
+{
+	(void)unused;
+	lock_acquire(&lock);
+	lock_release(&lock);
+	return NULL;
+}
+
+#define HELD_NS 5000000u
+
+/* Breaks when a wait is not counted, or counted by him who made the other wait; or when time is taken of the spinning
+ * alone. */
+static void who_waits_is_counted_and_how_long(void **state)
+{
+	struct lock_stats stats = {0};
+	pthread_t thread;
+	uint64_t until;
+
+	(void)state;
+	lock_init(&lock, &stats);
+	lock_acquire(&lock);
+	assert_int_equal(pthread_create(&thread, NULL, acquire_once, NULL), 0);
+	while (atomic_load(&lock.word) != 2) /* until it sleeps */
+		usleep(100);
+	for (until = now_ns() + HELD_NS; now_ns() < until;)
+		usleep(100);
+	assert_int_equal(stats.contended, 0); /* not before it has the lock */
+	lock_release(&lock);
+	pthread_join(thread, NULL);
+	assert_int_equal(stats.contended, 1);
+	assert_true(stats.wait_ns >= HELD_NS);
+	assert_int_equal(stats.try_failed, 0);
+}
+
+/* Breaks when anything is counted, and so written, where nobody is in the way. */
+static void a_free_lock_counts_nothing(void **state)
+{
+	struct lock_stats stats = {0};
+
+	(void)state;
+	lock_init(&lock, &stats);
+	for (int i = 0; i < 1000; i++) {
+		acquire_once(NULL);
+		assert_true(i % 2 ? lock_try(&lock) : lock_try_spinning(&lock));
+		lock_release(&lock);
+	}
+	assert_int_equal(stats.contended + stats.wait_ns + stats.try_failed, 0);
+}
+
+/* Breaks when a try that spins counts each turn, or waits. */
 static void try_fails_while_held(void **state)
 {
+	struct lock_stats stats = {0};
+
 	(void)state;
-	lock_init(&lock);
+	lock_init(&lock, &stats);
 	assert_true(lock_try(&lock));
 	assert_false(lock_try(&lock));
 	assert_false(lock_try_spinning(&lock));
@@ -84,6 +137,8 @@ static void try_fails_while_held(void **state)
 	lock_release(&lock);
 	assert_true(lock_try_spinning(&lock));
 	lock_release(&lock);
+	assert_int_equal(stats.try_failed, 2);
+	assert_int_equal(stats.contended + stats.wait_ns, 0);
 }
 
 /* Breaks when the timeout is taken as absolute (returns at once) or errno leaks out to the caller. */
@@ -105,6 +160,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(list_keeps_order_and_del_leaves_an_empty_entry),
 		cmocka_unit_test(lock_excludes_and_wakes),
+		cmocka_unit_test(who_waits_is_counted_and_how_long),
+		cmocka_unit_test(a_free_lock_counts_nothing),
 		cmocka_unit_test(try_fails_while_held),
 		cmocka_unit_test(futex_wait_times_out_and_keeps_errno),
 	};
