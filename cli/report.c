@@ -205,6 +205,34 @@ static void print_stalls(const struct report *report)
 			print_count(weir_counter_name(i), report->counters[i], 0);
 }
 
+/* One line for each lock that someone found held: the counters lock_contended_X, lock_wait_ns_X and lock_try_failed_X. */
+static void print_locks(const struct report *report)
+{
+	static const char *const prefix = "lock_contended_";
+	char times[NUMBER_TEXT], waited[NUMBER_TEXT], tries[NUMBER_TEXT], name[64];
+	bool any = false;
+
+	printf("\nlocks                          contended          waited    failed tries\n");
+	for (unsigned i = 0; i < report->counter_count; i++) {
+		const char *lock = weir_counter_name(i) + strlen(prefix);
+		uint64_t wait_ns, failed;
+
+		if (strncmp(weir_counter_name(i), prefix, strlen(prefix)) != 0)
+			continue;
+		snprintf(name, sizeof(name), "lock_wait_ns_%s", lock);
+		wait_ns = counter(report, name);
+		snprintf(name, sizeof(name), "lock_try_failed_%s", lock);
+		failed = counter(report, name);
+		if (!report->counters[i] && !failed)
+			continue;
+		any = true;
+		printf("  %-22s %15s %15s %15s\n", lock, format_count(times, report->counters[i]),
+		       format_duration(waited, wait_ns), format_count(tries, failed));
+	}
+	if (!any)
+		printf("  none was found held\n");
+}
+
 static void print_memory(const struct report *report)
 {
 	char peak[NUMBER_TEXT], budget[NUMBER_TEXT], metadata[NUMBER_TEXT], trace[NUMBER_TEXT];
@@ -241,6 +269,7 @@ void report_print(const struct report *report)
 	print_reclaim(report);
 	print_writeback(report);
 	print_stalls(report);
+	print_locks(report);
 	print_memory(report);
 	print_verify(report);
 	fflush(stdout);

@@ -108,6 +108,14 @@ else
 	skip "resident memory stays below budget, metadata and 8 MiB" "sanitizers take memory of their own"
 fi
 
+# --- locks
+json "what locks cost is among the counters" \
+	"all(c['lock_contended_' + l] >= 0 and (c['lock_wait_ns_' + l] > 0) == (c['lock_contended_' + l] > 0) for l in ('zone', 'lruvec', 'objects', 'queue', 'bdi', 'resize', 'shrinker')) and c['lock_try_failed_lruvec'] >= 0" \
+	"${small[@]}" --threads 4 --accesses 40000 --writes 20
+run "${small[@]}" --accesses 2000 --pattern scan
+[ "$status" -eq 0 ] && grep -Eq '^locks +contended +waited +failed tries$' out
+result $? "the report has a table of locks"
+
 # --- policies and ways to read
 run --policy help
 [ "$status" -eq 0 ] && [ -s out ]
