@@ -36,7 +36,7 @@ int admit_init(weir_pool *pool, unsigned cpus)
 		lruvec->nr_newcomers = cpus;
 		lruvec->newcomers_max = MIN(lruvec->nr_frames / NEWCOMERS_SHARE / cpus, NEWCOMERS_MAX);
 		for (unsigned cpu = 0; cpu < cpus; cpu++)
-			lock_init(&lruvec->newcomers[cpu].lock);
+			lock_init(&lruvec->newcomers[cpu].lock, NULL); /* only tried, and for little */
 	}
 	return 0;
 }

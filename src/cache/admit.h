@@ -7,7 +7,7 @@
 
 #include "pool.h"
 
-#define NEWCOMERS_MAX 15
+#define NEWCOMERS_MAX 13
 
 /* Of one CPU and node. */
 struct newcomers {
@@ -15,6 +15,7 @@ struct newcomers {
 	_Atomic uint32_t n; /* lock; read anywhere */
 	struct frame *frames[NEWCOMERS_MAX];
 } __attribute__((aligned(CACHE_LINE)));
+_Static_assert(sizeof(struct newcomers) == 2 * CACHE_LINE, "a batch is two cache lines");
 
 /* Map the newcomers' batches of all nodes. Errors: -ENOMEM. Allocates: yes (creation only). */
 int admit_init(weir_pool *pool, unsigned cpus);
