@@ -182,7 +182,8 @@ uint64_t weir_counter(const weir_pool *pool, const char *name)
 
 static uint64_t metadata_bytes(weir_pool *pool)
 {
-	uint64_t bytes = sizeof(*pool) + pool->mem.metadata_bytes + pool->threads.mapped_bytes + pool->newcomers_bytes;
+	uint64_t bytes = sizeof(*pool) + pool->mem.metadata_bytes + pool->threads.mapped_bytes + pool->newcomers_bytes +
+			 pool->counters.mapped_bytes;
 	struct weir_object *object;
 
 	lock_acquire(&pool->objects_lock);

@@ -186,10 +186,15 @@ int weir_create(const struct weir_config *config, weir_pool **result)
 		weir_error_set(error, "cannot map records for %u threads", config->max_threads);
 		goto unmake;
 	}
+	error = counters_init(&pool->counters, machine_cpus(), pool->mem.nr_nodes);
+	if (error) {
+		weir_error_set(error, "cannot map counters for the machine's processors");
+		goto unrecord;
+	}
 	error = admit_init(pool, machine_cpus());
 	if (error) {
 		weir_error_set(error, "cannot map batches for the machine's processors");
-		goto unrecord;
+		goto uncount;
 	}
 	error = start_threads(pool);
 	if (error)
@@ -199,6 +204,8 @@ int weir_create(const struct weir_config *config, weir_pool **result)
 
 unadmit:
 	admit_destroy(pool);
+uncount:
+	counters_destroy(&pool->counters);
 unrecord:
 	thread_table_destroy(&pool->threads);
 unmake:
@@ -237,6 +244,7 @@ int weir_destroy(weir_pool *pool)
 	for (unsigned i = 0; i < pool->mem.nr_nodes; i++)
 		kswapd_stop(pool, i);
 	admit_destroy(pool);
+	counters_destroy(&pool->counters);
 	thread_table_destroy(&pool->threads);
 	mem_destroy(&pool->mem);
 	munmap(pool, pool_bytes());

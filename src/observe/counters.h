@@ -2,8 +2,8 @@
  *
  * counters.h - event counters, per node, with the kernel's names where the meaning is the kernel's.
  *
- * Counting is a relaxed add to one of a few stripes (by CPU), so that threads seldom share a line; reading sums the
- * stripes and stops nothing. Signal-safe. What can be looked up (free frames, list lengths) is not counted: see
+ * Counting is a relaxed add to the stripe of the thread's CPU, so that threads share no line; reading sums the stripes
+ * and stops nothing. Signal-safe. What can be looked up (free frames, list lengths) is not counted: see
  * gauges.c.
  */
 #ifndef WEIR_COUNTERS_H
@@ -72,16 +72,21 @@ enum counter {
 	NR_TALLIES
 };
 
-#define COUNTER_STRIPES 8
+struct counter_stripe {
+	_Atomic uint64_t value[NR_TALLIES];
+} __attribute__((aligned(CACHE_LINE)));
 
 struct counters {
-	struct {
-		_Atomic uint64_t value[NR_TALLIES];
-	} __attribute__((aligned(CACHE_LINE))) stripe[COUNTER_STRIPES][WEIR_MAX_NODES];
+	struct counter_stripe *stripes; /* by CPU, then by node */
+	unsigned nr_cpus, nr_nodes;
+	size_t mapped_bytes;
 };
 
 extern const char *const counter_names[NR_COUNTERS];
 
+/* Errors: -ENOMEM. Allocates: yes (creation only). */
+int counters_init(struct counters *counters, unsigned cpus, unsigned nodes);
+void counters_destroy(struct counters *counters);
 void counters_add(struct counters *counters, unsigned node, enum counter counter, uint64_t n);
 uint64_t counters_read(const struct counters *counters, unsigned node, enum counter counter);
 
