@@ -269,11 +269,11 @@ bool pin_whatever(struct weir_object *object, uint64_t page, struct weir_pin *pi
 	uint64_t seen = word_load(word), next;
 
 	do {
-		while (word_pins(seen) == WORD_PIN_MAX) {
+		while (word_state(seen) != PAGE_ABSENT && word_pins(seen) == WORD_PIN_MAX) {
 			word_wait(word, seen, 1000000);
 			seen = word_load(word);
 		}
-		if (word_state(seen) == PAGE_ABSENT)
+		if (word_state(seen) == PAGE_ABSENT) /* where a shadow is in place of the pins */
 			return false;
 		weir_assert(word_state(seen) != PAGE_LOADING);
 		next = word_pinned(seen, WEIR_READ, true);

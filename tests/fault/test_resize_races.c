@@ -168,6 +168,19 @@ static void the_tail_of_a_page_held_exclusively_is_zeroed_too(void **state)
 	expect_bytes(CUT, PAGE_SIZE, 0);
 }
 
+/* Breaks when what reclaim notes of an evicted page is taken for its pins, of which there are as many as there can be. */
+static void the_shadow_of_the_last_page_is_no_pin(void **state)
+{
+	page_word *word = &rig.object->words[LAST];
+
+	(void)state;
+	touch(rig.object, LAST, 1);
+	forget_page();
+	atomic_fetch_or(word, WORD_PIN_MASK);
+	assert_int_equal(word_state(word_load(word)), PAGE_ABSENT);
+	assert_int_equal(weir_resize(rig.object, LAST * PAGE_SIZE + CUT), 0);
+}
+
 static _Atomic bool stop;
 
 static void *cut_and_grow(void *arg)
@@ -206,6 +219,7 @@ int main(void)
 		CASE(a_read_does_not_bring_back_what_was_cut_off),
 		CASE(a_read_under_which_the_object_grows_is_right),
 		CASE(the_tail_of_a_page_held_exclusively_is_zeroed_too),
+		CASE(the_shadow_of_the_last_page_is_no_pin),
 		CASE(a_write_grows_what_is_cut_under_it),
 	};
 
