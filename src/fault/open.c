@@ -164,10 +164,11 @@ int weir_close(weir_object *object, unsigned flags)
 
 	if (flags & ~WEIR_DISCARD)
 		return weir_error_set(-EINVAL, "weir_close: unknown flags 0x%x", flags & ~WEIR_DISCARD);
-	if (object_pinned(object, 0, object->capacity))
-		return weir_error_set(-EBUSY, "cannot close an object with pins held: unpin them first");
+	/* In this order: a request that ends is a pin before it is no request any more. */
 	if (atomic_load(&object->nr_requests))
 		return weir_error_set(-EBUSY, "cannot close an object with requests under way: reap its queues first");
+	if (object_pinned(object, 0, object->capacity))
+		return weir_error_set(-EBUSY, "cannot close an object with pins held: unpin them first");
 	error = empty_object(object, flags & WEIR_DISCARD);
 	if (error == -EBUSY)
 		return weir_error_set(-EBUSY,
