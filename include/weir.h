@@ -285,9 +285,14 @@ static inline int weir_peek(weir_object *object, uint64_t page, struct weir_peek
  * Blocks: no. Allocates: no. Signal-safe: yes. */
 static inline bool weir_peek_valid(const struct weir_peek *peek)
 {
+	uint32_t *version = (uint32_t *)(uintptr_t)peek->private_[0];
+
+#ifdef __SANITIZE_THREAD__ /* does not know fences */
+	return __atomic_fetch_add(version, 0, __ATOMIC_SEQ_CST) == (uint32_t)peek->private_[1];
+#else
 	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* the bytes before the version; pairs with frame_new_version */
-	return __atomic_load_n((const uint32_t *)(uintptr_t)peek->private_[0], __ATOMIC_RELAXED) ==
-	       (uint32_t)peek->private_[1];
+	return __atomic_load_n(version, __ATOMIC_RELAXED) == (uint32_t)peek->private_[1];
+#endif
 }
 
 /* Pin n pages at once; reads are all in flight together. All or nothing: on an error none is held.

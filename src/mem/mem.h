@@ -125,8 +125,12 @@ static inline void frame_new_version(const struct mem *mem, const struct frame *
 {
 	_Atomic uint32_t *version = &mem->versions[frame - mem->frames];
 
+#ifdef __SANITIZE_THREAD__ /* does not know fences */
+	atomic_fetch_add_explicit(version, 1, memory_order_seq_cst);
+#else
 	atomic_store_explicit(version, atomic_load_explicit(version, memory_order_relaxed) + 1, memory_order_relaxed);
 	atomic_thread_fence(memory_order_release); /* pairs with the fence in weir_peek_valid */
+#endif
 }
 /* The frame whose 4096 bytes contain address; NULL outside of the budget. */
 struct frame *frame_of_address(const struct mem *mem, const void *address);
