@@ -166,8 +166,11 @@ void shadow_commit(struct object *object, uint64_t page, unsigned first, unsigne
 
 	for (unsigned i = first; i < first + n; i++)
 		atomic_store_explicit(&p->version[i], version, memory_order_release);
-	if (p->frayed_word >= first && p->frayed_word < first + n)
+	if (p->frayed_word >= first && p->frayed_word < first + n) {
+		p->mended_word = p->frayed_word;
+		p->mended_bytes = p->frayed_bytes;
 		p->frayed_word = NOT_FRAYED;
+	}
 	atomic_store(&p->committed, version);
 }
 
@@ -227,12 +230,16 @@ void shadow_synced(struct object *object, uint64_t page, uint32_t committed)
 static bool find_version(const struct object *object, uint64_t page, unsigned i, uint64_t word, uint32_t upper,
 			 uint32_t *version)
 {
-	const struct shadow_page *p = &object->pages[page];
+	struct shadow_page *p = &object->pages[page];
 
 	*version = (uint32_t)(word & VERSION_MASK);
-	if (i != p->frayed_word)
-		return !word || is_version(object, page, i, word, 1, upper);
-	for (*version = 0; *version <= upper; ++*version)
+	if (i != p->frayed_word && (!word || is_version(object, page, i, word, 1, upper)))
+		return true;
+	if (p->frayed_word == NOT_FRAYED && i == p->mended_word) { /* in the store it is not mended */
+		p->frayed_word = p->mended_word;
+		p->frayed_bytes = p->mended_bytes;
+	}
+	for (*version = 0; i == p->frayed_word && *version <= upper; ++*version)
 		if (frayed(shadow_pattern(object, page, i, *version), p->frayed_bytes) == word)
 			return true;
 	return false;

@@ -48,6 +48,7 @@ struct shadow_page {
 	_Atomic int32_t pins;         /* that the test knows of */
 	_Atomic uint16_t frayed_word; /* who races only passes it over */
 	uint16_t frayed_bytes;
+	uint16_t mended_word, mended_bytes; /* the last that was, and was then written: so it may be in the store yet */
 	bool mlocked;
 	_Atomic uint32_t version[PAGE_WORDS];
 };

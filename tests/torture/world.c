@@ -84,7 +84,7 @@ static void make_up_object(struct world *world, struct object *object, struct ra
 	if (!object->pages)
 		broken(NULL, "no memory for the shadow of %llu pages", (unsigned long long)pages);
 	for (uint64_t i = 0; i < pages; i++)
-		object->pages[i].frayed_word = NOT_FRAYED;
+		object->pages[i].frayed_word = object->pages[i].mended_word = NOT_FRAYED;
 }
 
 static void init_locks(struct object *object)
