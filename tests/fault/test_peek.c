@@ -3,6 +3,7 @@
  * test_peek.c - optimistic reads: what was seen is a page's content, or weir_peek_valid says no.
  */
 #include "../rig.h"
+#include "../sanitizer.h"
 
 #include <sched.h>
 #include <stdlib.h>
@@ -164,23 +165,14 @@ static void fill(void *data, uint64_t page, uint32_t version)
 		((uint64_t *)data)[i] = page << 32 | version;
 }
 
-/* Races on purpose with those who write: no sanitizer can know that what it read is thrown away then. */
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define RACES __attribute__((no_sanitize("thread")))
-#endif
-#endif
-#ifndef RACES
-#define RACES __attribute__((no_sanitize_thread))
-#endif
-RACES static noinline bool all_words_are(const void *data, uint64_t first)
+RACES static bool all_words_are(const void *data, uint64_t first)
 {
 	for (size_t i = 0; i < WORDS; i++)
 		if (((const volatile uint64_t *)data)[i] != first)
 			return false;
 	return true;
 }
-RACES static noinline uint64_t first_word(const void *data)
+RACES static uint64_t first_word(const void *data)
 {
 	return *(const volatile uint64_t *)data;
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../sanitizer.h"
 #include "ops.h"
 
 /* An exclusive pin is alone, as far as the test knows; another can't come while it is held. */
@@ -165,6 +166,12 @@ void op_pin_racing(struct worker *worker)
 	leave_object(object);
 }
 
+RACES static void copy_racing(uint64_t *words, const void *data)
+{
+	for (unsigned i = 0; i < PAGE_WORDS; i++)
+		words[i] = ((const volatile uint64_t *)data)[i];
+}
+
 /* What was seen counts only where weir_peek_valid says so: then it is the page's, though others may write to it. */
 void op_peek(struct worker *worker)
 {
@@ -182,8 +189,7 @@ void op_peek(struct worker *worker)
 	note(worker, "weir_peek", object, page, 1, 0, error);
 	check_error(worker, object, page, WEIR_TRY, resizes, error);
 	if (!error) {
-		for (unsigned i = 0; i < PAGE_WORDS; i++)
-			copy[i] = ((const volatile uint64_t *)peek.data)[i];
+		copy_racing(copy, peek.data);
 		if (weir_peek_valid(&peek))
 			shadow_check_racing(worker, object, page, copy, shadow_words(object, page), &view,
 					    "by weir_peek");

@@ -105,11 +105,13 @@ static void must_be_registered(struct shrinker *shrinker)
 static unsigned long shrinker_count(struct weir_shrinker *weir, const struct weir_shrink_control *control)
 {
 	struct shrinker *shrinker = (struct shrinker *)weir;
+	unsigned n;
 
 	must_be_registered(shrinker);
 	if (control->flags & WEIR_NOMEMALLOC)
 		broken(NULL, "a shrinker was called by NOMEMALLOC reclaim");
-	return shrinker->nr_cache ? shrinker->nr_cache : WEIR_SHRINK_EMPTY;
+	n = atomic_load(&shrinker->nr_cache);
+	return n ? n : WEIR_SHRINK_EMPTY;
 }
 
 /* Frees some; may take one again, as who frees memory sometimes must. */

@@ -86,7 +86,7 @@ unsigned shadow_words(const struct object *object, uint64_t page)
 /* Racing words are read once, and whole. */
 static uint64_t word_at(const void *data, unsigned i)
 {
-	return ((const volatile uint64_t *)data)[i];
+	return __atomic_load_n((const uint64_t *)data + i, __ATOMIC_RELAXED);
 }
 
 void shadow_check(struct worker *worker, const struct object *object, uint64_t page, const void *data,
@@ -179,7 +179,7 @@ void shadow_write(struct object *object, uint64_t page, void *data, unsigned fir
 	uint32_t version = shadow_announce(object, page, first, n, NULL);
 
 	for (unsigned i = first; i < first + n; i++)
-		((volatile uint64_t *)data)[i] = shadow_pattern(object, page, i, version);
+		__atomic_store_n((uint64_t *)data + i, shadow_pattern(object, page, i, version), __ATOMIC_RELAXED);
 	shadow_commit(object, page, first, n, version);
 }
 

@@ -145,7 +145,7 @@ struct shrinker {
 	_Atomic uint64_t random;
 	pthread_mutex_t cache_lock; /* only tried in callbacks */
 	void *cache[64];
-	unsigned nr_cache;
+	_Atomic unsigned nr_cache; /* changed under cache_lock, read anywhere */
 };
 
 struct world {
