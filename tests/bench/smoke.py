@@ -92,15 +92,14 @@ def report(number, name, wrong, skipped=None):
 
 def main():
     build, runner, has_lmdb = sys.argv[1:]
+    if has_tsan(build):
+        print("1..0 # SKIP under the thread sanitizer there is nothing to measure, and its shadow is too much for a cgroup")
+        return
     print(f"1..{len(ROWS) + 2}")
     before = left_behind()
     with tempfile.TemporaryDirectory() as traces:
         make_traces(traces)
         for number, (name, rows) in enumerate(ROWS.items(), 1):
-            if name == "mmap" and has_tsan(build):
-                report(number, f"the benchmark {name} prints figures", None,
-                       "the thread sanitizer's shadow has no room in its memory cgroup")
-                continue
             wrong, skipped = fault(run([runner, build, "--json", "--only", name], traces), rows)
             if name == "lmdb" and has_lmdb == "1" and skipped and "built without" in skipped:
                 wrong = "the program was built and not found"

@@ -339,7 +339,7 @@ static void the_reserve_rises_and_falls_by_what_was_asked(void **state)
 	mem_destroy(&mem);
 }
 
-#define RIVAL_ROUNDS 20000
+#define RIVAL_ROUNDS (UNDER_TSAN ? 4000 : 20000)
 
 static struct {
 	struct mem mem;
