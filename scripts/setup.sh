@@ -5,7 +5,7 @@
 # Silent when all are there. As root it installs what is missing; else it prints the command that does, and fails.
 packages="gcc libc6-dev pkg-config meson ninja-build liburing-dev libcmocka-dev"
 if [ "$1" = check ]; then
-	packages="$packages g++ clang libclang-rt-dev groff-base"
+	packages="$packages g++ clang libclang-rt-dev groff-base spin"
 elif [ "$1" = bench ]; then
 	packages="$packages fio liblmdb-dev"
 fi

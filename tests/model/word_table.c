@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * word_table.c - page_word.h as the model reads it: its states, its flags and its table of transitions, as macros.
+ *
+ * So the model can't say something else than the code about what a word is and what may become of it.
+ */
+#include <stdio.h>
+
+#include "cache/page_word.h"
+
+#define PRINT(name) printf("#define %s %llu\n", #name, (unsigned long long)(name))
+
+int main(void)
+{
+	PRINT(PAGE_ABSENT);
+	PRINT(PAGE_LOADING);
+	PRINT(PAGE_UNMAPPED);
+	PRINT(PAGE_MAPPED);
+	PRINT(PAGE_WRITEBACK);
+	PRINT(PAGE_ISOLATED);
+	PRINT(WORD_STATE);
+	PRINT(WORD_DIRTY);
+	PRINT(WORD_WAITERS);
+	PRINT(WORD_EXCLUSIVE);
+	PRINT(WORD_RECLAIM);
+	PRINT(WORD_WPIN);
+	PRINT(WORD_PIN_SHIFT);
+	PRINT(WORD_PIN_MASK);
+	PRINT(WORD_FRAME_SHIFT);
+	/* Bit t of row s: s may become t. */
+	for (unsigned state = 0; state < ARRAY_SIZE(word_transitions); state++)
+		printf("#define ROW_%u %u\n", state, word_transitions[state]);
+	return 0;
+}
