@@ -242,6 +242,10 @@ static int pin_shared(struct weir_object *object, uint64_t page, unsigned flags,
 						: NULL;
 		int error = hold_once(object, page, flags, !slot, &word);
 
+		if (!error && !slot && page >= atomic_load(&object->npages)) { /* cut meanwhile: see pin_published */
+			unpin_counted(&object->words[page]);
+			return -ERANGE;
+		}
 		if (!error) {
 			pin->data = word_data(object, word);
 			pin->private_[0] = key;
@@ -417,10 +421,16 @@ void pin_unprepare(struct weir_pin *pin)
 	*pin = (struct weir_pin){0};
 }
 
-void pin_published(struct weir_object *object, struct frame *frame, unsigned flags)
+/* A pin in a slot was there to be seen before load_finish looked at the length. One in the word is there only now, and
+ * a cut that began in between has not seen it: so the length once more. Pairs with set_length in cut. */
+int pin_published(struct weir_object *object, uint64_t page, struct frame *frame, unsigned flags, struct weir_pin *pin)
 {
 	if (flags & WEIR_WRITE)
 		note_dirtied(object, frame);
+	if ((pin->private_[1] & PIN_KIND) == PIN_SLOT || page < atomic_load(&object->npages))
+		return 0;
+	unpin_slow(pin);
+	return -ERANGE;
 }
 
 /* ---- the slow path ---- */
@@ -517,7 +527,7 @@ static int pin_absent(struct weir_object *object, uint64_t page, unsigned flags,
 	if (error)
 		pin_unprepare(pin);
 	else
-		pin_published(object, frame, flags);
+		error = pin_published(object, page, frame, flags, pin);
 	return error;
 }
 

@@ -36,11 +36,12 @@ int pin_note_use(struct weir_object *object, uint64_t page);
 bool pin_whatever(struct weir_object *object, uint64_t page, struct weir_pin *pin);
 
 /* For whoever reads a page in: prepare the pin before the page is published; *word_flags go to load_finish. After its
- * success pin_published, after its failure pin_unprepare. counted: not in a slot of this thread, as it is another's. */
+ * success pin_published, which may still withdraw the pin (-ERANGE: the object was cut meanwhile); after its failure
+ * pin_unprepare. counted: not in a slot of this thread, as it is another's. */
 void pin_prepare(struct weir_object *object, uint64_t page, struct frame *frame, unsigned flags, bool counted,
 		 struct weir_pin *pin, uint64_t *word_flags);
 void pin_unprepare(struct weir_pin *pin);
-void pin_published(struct weir_object *object, struct frame *frame, unsigned flags);
+int pin_published(struct weir_object *object, uint64_t page, struct frame *frame, unsigned flags, struct weir_pin *pin);
 
 /* queue.c: reap other threads' queues whose owners are busy elsewhere, for whoever waits for a page of theirs. */
 void queues_help(weir_pool *pool);

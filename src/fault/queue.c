@@ -131,7 +131,7 @@ static void request_read_done(struct weir_io *io)
 	if (error)
 		pin_unprepare(&request->pin);
 	else
-		pin_published(request->object, frame, request->flags);
+		error = pin_published(request->object, request->page, frame, request->flags, &request->pin);
 	if (error == -ERANGE) { /* a resize came between: see how it ends */
 		list_add_tail(&request->link, &request->queue->waiting);
 		request->queue->nr_waiting++;
