@@ -25,6 +25,8 @@ SETS = {
     "two threads with exclusive pins and pins in slots, and writing": "FLUSH SLOTS EXCLUSIVES",
     "two threads with counted pins, and writing": "FLUSH COUNTS",
     "two threads with pins that fill the count, and writing": "FLUSH COUNTS PIN_MAX=1",
+    "two threads with every kind of pin, and a cut": "LENGTHS SLOTS COUNTS EXCLUSIVES",
+    "one thread with every kind of pin, reclaim, and a cut": "LENGTHS RECLAIM THREADS=1 SLOTS COUNTS EXCLUSIVES",
     "one thread with every kind of pin, reclaim and writing": f"RECLAIM FLUSH THREADS=1 {ALL_PINS}",
     "one thread with pins in slots, reclaim, writing and cuts, two frames": "RECLAIM FLUSH CUTS FRAMES SLOTS THREADS=1",
 }
@@ -53,6 +55,8 @@ MUTATIONS = [
     ("NO_WAKE", "FLUSH SLOTS", DEADLOCK),
     ("WAITERS_LEFT", "FLUSH SLOTS", "assertion violated"),
     ("WRITTEN_FREED_UNOWNED", "RECLAIM FLUSH SLOTS THREADS=1", "assertion violated"),
+    ("LENGTH_LOOKED_AT_ONCE", "LENGTHS RECLAIM THREADS=1 COUNTS", r"assertion violated\W+cut"),
+    ("LENGTH_LOOKED_AT_ONCE", "LENGTHS RECLAIM THREADS=1 EXCLUSIVES", r"assertion violated\W+cut"),
     ("FRAME_NOT_COMPARED", "RECLAIM FLUSH CUTS FRAMES SLOTS THREADS=1", "assertion violated.*word>>"),
 ]
 
@@ -112,7 +116,8 @@ class Checker:
 
     def check_mutation(self, name, definitions, error):
         said = self.search(f"{definitions} MUTATE_{name}", "-O0")
-        self.report(bool(re.search(error, said)), f"found: {name.lower().replace('_', ' ')}", said[-2000:])
+        title = f"found: {name.lower().replace('_', ' ')} ({definitions.lower()})"
+        self.report(bool(re.search(error, said)), title, said[-2000:])
 
 
 def main():

@@ -26,6 +26,11 @@
 #else
 #define PREPARED 1
 #endif
+#ifdef MUTATE_LENGTH_LOOKED_AT_ONCE
+#define LENGTH_AGAIN 0
+#else
+#define LENGTH_AGAIN 1
+#endif
 #ifdef MUTATE_SLOT_KEPT_WHILE_WAITING
 #define WITHDRAWN 0
 #else

@@ -6,6 +6,7 @@
  *                 (cache/durable.c), waiting for whoever has the page in hand (cache/drop.c)
  *   reclaimer     reclaim/shrink_list.c, cache/evict.c, and the first half of a pageout
  *   flusher       cache/dirty.c, reclaim/writeback.c: writes for reclaim, of its own accord, and for weir_sync
+ *   cutter        fault/resize.c: the look for pins past a new end
  *   buffers       the store buffers of the two threads' processors
  *
  * What is one step. A load, a look at a slot, a compare-and-swap, the kernel's part of going to sleep and a wake-up
@@ -20,7 +21,7 @@
  * of which nobody tells him: the code polls, so the model lets him go on as soon as they are.
  *
  * Left out: references, shadow, mlock and durability bits (so a hit never has to change the word, which leaves reclaim
- * more to get wrong, not less); lengths and epochs; a second page; a pin that another thread gives back.
+ * more to get wrong, not less); epochs; growing; a second page; a pin that another thread gives back.
  *
  * What the word is measured against, the model knows by itself:
  *
@@ -28,6 +29,7 @@
  *   owner     who made the page loading, isolated or under writeback
  *   same      the store has what the page has
  *   copied    the write under way writes what the page has
+ *   cut       the object was cut, and no pin was found
  */
 #include "word_table.h" /* states, flags and transitions, printed from page_word.h by word_table.c */
 
@@ -84,10 +86,16 @@ bit asleep[2];
 byte listed;  /* the LRU: 0, or the frame on it, + 1 */
 byte pageout; /* the flusher's stack: 0, or the frame that reclaim left there, + 1 */
 byte stopped;
+#ifdef LENGTHS
+bit past_end; /* what the length says of the page */
+#endif
 
 byte held[2];
 byte owner = NOBODY;
 bit same = 1, copied;
+#ifdef LENGTHS
+bit cut;
+#endif
 short nr_dirty; /* what the accounting says */
 
 hidden byte from_, to_; /* of BECOME; the checker need not store them */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * reclaim.pml - the reclaimer and the flusher, and what both do to a page: evict it, begin to write it.
+ * reclaim.pml - the reclaimer and the flusher, and what both do to a page: evict it, begin to write it; and a cut.
  */
 #define FIND_PINS(what)                                                                                                \
 	pinned = (slot[0] >= what);                                                                                    \
@@ -222,5 +222,35 @@ end:
 	skip
 #undef discard
 #undef me
+}
+#endif
+
+#ifdef LENGTHS
+/* cut and object_pinned: the length, the slots, the word. From then on no pin may be given. */
+active proctype cutter()
+{
+	bit pinned;
+
+	past_end = 1;
+	FIND_PINS(READ);
+	if
+	:: pinned -> goto busy
+	:: else
+	fi;
+	atomic {
+		if
+		:: STATE(word) != PAGE_ABSENT && HAS(word, WORD_PIN_MASK | WORD_EXCLUSIVE) -> pinned = 1
+		:: else -> cut = 1
+		fi
+	}
+	if
+	:: !pinned -> EVENT("a page is cut off") goto end
+	:: else
+	fi;
+busy:
+	past_end = 0;
+	EVENT("a cut finds a pin")
+end:
+	skip
 }
 #endif

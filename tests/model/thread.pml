@@ -59,6 +59,12 @@ take:
 	:: kind == EXCLUSIVE -> goto exclude
 	fi;
 hold:
+#ifdef LENGTHS
+	if
+	:: !past_end
+	:: past_end -> goto refused
+	fi;
+#endif
 	atomic {
 		if
 		:: NOT_HERE(word) -> goto missing
@@ -116,12 +122,18 @@ look:
 	:: !ok -> goto look
 	:: else
 	fi;
-	/* read_page; pin_prepare, load_finish: the slot, the list, then the word */
+	/* read_page; pin_prepare, load_finish: the slot, the length, the list, then the word */
 	if
 	:: goto read_failed
 	:: kind == SLOT && PREPARED -> d_step { DRAINED -> SLOT_TAKE() }
 	:: kind != SLOT || !PREPARED
 	fi;
+#ifdef LENGTHS
+	if
+	:: !past_end
+	:: past_end -> goto read_failed
+	fi;
+#endif
 	d_step { assert(!listed); listed = FRAME(word) + 1 }
 	d_step {
 		DRAINED ->
@@ -149,10 +161,20 @@ read_failed:
 		EVENT("a page can't be read")
 	}
 	WAKE(waiters);
+	if /* pin_unprepare */
+	:: kind == SLOT && slot[me] != EMPTY -> SLOT_GIVE()
+	:: else
+	fi;
 	goto idle;
 
 	/* pin_exclusive: exclude_once */
 exclude:
+#ifdef LENGTHS
+	if
+	:: !past_end
+	:: past_end -> goto refused
+	fi;
+#endif
 	atomic {
 		if
 		:: NOT_HERE(word) -> goto look
@@ -213,8 +235,15 @@ dirty_exclusive:
 	WAIT(seen);
 	goto dirty_exclusive;
 
-	/* The program uses what it holds, then weir_unpin. */
+	/* A cut may have missed a pin in the word: the length once more. Then the program uses what it holds. */
 use:
+#ifdef LENGTHS
+	if
+	:: kind == SLOT || !past_end || !LENGTH_AGAIN
+	:: kind != SLOT && past_end && LENGTH_AGAIN -> EVENT("a pin past a cut is withdrawn") goto unpin
+	fi;
+	assert(!cut);
+#endif
 	if
 	:: write -> d_step {
 		assert(HAS(word, WORD_DIRTY) || STATE(word) == PAGE_WRITEBACK);
@@ -223,6 +252,8 @@ use:
 	   }
 	:: else
 	fi;
+	/* weir_unpin */
+unpin:
 	if
 	:: kind == SLOT -> d_step { DRAINED -> held[me] = 0; SLOT_GIVE() }; goto idle
 	:: kind == COUNTED
@@ -247,6 +278,15 @@ unpin_exclusive:
 	}
 	WAKE(waiters);
 	goto idle;
+
+#ifdef LENGTHS
+refused:
+	if
+	:: kind == SLOT -> SLOT_GIVE()
+	:: else
+	fi;
+	goto idle;
+#endif
 
 	/* make_dirty, after a sync that failed: what is resident and clean is dirty again. */
 sync_failed:
