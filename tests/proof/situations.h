@@ -213,8 +213,11 @@ static inline void nothing_to_free(struct stage *stage)
 		if (weir_pin(stage->object, stage->nr_held, WEIR_READ, &stage->held[stage->nr_held]))
 			abort();
 	weir_sync(stage->written, 0, 0);
-	while (weir_reclaim(stage->pool, 1 << 20, WEIR_DEFAULT) > 0)
-		;
+	/* What is in writeback or being read is no page that a reclaim could free, until a moment later. */
+	for (bool busy = true; busy;) {
+		busy = weir_counter(stage->pool, "nr_writeback") || weir_counter(stage->pool, "nr_loading");
+		busy |= weir_reclaim(stage->pool, 1 << 20, WEIR_DEFAULT) > 0;
+	}
 }
 
 static inline void something_to_free(struct stage *stage)
