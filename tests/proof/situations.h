@@ -217,6 +217,8 @@ static inline void nothing_to_free(struct stage *stage)
 	for (bool busy = true; busy;) {
 		busy = weir_counter(stage->pool, "nr_writeback") || weir_counter(stage->pool, "nr_loading");
 		busy |= weir_reclaim(stage->pool, 1 << 20, WEIR_DEFAULT) > 0;
+		/* Ordinary reclaim passes over a node that gave nothing for long. */
+		busy |= weir_reclaim(stage->pool, 1 << 20, WEIR_NOMEMALLOC) > 0;
 	}
 }
 
