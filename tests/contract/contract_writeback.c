@@ -6,7 +6,10 @@
 
 static uint64_t dirty_now(weir_pool *pool)
 {
-	return counter(pool, "nr_dirty") + counter(pool, "nr_writeback");
+	/* First: else a page that goes there meanwhile is met twice. */
+	uint64_t writeback = counter(pool, "nr_writeback");
+
+	return writeback + counter(pool, "nr_dirty");
 }
 
 /* A writer of its own, which goes on until it is refused, or done. */
