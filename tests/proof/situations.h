@@ -140,10 +140,22 @@ static inline void visit(weir_object *object, uint64_t page, unsigned flags)
 	}
 }
 
+/* Until nothing goes on in the background: its threads hold locks now and then, maybe for as long as another program has
+ * their processor, and a call passes over what they hold. How much it frees is known only without them. */
+static inline void settle(struct stage *stage)
+{
+	for (bool busy = true; busy; usleep(1000)) {
+		busy = weir_counter(stage->pool, "nr_writeback") || weir_counter(stage->pool, "nr_loading");
+		for (unsigned i = 0; i < stage->pool->mem.nr_nodes; i++)
+			busy |= atomic_load(&stage->pool->kswapd[i].awake);
+	}
+}
+
 static inline void fill(struct stage *stage, uint64_t pages)
 {
 	for (uint64_t page = 0; page < pages; page++)
 		visit(stage->object, page, WEIR_READ);
+	settle(stage);
 }
 
 /* Read, write and copy, far more than there is room for. */
@@ -213,13 +225,10 @@ static inline void nothing_to_free(struct stage *stage)
 		if (weir_pin(stage->object, stage->nr_held, WEIR_READ, &stage->held[stage->nr_held]))
 			abort();
 	weir_sync(stage->written, 0, 0);
-	/* What is in writeback or being read is no page that a reclaim could free, until a moment later. */
-	for (bool busy = true; busy;) {
-		busy = weir_counter(stage->pool, "nr_writeback") || weir_counter(stage->pool, "nr_loading");
-		busy |= weir_reclaim(stage->pool, 1 << 20, WEIR_DEFAULT) > 0;
-		/* Ordinary reclaim passes over a node that gave nothing for long. */
-		busy |= weir_reclaim(stage->pool, 1 << 20, WEIR_NOMEMALLOC) > 0;
-	}
+	do /* ordinary reclaim passes over a node that gave nothing for long */
+		settle(stage);
+	while (weir_reclaim(stage->pool, 1 << 20, WEIR_DEFAULT) > 0 ||
+	       weir_reclaim(stage->pool, 1 << 20, WEIR_NOMEMALLOC) > 0);
 }
 
 static inline void something_to_free(struct stage *stage)
