@@ -219,7 +219,8 @@ struct weir_pin {
  * Errors: -EINVAL (unknown flags), -ERANGE (past the end of the object), -EROFS (WRITE on a read-only
  * object), -ENOMEM (every frame is held, or dirty behind a store that fails or stalls), -ETIMEDOUT (config.wait_ms
  * passed: under WAIT without a frame, or while others held the page, or resized the object there), -EAGAIN (TRY),
- * -EDEADLK (EXCLUSIVE on a page that this thread has pinned), -ESTALE (the file was cut short by others), or the store's read error.
+ * -EDEADLK (EXCLUSIVE on a page that this thread has pinned), -ESTALE (the file was cut short by others), or the
+ * store's read error.
  * Blocks: only on a miss, for EXCLUSIVE, for a WRITE on a page in writeback, for a resize that may cut the page off,
  * or (WRITE) at the dirty limit.
  * Allocates: no. Signal-safe: no. */
@@ -311,8 +312,8 @@ struct weir_completion {
 int weir_queue_create(weir_pool *pool, unsigned depth, weir_queue **queue);
 /* Errors: -EBUSY (requests are under way: reap them first). */
 int weir_queue_destroy(weir_queue *queue);
-/* Ask for a pin; a read that it needs is started at once. Errors: -EINVAL, -ERANGE, -EROFS at once; -EAGAIN (depth requests are under way or not
- * yet reaped; or WRITE at the dirty limit while this queue has any: reap first). -ENOMEM (WRITE: the limit held for
+/* Ask for a pin; a read that it needs is started at once. Errors: -EINVAL, -ERANGE, -EROFS at once; -EAGAIN
+ * (depth requests are under way or not yet reaped; or WRITE at the dirty limit while this queue has any: reap first). -ENOMEM (WRITE: the limit held for
  * config.wait_ms). Everything else arrives as a completion. Blocks: when frames are short (it reclaims).
  * Allocates: no. */
 int weir_queue_pin(weir_queue *queue, weir_object *object, uint64_t page, unsigned flags, uint64_t user_data);

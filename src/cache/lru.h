@@ -7,9 +7,9 @@
  *                  │                                   ▼
  *   deactivated ◄─ active tail ... active head ◄───────┘          unevictable: mlocked
  *
- * A frame is on exactly one list, or "isolated": off the lists and owned by whoever took it off, or on its way to its
- * first list (admit.c). That is the
- * token of ownership: only the owner may evict, free or move the frame.
+ * A frame is on exactly one list, or "isolated": off the lists and owned by whoever took it off. That is the
+ * token of ownership: only the owner may evict, free or move the frame. A newcomer on its way to its first list
+ * (admit.c) is isolated too.
  *
  * The lock is held for at most a batch of 32 list moves. NOMEMALLOC reclaim only tries it; frames that it can't put
  * back at once go on the lock-free `deferred` stack, which the next holder of the lock drains.
@@ -34,10 +34,6 @@ enum lru_list {
 static inline bool lru_is_active(enum lru_list list)
 {
 	return list == LRU_ACTIVE_ANON || list == LRU_ACTIVE_FILE;
-}
-static inline bool lru_is_file(enum lru_list list)
-{
-	return list == LRU_INACTIVE_FILE || list == LRU_ACTIVE_FILE;
 }
 
 #define LRU_JUMP 8 /* places that a frame's jump hint looks ahead */

@@ -106,8 +106,8 @@ static struct frame *take_directly(weir_pool *pool, unsigned order, unsigned fla
 		throttle_direct_reclaim(pool, node);
 		freed = try_to_free_pages(pool, node, order, pool->config.swap_cluster_max, flags);
 		drain_for_order(pool, order);
-		if (freed &&
-		    !order) { /* frames are no block: for one, the tries are bounded as a whole (contract 18) */
+		/* Frames are no block: for one, the tries are bounded as a whole (contract 18). */
+		if (freed && !order) {
 			failures = 0;
 			deadline = 0;
 		} else if (freed) {
