@@ -254,7 +254,7 @@ struct weir_object_head_ {
 	const char *frames;
 	const uint32_t *versions;
 };
-#define WEIR_PEEK_BITS_ 0x9full /* of a page's word: state, used, used twice, held exclusively */
+#define WEIR_PEEK_BITS_ 0x800009full /* of a page's word: state, used, used twice, held exclusively, in a window */
 #define WEIR_PEEK_IS_ 0x1aull   /* resident, used twice, not held */
 int weir_peek_slow_(weir_object *object, uint64_t page, struct weir_peek *peek);
 

@@ -61,7 +61,7 @@ static bool word_begin_writeback(struct batch *batch, unsigned i, uint64_t set, 
 
 	do {
 		held = seen & (WORD_EXCLUSIVE | WORD_WPIN);
-		if (word_state(seen) != PAGE_UNMAPPED || !(seen & WORD_DIRTY) || (held && !even_pinned) ||
+		if (word_state(seen) != PAGE_RESIDENT || !(seen & WORD_DIRTY) || (held && !even_pinned) ||
 		    word_frame(seen) != word_frame(batch->seen[i])) /* written, evicted and read in again meanwhile */
 			return false;
 		next = word_with_state(held ? seen : seen & ~WORD_DIRTY, PAGE_WRITEBACK) | set | epoch_enter(object);
@@ -83,7 +83,7 @@ static uint64_t word_end_writeback(page_word *word, uint64_t set)
 	do {
 		before = seen;
 		weir_assert(word_state(seen) == PAGE_WRITEBACK);
-	} while (!word_change(word, &seen, word_with_state((before & ~clear) | set, PAGE_UNMAPPED)));
+	} while (!word_change(word, &seen, word_with_state((before & ~clear) | set, PAGE_RESIDENT)));
 	word_wake_after(word, before);
 	return before;
 }

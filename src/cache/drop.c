@@ -70,7 +70,7 @@ static bool drop_page(struct drop *drop, uint64_t page)
 	switch (word_state(seen)) {
 	case PAGE_ABSENT:
 		return true;
-	case PAGE_UNMAPPED:
+	case PAGE_RESIDENT:
 		break;
 	case PAGE_LOADING: /* a queue's, maybe, which nobody reaps: our caller can, we can't */
 		if (drop->mode == DROP_CLEAN)

@@ -59,9 +59,9 @@ static bool make_dirty(struct weir_object *object, page_word *word)
 
 	do {
 		if (!(seen & WORD_UNSYNCED) || (seen & WORD_DIRTY) ||
-		    (word_state(seen) != PAGE_UNMAPPED && word_state(seen) != PAGE_ISOLATED))
+		    (word_state(seen) != PAGE_RESIDENT && word_state(seen) != PAGE_ISOLATED))
 			return false;
-		next = word_with_state(seen & ~WORD_WAITERS, PAGE_UNMAPPED) | WORD_DIRTY;
+		next = word_with_state(seen & ~WORD_WAITERS, PAGE_RESIDENT) | WORD_DIRTY;
 	} while (!word_change(word, &seen, next));
 	word_wake_after(word, seen);
 	note_dirtied(object, pool_frame(object->pool, next));

@@ -17,7 +17,7 @@ void word_finish_loading(page_word *word, uint64_t flags)
 
 	do {
 		weir_assert(word_state(seen) == PAGE_LOADING);
-		next = word_with_state((seen & ~WORD_WAITERS) | flags, PAGE_UNMAPPED);
+		next = word_with_state((seen & ~WORD_WAITERS) | flags, PAGE_RESIDENT);
 	} while (!word_change(word, &seen, next));
 	word_wake_after(word, seen);
 }

@@ -4,23 +4,28 @@
  *
  *        63 62  60 59                28 27 26 25 24 23        12 11 ........... 3 2   0
  *       +--+------+--------------------+-----------+------------+----------------+-----+
- *       | sync    | frame number       |   flags   | pin count  | flags          |state|   resident
+ *       |  | sync | frame number       |   flags   | pin count  | flags          |state|   resident
  *       |ws| node | the policy's key   |  the policy's extra    | shadow valid   |  0  |   absent
  *       +--+------+--------------------+-----------+------------+----------------+-----+
  *
  * One compare-and-swap is one transition, each a function below named for it. Waiters sleep on the low half.
  *
- *   from \ to   absent          loading    unmapped              writeback     isolated
+ *   from \ to   absent          loading    resident              writeback     isolated
  *   absent      -               a miss     -                     -             -
  *   loading     read failed     -          read done             -             -
- *   unmapped    -               -          flags, pins           a write       reclaim takes it
+ *   resident    -               -          flags, pins           a write       reclaim takes it
  *   writeback   -               -          write done or failed  flags, pins   -
  *   isolated    evicted         -          put back, or rescued  -             -
  *
- * (State 3, mapped, is the place of pages in windows.)
+ * Where a resident page's data is, one flag says, and it goes along into writeback and isolation:
+ *
+ *   unmapped    in its frame's slot
+ *   mapped      WORD_MAPPED: at its address in the object's window. Clean ones are write-protected there; what may be
+ *               written to without a fault has WORD_WRITABLE, and is dirty. Who moves the data, or lifts the
+ *               protection, has WORD_BUSY set meanwhile, and nobody else then evicts, writes out or moves the page.
  *
  * Who may do what: whoever made a page loading or isolated owns that state, with one exception: a pinner that finds
- * a page isolated may put it back to unmapped ("rescue"), and the owner's commit to absent then fails. A page
+ * an unmapped page isolated may put it back to resident ("rescue"), and the owner's commit to absent then fails. A page
  * leaves the cache only as isolated, and only by someone who took its frame off the LRU lists first.
  *
  * Pins are mostly not in the word but in slots of the pinning thread (thread.h). The rule that joins the two: a
@@ -35,9 +40,9 @@
 
 typedef _Atomic uint64_t page_word;
 
-enum page_state { PAGE_ABSENT, PAGE_LOADING, PAGE_UNMAPPED, PAGE_MAPPED, PAGE_WRITEBACK, PAGE_ISOLATED };
+enum page_state { PAGE_ABSENT, PAGE_LOADING, PAGE_RESIDENT, PAGE_WRITEBACK, PAGE_ISOLATED };
 #define WORD_STATE 7ull
-#define NR_PAGE_STATES 6
+#define NR_PAGE_STATES 5
 
 #define WORD_REF (1ull << 3)       /* used since it was read in, or last looked at */
 #define WORD_REF2 (1ull << 4)      /* used again: seen twice */
@@ -53,11 +58,14 @@ enum page_state { PAGE_ABSENT, PAGE_LOADING, PAGE_UNMAPPED, PAGE_MAPPED, PAGE_WR
 #define WORD_PIN (1ull << WORD_PIN_SHIFT)
 #define WORD_PIN_MAX 0xfffull
 #define WORD_PIN_MASK (WORD_PIN_MAX << WORD_PIN_SHIFT)
-#define WORD_EPOCH (1ull << 25)      /* writeback: which of object->nr_epoch counts it */
-#define WORD_READAHEAD (1ull << 26)  /* read ahead, and nobody has asked for it yet */
+#define WORD_BUSY (1ull << 24)      /* it is just being mapped, unmapped or made writable: wait */
+#define WORD_EPOCH (1ull << 25)     /* writeback: which of object->nr_epoch counts it */
+#define WORD_READAHEAD (1ull << 26) /* read ahead, and nobody has asked for it yet */
+#define WORD_MAPPED (1ull << 27)    /* its data is in the object's window, not in a slot */
 #define WORD_FRAME_SHIFT 28
 #define WORD_UNSYNCED (1ull << 60)    /* resident: written to the store, but not since made durable */
 #define WORD_SYNC_PARITY (1ull << 61) /* unsynced: object->sync_parity when the write ended */
+#define WORD_WRITABLE (1ull << 62)    /* mapped: not write-protected, so dirty */
 #define WORD_AGE_SHIFT 28
 #define WORD_NODE_SHIFT 60
 #define WORD_WORKINGSET (1ull << 63) /* absent: had been active */
@@ -82,10 +90,10 @@ static inline uint64_t word_with_state(uint64_t w, enum page_state state)
 /* The table above, for the assertion in word_change; bit t of row s: s may become t. */
 static const uint8_t word_transitions[8] = {
 	[PAGE_ABSENT] = 1 << PAGE_LOADING,
-	[PAGE_LOADING] = 1 << PAGE_ABSENT | 1 << PAGE_LOADING | 1 << PAGE_UNMAPPED,
-	[PAGE_UNMAPPED] = 1 << PAGE_UNMAPPED | 1 << PAGE_WRITEBACK | 1 << PAGE_ISOLATED,
-	[PAGE_WRITEBACK] = 1 << PAGE_UNMAPPED | 1 << PAGE_WRITEBACK,
-	[PAGE_ISOLATED] = 1 << PAGE_ABSENT | 1 << PAGE_UNMAPPED | 1 << PAGE_ISOLATED,
+	[PAGE_LOADING] = 1 << PAGE_ABSENT | 1 << PAGE_LOADING | 1 << PAGE_RESIDENT,
+	[PAGE_RESIDENT] = 1 << PAGE_RESIDENT | 1 << PAGE_WRITEBACK | 1 << PAGE_ISOLATED,
+	[PAGE_WRITEBACK] = 1 << PAGE_RESIDENT | 1 << PAGE_WRITEBACK,
+	[PAGE_ISOLATED] = 1 << PAGE_ABSENT | 1 << PAGE_RESIDENT | 1 << PAGE_ISOLATED,
 };
 
 /* Sequentially consistent for the pinner, who has just written his slot (pairs with word_change and then pins_find);
@@ -127,16 +135,16 @@ static inline bool word_start_loading(page_word *word, uint64_t *seen, uint32_t 
 	weir_assert(word_state(*seen) == PAGE_ABSENT);
 	return word_change(word, seen, (uint64_t)frame << WORD_FRAME_SHIFT | flags | PAGE_LOADING);
 }
-/* loading -> unmapped or, when the read failed, absent. The owner's: only WAITERS can change under it. */
+/* loading -> resident or, when the read failed, absent. The owner's: only WAITERS can change under it. */
 void word_finish_loading(page_word *word, uint64_t flags);
 void word_abort_loading(page_word *word, uint64_t shadow);
 
-/* unmapped -> isolated: the caller owns the frame's place on the LRU. Everything but the state stays. */
+/* resident -> isolated: the caller owns the frame's place on the LRU. Everything but the state stays. */
 static inline bool word_isolate(page_word *word, uint64_t *seen)
 {
 	uint64_t next = word_with_state(*seen, PAGE_ISOLATED);
 
-	if (word_state(*seen) != PAGE_UNMAPPED || !word_change(word, seen, next))
+	if (word_state(*seen) != PAGE_RESIDENT || !word_change(word, seen, next))
 		return false;
 	*seen = next;
 	return true;
@@ -161,13 +169,13 @@ static inline bool word_evict(page_word *word, uint64_t seen, uint64_t shadow)
 		weir_assert(!((seen ^ before) & ~WORD_ISOLATED_MAY_CHANGE));
 	}
 }
-/* isolated -> unmapped: by the isolator that keeps it, or by a pinner. */
+/* isolated -> resident: by the isolator that keeps it, or by a pinner. */
 static inline void word_put_back(page_word *word, uint64_t seen)
 {
 	while (word_state(seen) == PAGE_ISOLATED) {
 		uint64_t before = seen;
 
-		if (word_change(word, &seen, word_with_state(seen & ~WORD_WAITERS, PAGE_UNMAPPED))) {
+		if (word_change(word, &seen, word_with_state(seen & ~WORD_WAITERS, PAGE_RESIDENT))) {
 			word_wake_after(word, before);
 			return;
 		}

@@ -38,7 +38,7 @@ static void cool_down(struct weir_object *object, uint64_t first, uint64_t last)
 	for (uint64_t page = first; (page = object_next_touched(object, page, last)) < last; page++) {
 		uint64_t seen = word_load(&object->words[page]);
 
-		if (word_state(seen) != PAGE_UNMAPPED || (seen & WORD_MLOCKED) ||
+		if (word_state(seen) != PAGE_RESIDENT || (seen & WORD_MLOCKED) ||
 		    !word_change(&object->words[page], &seen, seen & ~(WORD_REF | WORD_REF2)))
 			continue;
 		move_page(object, page, seen, LRU_INACTIVE_FILE, true);

@@ -17,8 +17,8 @@
 #include "fault/pin.h"
 
 /* weir.h has the fast path inline: these are what it knows of words and objects. */
-#define PEEK_BITS (WORD_STATE | WORD_REF | WORD_REF2 | WORD_EXCLUSIVE)
-#define PEEK_IS ((uint64_t)PAGE_UNMAPPED | WORD_REF | WORD_REF2)
+#define PEEK_BITS (WORD_STATE | WORD_REF | WORD_REF2 | WORD_EXCLUSIVE | WORD_MAPPED)
+#define PEEK_IS ((uint64_t)PAGE_RESIDENT | WORD_REF | WORD_REF2)
 _Static_assert(WEIR_PEEK_BITS_ == PEEK_BITS && WEIR_PEEK_IS_ == PEEK_IS && WORD_FRAME_SHIFT == 28, "as in weir.h");
 #define SAME_PLACE(field, head_field) \
 	_Static_assert(offsetof(struct weir_object, field) == offsetof(struct weir_object_head_, head_field), \
@@ -29,7 +29,7 @@ SAME_PLACE(frames_base, frames);
 SAME_PLACE(versions, versions);
 
 /* Of the word between the two looks: flags may change, but not where the page is. */
-#define PEEK_SAME (WORD_STATE | WORD_EXCLUSIVE | (uint64_t)UINT32_MAX << WORD_FRAME_SHIFT)
+#define PEEK_SAME (WORD_STATE | WORD_EXCLUSIVE | WORD_BUSY | WORD_MAPPED | (uint64_t)UINT32_MAX << WORD_FRAME_SHIFT)
 
 static int look(const weir_object *object, uint64_t page, uint64_t word, struct weir_peek *peek)
 {
@@ -55,7 +55,8 @@ int weir_peek_slow_(weir_object *object, uint64_t page, struct weir_peek *peek)
 	if (error)
 		return error == -ERANGE && pin_range(object, page, WEIR_TRY) == -ERANGE ? -ERANGE : -EAGAIN;
 	word = word_load(&object->words[page]);
-	if ((word & WORD_EXCLUSIVE) || (word_state(word) != PAGE_UNMAPPED && word_state(word) != PAGE_WRITEBACK))
+	if ((word & (WORD_EXCLUSIVE | WORD_BUSY | WORD_MAPPED)) ||
+	    (word_state(word) != PAGE_RESIDENT && word_state(word) != PAGE_WRITEBACK))
 		return -EAGAIN;
 	return look(object, page, word, peek);
 }

@@ -21,8 +21,8 @@
 #include "reclaim/reclaim.h"
 
 #define PIN_FLAGS (WEIR_WRITE | WEIR_EXCLUSIVE | WEIR_OVERWRITE | WEIR_TRY | WEIR_WAIT)
-#define HIT_BITS (WORD_STATE | WORD_REF | WORD_REF2 | WORD_EXCLUSIVE)
-#define HIT_IS ((uint64_t)PAGE_UNMAPPED | WORD_REF | WORD_REF2)
+#define HIT_BITS (WORD_STATE | WORD_REF | WORD_REF2 | WORD_EXCLUSIVE | WORD_MAPPED)
+#define HIT_IS ((uint64_t)PAGE_RESIDENT | WORD_REF | WORD_REF2)
 
 #define POLL_NS 50000ull
 
@@ -113,7 +113,7 @@ static int unpin_counted(page_word *word)
 	uint64_t seen = word_load(word), next;
 
 	do {
-		if (!word_pins(seen) || (word_state(seen) != PAGE_UNMAPPED && word_state(seen) != PAGE_WRITEBACK))
+		if (!word_pins(seen) || (word_state(seen) != PAGE_RESIDENT && word_state(seen) != PAGE_WRITEBACK))
 			return -EINVAL;
 		next = (seen - WORD_PIN) & ~WORD_WAITERS;
 		if (!word_pins(next))
@@ -187,7 +187,7 @@ static uint64_t word_pinned(uint64_t seen, unsigned flags, bool counted)
 					      : seen | (seen & WORD_REF ? WORD_REF2 : WORD_REF);
 
 	if (word_state(seen) == PAGE_ISOLATED)
-		next = word_with_state(next, PAGE_UNMAPPED) & ~WORD_WAITERS;
+		next = word_with_state(next, PAGE_RESIDENT) & ~WORD_WAITERS;
 	if (flags & WEIR_WRITE)
 		next |= WORD_DIRTY;
 	if (counted)

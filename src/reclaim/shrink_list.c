@@ -45,7 +45,7 @@ static enum page_fate fate_of_dirty(const struct scan_control *sc, const struct 
 
 static enum page_fate page_fate(weir_pool *pool, const struct scan_control *sc, struct frame *frame, uint64_t word)
 {
-	if (word_state(word) != PAGE_UNMAPPED)
+	if (word_state(word) != PAGE_RESIDENT)
 		return FATE_KEEP;
 	if (word & WORD_MLOCKED)
 		return sc_nomemalloc(sc) ? FATE_KEEP : FATE_CULL;

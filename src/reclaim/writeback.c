@@ -38,7 +38,7 @@ static struct frame *join_neighbour(weir_pool *pool, struct weir_object *object,
 	if (page >= atomic_load(&object->npages))
 		return NULL;
 	seen = word_load(&object->words[page]);
-	if (word_state(seen) != PAGE_UNMAPPED || !(seen & WORD_DIRTY))
+	if (word_state(seen) != PAGE_RESIDENT || !(seen & WORD_DIRTY))
 		return NULL;
 	/* The frame can't change while the word says unmapped|dirty: the change in begin_writeback checks that. */
 	if (!frame_holds(pool_frame(pool, seen), object, (uint32_t)page))
@@ -137,7 +137,7 @@ static void free_written(weir_pool *pool, struct weir_object *object, struct fra
 			continue; /* a reclaimer has it, or it is another page's by now */
 		count(pool, frames[i]->node, COUNT_PGSCAN_FLUSHER, 1);
 		batch_add(&batch, object, frames[i], frame_word(frames[i]), word_load(frame_word(frames[i])));
-		if (word_state(batch.seen[batch.n - 1]) != PAGE_UNMAPPED || (batch.seen[batch.n - 1] & WORD_REF)) {
+		if (word_state(batch.seen[batch.n - 1]) != PAGE_RESIDENT || (batch.seen[batch.n - 1] & WORD_REF)) {
 			batch.n--;
 			lru_put_back_nowait(lruvec, frames[i], from);
 		}
@@ -252,7 +252,7 @@ static unsigned collect_dirty(struct weir_object *object, uint64_t *page, uint64
 		seen = word_load(&object->words[*page]);
 		if (sync && word_state(seen) == PAGE_WRITEBACK)
 			sync->passed_over = true;
-		if (word_state(seen) != PAGE_UNMAPPED || !(seen & WORD_DIRTY))
+		if (word_state(seen) != PAGE_RESIDENT || !(seen & WORD_DIRTY))
 			continue;
 		frame = pool_frame(pool, seen);
 		if (!frame_holds(frame, object, (uint32_t)*page))

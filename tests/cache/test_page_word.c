@@ -9,9 +9,9 @@ static const struct {
 	enum page_state from, to;
 } legal[] = {
 	{PAGE_ABSENT, PAGE_LOADING},    {PAGE_LOADING, PAGE_ABSENT},     {PAGE_LOADING, PAGE_LOADING},
-	{PAGE_LOADING, PAGE_UNMAPPED},  {PAGE_UNMAPPED, PAGE_UNMAPPED},  {PAGE_UNMAPPED, PAGE_WRITEBACK},
-	{PAGE_UNMAPPED, PAGE_ISOLATED}, {PAGE_WRITEBACK, PAGE_UNMAPPED}, {PAGE_WRITEBACK, PAGE_WRITEBACK},
-	{PAGE_ISOLATED, PAGE_ABSENT},   {PAGE_ISOLATED, PAGE_UNMAPPED},  {PAGE_ISOLATED, PAGE_ISOLATED},
+	{PAGE_LOADING, PAGE_RESIDENT},  {PAGE_RESIDENT, PAGE_RESIDENT},  {PAGE_RESIDENT, PAGE_WRITEBACK},
+	{PAGE_RESIDENT, PAGE_ISOLATED}, {PAGE_WRITEBACK, PAGE_RESIDENT}, {PAGE_WRITEBACK, PAGE_WRITEBACK},
+	{PAGE_ISOLATED, PAGE_ABSENT},   {PAGE_ISOLATED, PAGE_RESIDENT},  {PAGE_ISOLATED, PAGE_ISOLATED},
 };
 
 /* Breaks when a transition is added to, or lost from, the table that the assertions use. */
@@ -41,21 +41,21 @@ static void transitions_keep_what_they_do_not_name(void **state)
 	assert_int_equal(word_frame(word_load(&word)), 4000000000u);
 	assert_int_equal(word_state(word_load(&word)), PAGE_LOADING);
 	word_finish_loading(&word, WORD_REF | WORD_DIRTY);
-	assert_true(word_load(&word) == (PAGE_UNMAPPED | WORD_REF | WORD_DIRTY | 4000000000ull << WORD_FRAME_SHIFT));
+	assert_true(word_load(&word) == (PAGE_RESIDENT | WORD_REF | WORD_DIRTY | 4000000000ull << WORD_FRAME_SHIFT));
 
-	atomic_store(&word, flags | PAGE_UNMAPPED);
+	atomic_store(&word, flags | PAGE_RESIDENT);
 	seen = word_load(&word);
 	assert_true(word_isolate(&word, &seen));
 	assert_true(seen == (flags | PAGE_ISOLATED) && word_load(&word) == seen);
 	assert_false(word_isolate(&word, &seen)); /* it is not unmapped any more */
 	word_put_back(&word, seen);
-	assert_true(word_load(&word) == (flags | PAGE_UNMAPPED));
+	assert_true(word_load(&word) == (flags | PAGE_RESIDENT));
 }
 
 /* Breaks when a page stays isolated, which nobody then puts back, because a sync ended while it was being evicted. */
 static void a_page_that_became_durable_meanwhile_is_evicted(void **state)
 {
-	page_word word = PAGE_UNMAPPED | WORD_UNSYNCED | WORD_SYNC_PARITY | 5ull << WORD_FRAME_SHIFT;
+	page_word word = PAGE_RESIDENT | WORD_UNSYNCED | WORD_SYNC_PARITY | 5ull << WORD_FRAME_SHIFT;
 	uint64_t seen = word_load(&word), shadow = PAGE_ABSENT | WORD_SHADOW;
 
 	(void)state;
@@ -68,14 +68,14 @@ static void a_page_that_became_durable_meanwhile_is_evicted(void **state)
 /* Breaks when a page that was rescued, or used, after it was isolated is evicted all the same. */
 static void a_rescued_page_is_not_evicted(void **state)
 {
-	page_word word = PAGE_UNMAPPED | 5ull << WORD_FRAME_SHIFT;
+	page_word word = PAGE_RESIDENT | 5ull << WORD_FRAME_SHIFT;
 	uint64_t seen = word_load(&word), shadow = PAGE_ABSENT | WORD_SHADOW;
 
 	(void)state;
 	assert_true(word_isolate(&word, &seen));
 	word_put_back(&word, word_load(&word)); /* by a pinner */
 	assert_false(word_evict(&word, seen, shadow));
-	assert_int_equal(word_state(word_load(&word)), PAGE_UNMAPPED);
+	assert_int_equal(word_state(word_load(&word)), PAGE_RESIDENT);
 	seen = word_load(&word);
 	assert_true(word_isolate(&word, &seen));
 	atomic_fetch_or(&word, WORD_WAITERS); /* someone waits for it: that alone saves it not */

@@ -197,7 +197,7 @@ static void check_frames(struct storm *storm, const struct weir_meminfo *m)
 
 			if (word_state(word) == PAGE_ABSENT)
 				continue;
-			assert_int_equal(word_state(word), PAGE_UNMAPPED);
+			assert_int_equal(word_state(word), PAGE_RESIDENT);
 			assert_int_equal(word_pins(word), 0);
 			assert_false(word & (WORD_DIRTY | WORD_EXCLUSIVE));
 			assert_int_equal(seen[word_frame(word)]++, 0);

@@ -19,7 +19,7 @@ static void contract_03_takes_clean_pages_and_only_those(void **state)
 			touch(rig.object, i, (int)(i % 3)); /* used once and twice */
 	assert_int_equal(weir_reclaim(rig.pool, 1024, WEIR_NOMEMALLOC), 400);
 	for (uint64_t i = 0; i < 600; i++)
-		assert_int_equal(state_of(rig.object, i), i % 3 ? PAGE_ABSENT : PAGE_UNMAPPED);
+		assert_int_equal(state_of(rig.object, i), i % 3 ? PAGE_ABSENT : PAGE_RESIDENT);
 	/* Equal to the store again, they are clean: and go. */
 	assert_int_equal(weir_sync(rig.object, 0, 0), 0);
 	assert_int_equal(weir_reclaim(rig.pool, 1024, WEIR_NOMEMALLOC), 200);
@@ -158,7 +158,7 @@ static void contract_13_the_coldest_go_first(void **state)
 	touch_range(rig.object, 0, 320);
 	assert_int_equal(weir_reclaim(rig.pool, 64, WEIR_NOMEMALLOC), 64);
 	for (uint64_t i = 0; i < 320; i++)
-		assert_int_equal(state_of(rig.object, i), i < 64 ? PAGE_ABSENT : PAGE_UNMAPPED);
+		assert_int_equal(state_of(rig.object, i), i < 64 ? PAGE_ABSENT : PAGE_RESIDENT);
 	rig_stop(&rig);
 }
 

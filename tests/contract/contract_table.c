@@ -162,7 +162,7 @@ static enum outcome after_pageout(struct page_rig *r, uint64_t before)
 {
 	weir_object *object = r->rig.object;
 
-	wait_until(state_of(object, PAGE) == PAGE_ABSENT || state_of(object, PAGE) == PAGE_UNMAPPED);
+	wait_until(state_of(object, PAGE) == PAGE_ABSENT || state_of(object, PAGE) == PAGE_RESIDENT);
 	return state_of(object, PAGE) == PAGE_ABSENT ? W : kept_or_moved(r, before);
 }
 

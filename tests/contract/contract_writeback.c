@@ -311,7 +311,7 @@ static void contract_30_a_failed_write_loses_nothing_and_is_told_once(void **sta
 	wait_until(counter(rig.pool, "write_error") >= 10);
 	wait_until(counter(rig.pool, "nr_dirty") == 10);
 	for (uint64_t i = 0; i < 10; i++) {
-		assert_int_equal(state_of(object, i), PAGE_UNMAPPED);
+		assert_int_equal(state_of(object, i), PAGE_RESIDENT);
 		assert_true(word_of(object, i) & WORD_DIRTY);
 		assert_int_equal(*(char *)frame_address(&rig.pool->mem, frame_of(object, i)), i + 1);
 	}

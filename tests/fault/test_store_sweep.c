@@ -100,7 +100,7 @@ static void what_differs_is_dirty(struct sweep *s)
 
 		if (memcmp(scratch + BYTES(page), s->model + BYTES(page), n) == 0)
 			continue;
-		assert_int_equal(state_of(s->object, page), PAGE_UNMAPPED);
+		assert_int_equal(state_of(s->object, page), PAGE_RESIDENT);
 		assert_true(word_of(s->object, page) & WORD_DIRTY);
 	}
 }

@@ -137,7 +137,7 @@ c_decl {
 	assert((ROW(from_) >> to_) & 1);                                                                               \
 	if                                                                                                             \
 	:: from_ != to_ && IN_HAND(from_) ->                                                                           \
-		assert(owner == who || (from_ == PAGE_ISOLATED && to_ == PAGE_UNMAPPED));                              \
+		assert(owner == who || (from_ == PAGE_ISOLATED && to_ == PAGE_RESIDENT));                              \
 		owner = NOBODY                                                                                         \
 	:: from_ != to_ && IN_HAND(to_) ->                                                                             \
 		assert(owner == NOBODY);                                                                               \
@@ -166,7 +166,7 @@ c_decl {
 		assert(!IN_HAND(STATE(word)) && owner == NOBODY);                                                      \
 		assert(nr_dirty == HAS(word, WORD_DIRTY));                                                             \
 		assert(!HAS(word, WORD_WAITERS | WORD_EXCLUSIVE | WORD_WPIN | WORD_PIN_MASK | WORD_RECLAIM));          \
-		assert(listed == (STATE(word) == PAGE_UNMAPPED -> FRAME(word) + 1 : 0))                                \
+		assert(listed == (STATE(word) == PAGE_RESIDENT -> FRAME(word) + 1 : 0))                                \
 	:: else                                                                                                        \
 	fi
 

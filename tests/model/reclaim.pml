@@ -37,7 +37,7 @@
 			if                                                                                             \
 			:: pinned && STATE(word) == PAGE_ISOLATED ->                                                   \
 				waiters = HAS(word, WORD_WAITERS);                                                     \
-				BECOME(WITH_STATE(NO_WAITERS(word), PAGE_UNMAPPED), me);                               \
+				BECOME(WITH_STATE(NO_WAITERS(word), PAGE_RESIDENT), me);                               \
 				ok = 0;                                                                                \
 				EVENT("reclaim finds a pin and puts the page back")                                    \
 			:: pinned && STATE(word) != PAGE_ISOLATED -> ok = 0                                            \
@@ -59,11 +59,11 @@
 	:: ok                                                                                                          \
 	:: else -> PUT_ON_LIST()                                                                                       \
 	fi
-#define MAY_EVICT(w) (STATE(w) == PAGE_UNMAPPED && !HAS(w, KEEPS))
+#define MAY_EVICT(w) (STATE(w) == PAGE_RESIDENT && !HAS(w, KEEPS))
 
 /* begin_writeback, of a word that was seen unmapped and dirty. `ok`: it is to be written. weir_sync tries again. */
 #define WRITABLE(w)                                                                                                    \
-	(STATE(w) == PAGE_UNMAPPED && HAS(w, WORD_DIRTY) && SAME_FRAME(w) &&                                           \
+	(STATE(w) == PAGE_RESIDENT && HAS(w, WORD_DIRTY) && SAME_FRAME(w) &&                                           \
 	 (sync || !HAS(w, WORD_EXCLUSIVE | WORD_WPIN)))
 #define BEGIN_WRITEBACK(set)                                                                                           \
 	d_step {                                                                                                       \
@@ -99,7 +99,7 @@
 /* word_end_writeback: part of a step. */
 #define END_WRITEBACK(set)                                                                                             \
 	waiters = HAS(word, WORD_WAITERS);                                                                             \
-	BECOME(WITH_STATE(NO_WAITERS(word & ~WORD_RECLAIM), PAGE_UNMAPPED) | set, me)
+	BECOME(WITH_STATE(NO_WAITERS(word & ~WORD_RECLAIM), PAGE_RESIDENT) | set, me)
 
 #ifdef RECLAIM
 /* What the lists hold is looked at only where something comes of it: to keep a page changes nothing. */
@@ -117,11 +117,11 @@ scan:
 		:: STOP(); goto end
 		:: listed && MAY_EVICT(word) -> frame = listed - 1; listed = 0; seen = word
 #ifdef CUTS /* object_drop with DROP_DIRTY: the program cut the object, what it loses is the store's content now */
-		:: listed && STATE(word) == PAGE_UNMAPPED && !HAS(word, WORD_PIN_MASK | WORD_EXCLUSIVE) ->
+		:: listed && STATE(word) == PAGE_RESIDENT && !HAS(word, WORD_PIN_MASK | WORD_EXCLUSIVE) ->
 			frame = listed - 1; listed = 0; seen = word; discard = 1
 #endif
 #ifdef FLUSH
-		:: listed && STATE(word) == PAGE_UNMAPPED && HAS(word, WORD_DIRTY) ->
+		:: listed && STATE(word) == PAGE_RESIDENT && HAS(word, WORD_DIRTY) ->
 			frame = listed - 1; listed = 0; seen = word; goto write
 		:: listed && STATE(word) == PAGE_WRITEBACK && !HAS(word, WORD_RECLAIM) -> seen = word; goto mark
 #endif
@@ -166,7 +166,7 @@ serve:
 		seen = 0; frame = 0; ok = 0; pinned = 0; waiters = 0; sync = 0; failed = 0; reclaim = 0;
 		if
 		:: pageout -> frame = pageout - 1; pageout = 0; goto write
-		:: !resting && STATE(word) == PAGE_UNMAPPED && HAS(word, WORD_DIRTY) -> /* collect_dirty */
+		:: !resting && STATE(word) == PAGE_RESIDENT && HAS(word, WORD_DIRTY) -> /* collect_dirty */
 			seen = word;
 			frame = FRAME(seen);
 			if

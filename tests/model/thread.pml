@@ -5,7 +5,7 @@
  * Which operations it chooses from is defined by the set of participants.
  */
 /* word_pinned: as it is to be with the pin. */
-#define RESCUED(w) (STATE(w) == PAGE_ISOLATED -> WITH_STATE(NO_WAITERS(w), PAGE_UNMAPPED) : (w))
+#define RESCUED(w) (STATE(w) == PAGE_ISOLATED -> WITH_STATE(NO_WAITERS(w), PAGE_RESIDENT) : (w))
 #define PINNED(w)                                                                                                      \
 	((RESCUED(w) | (write -> WORD_DIRTY : 0) | (kind == COUNTED && write -> WORD_WPIN : 0)) +                      \
 	 (kind == COUNTED -> WORD_PIN : 0))
@@ -138,7 +138,7 @@ look:
 	d_step {
 		DRAINED ->
 		waiters = HAS(word, WORD_WAITERS);
-		BECOME(WITH_STATE(NO_WAITERS(word), PAGE_UNMAPPED) | (write -> WORD_DIRTY : 0) |
+		BECOME(WITH_STATE(NO_WAITERS(word), PAGE_RESIDENT) | (write -> WORD_DIRTY : 0) |
 		       (kind == EXCLUSIVE -> WORD_EXCLUSIVE : 0) | (kind == COUNTED -> WORD_PIN : 0) |
 		       (kind == COUNTED && write -> WORD_WPIN : 0), me);
 		nr_dirty = nr_dirty + write;
@@ -261,7 +261,7 @@ unpin:
 	fi;
 	d_step { /* unpin_counted */
 		DRAINED ->
-		assert(PINS(word) && (STATE(word) == PAGE_UNMAPPED || STATE(word) == PAGE_WRITEBACK));
+		assert(PINS(word) && (STATE(word) == PAGE_RESIDENT || STATE(word) == PAGE_WRITEBACK));
 		held[me] = 0;
 		waiters = HAS(word, WORD_WAITERS);
 		BECOME(NO_WAITERS(word - WORD_PIN) & (LAST_PIN(word) -> ~WORD_WPIN : ~0), me)
@@ -292,11 +292,11 @@ refused:
 sync_failed:
 	atomic {
 		if
-		:: HAS(word, WORD_DIRTY) || (STATE(word) != PAGE_UNMAPPED && STATE(word) != PAGE_ISOLATED)
-		:: !HAS(word, WORD_DIRTY) && (STATE(word) == PAGE_UNMAPPED || STATE(word) == PAGE_ISOLATED) &&
+		:: HAS(word, WORD_DIRTY) || (STATE(word) != PAGE_RESIDENT && STATE(word) != PAGE_ISOLATED)
+		:: !HAS(word, WORD_DIRTY) && (STATE(word) == PAGE_RESIDENT || STATE(word) == PAGE_ISOLATED) &&
 		   DRAINED ->
 			waiters = HAS(word, WORD_WAITERS);
-			BECOME(WITH_STATE(NO_WAITERS(word), PAGE_UNMAPPED) | WORD_DIRTY, me);
+			BECOME(WITH_STATE(NO_WAITERS(word), PAGE_RESIDENT) | WORD_DIRTY, me);
 			nr_dirty++
 		fi
 	}
