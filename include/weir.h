@@ -141,6 +141,9 @@ struct weir_config {
 	unsigned wait_ms;        /* bound of waits for a frame, for others' pins, at the dirty limit: default 10000 */
 	bool huge_pages;         /* frames on transparent huge pages where possible; default on */
 	bool io_uring;           /* use io_uring where the kernel allows; default on */
+	bool windows;            /* objects may have windows (weir_map); frames are on small pages then; default off */
+	bool fault_thread;       /* with windows: faults are served by threads of the pool instead of the thread that
+	                          * touches, see weir_map; default off */
 };
 
 /* Defaults as written above. Blocks: no. Allocates: no. */
@@ -156,6 +159,10 @@ int weir_create(const struct weir_config *config, weir_pool **pool);
 /* Stop the pool's threads and release it. Errors: -EBUSY (objects, queues or shrinkers are left, or
  * frames of weir_alloc_frames are out; nothing was changed). Blocks: yes. Not thread-safe. */
 int weir_destroy(weir_pool *pool);
+
+/* ... and with config.windows, where the kernel can't give it what they need (a userfaultfd with write protection and
+ * signals, Linux 5.7; permission for it): -ENOSYS, -EPERM, -EINVAL, -EMFILE. weir_error_text() says what is missing. Pins
+ * need nothing of it: the same configuration without windows works. */
 
 /* Replacement policies by number, NULL past the last; number 0 is the default. */
 const char *weir_policy_name(unsigned number);
@@ -328,6 +335,68 @@ int weir_queue_wait(weir_queue *queue, struct weir_completion *out, unsigned max
  * overflows). Blocks: as weir_pin. Allocates: no. */
 ssize_t weir_pread(weir_object *object, void *buffer, size_t bytes, uint64_t offset);
 ssize_t weir_pwrite(weir_object *object, const void *buffer, size_t bytes, uint64_t offset);
+
+/* ---------------------------------------------------------------------------------------------
+ * Windows: pages as plain memory
+ *
+ * A window is address space in which the pages of an object appear when they are touched, and from which they go again
+ * when reclaim needs their frames. The pool's budget holds for them as for all others. The thread that touches a page which
+ * is not there brings it in itself, in the handler of its SIGBUS; with config.fault_thread threads of the pool do.
+ *
+ *   - Pins and windows show the same bytes. While an object has a window, a pin's `data` is the page's address in it.
+ *   - The object is as long as ever: a touch past its end is a SIGBUS. Pages that weir_resize adds are in the window,
+ *     whose address stays; a cut takes pages away.
+ *   - System calls get EFAULT for memory that is not there, or clean and to be written to: give them pinned pages (or use
+ *     weir_pread and weir_pwrite). With config.fault_thread, and the right to serve the kernel's own faults (root, or
+ *     vm.unprivileged_userfaultfd=1), they work as on any memory, but each fault costs ten times as much or more.
+ *   - Stores' `read` runs in the signal handler of whoever touches: it must be async-signal-safe.
+ *   - Signals wait while a thread is inside the library, as in a kernel: so their handlers may touch windows. A thread
+ *     that blocks SIGBUS, and touches what is not there, is killed by the kernel. A handler of the program's for SIGBUS is
+ *     to be installed before the pool is made: it gets what is not Weir's, and what can't be served.
+ *   - A child of fork() has no windows: a touch there is a SIGSEGV. One of vfork() has its parent's.
+ *   - On a stack of at least 16 KiB; sigaltstack is used where there is one.
+ */
+#define WEIR_MAP_SHARED 0x00u /* writes reach the object, and its store */
+
+/* Give the object its window, of all its bytes and those that it may grow by. prot: PROT_READ, or with PROT_WRITE (which
+ * needs WEIR_RDWR). An object that has a window keeps it: *address is the same then.
+ * Errors: -EINVAL (unknown flags or prot; the pool was made without config.windows), -EROFS, -EBUSY (pins are held),
+ * -ENOMEM (no address space), -EMFILE (4096 windows in this process).
+ * Blocks: for reads under way. Allocates: address space. */
+int weir_map(weir_object *object, int prot, unsigned flags, void **address);
+
+/* Take the window away. Resident pages stay resident, for pins. Threads that touch it from now on get SIGSEGV or SIGBUS.
+ * Errors: -EINVAL (there is none), -EBUSY (pins are held; nothing was changed). Blocks: for I/O on its pages. */
+int weir_unmap(weir_object *object);
+
+/* As mprotect(2), for whole pages of the window: PROT_READ or PROT_READ | PROT_WRITE. Nothing less: pages are written out
+ * from where they are. A touch that is not allowed is a SIGSEGV. The weir_ calls are not bound by it, but `data` of a pin is.
+ * Errors: -EINVAL (no window, a range that is not in it, or other prot), -EROFS, -ENOMEM (as mprotect). */
+int weir_protect(weir_object *object, uint64_t offset, uint64_t bytes, int prot);
+
+/* Which pages are resident, as mincore(2): bit 0 of a byte for each of the range's pages. Needs no window. Pages come and
+ * go, so it is true of the moment alone. Errors: -EINVAL as weir_advise. Blocks: no. Signal-safe: yes. */
+int weir_mincore(weir_object *object, uint64_t offset, uint64_t bytes, unsigned char *vec);
+
+/* A touch that can't be served: what a return value would have told. */
+struct weir_fault {
+	weir_object *object;
+	uint64_t page;
+	void *address; /* that was touched */
+	bool write;
+	int error; /* -ERANGE: past the end. -EROFS. -ENOMEM, -ETIMEDOUT: no frame was to be had. -ESTALE. The store's */
+};
+enum weir_fault_answer {
+	WEIR_FAULT_FAIL,  /* the thread gets its SIGBUS: the program's own handler, or death */
+	WEIR_FAULT_RETRY, /* try again (wait a while before: this thread does nothing else) */
+	WEIR_FAULT_ZERO,  /* a page of zeros is its content, until it is evicted: then its store is asked again. If it is
+	                   * written to it goes to the store as it is. Past the end and read-only: as FAIL */
+};
+/* Runs in the touching thread, in a signal handler, with that thread's mask: it may call what is async-signal-safe, touch
+ * other windows, or leave by siglongjmp. With config.fault_thread it runs in a thread of the pool's: no longjmp there. */
+typedef enum weir_fault_answer (*weir_fault_handler)(const struct weir_fault *fault, void *user);
+/* NULL: none, as at first. Set it before others touch the window. Blocks: no. */
+void weir_set_fault_handler(weir_object *object, weir_fault_handler handler, void *user);
 
 enum weir_advice {
 	WEIR_ADV_NORMAL,     /* default */

@@ -13,6 +13,7 @@
 #include "cache/thread.h"
 #include "mem/mem.h"
 #include "observe/counters.h"
+#include "window/uffd.h"
 
 /* The background reclaimer of a node (src/reclaim/kswapd.c). */
 struct kswapd {
@@ -43,6 +44,7 @@ struct weir_pool {
 	struct weir_config config;
 	struct thread_table threads;
 	const struct policy *policy;
+	struct uffd uffd;    /* fd -1: objects of this pool have no windows */
 	unsigned scan_batch; /* pages that reclaim takes off a list at a time, and frees in a call */
 	struct lruvec lruvecs[WEIR_MAX_NODES];
 	struct lruvec *lruvec_of[WEIR_MAX_NODES];
@@ -86,6 +88,19 @@ static inline struct frame *pool_frame(weir_pool *pool, uint64_t word)
 static inline page_word *frame_word(const struct frame *frame)
 {
 	return &frame->object->words[frame->index];
+}
+static inline void *page_slot(const struct weir_object *object, uint64_t word)
+{
+	return object->frames_base + ((size_t)word_frame(word) << PAGE_SHIFT);
+}
+static inline void *page_in_window(const struct weir_object *object, uint64_t page)
+{
+	return atomic_load_explicit(&object->window, memory_order_relaxed) + (page << PAGE_SHIFT);
+}
+/* Where a resident page's data is, by its word. */
+static inline void *page_data(const struct weir_object *object, uint64_t page, uint64_t word)
+{
+	return word & WORD_MAPPED ? page_in_window(object, page) : page_slot(object, word);
 }
 /* Wake whoever waits for memory or for writeback to move on. No system call when nobody does. */
 static inline void pool_progress(weir_pool *pool)

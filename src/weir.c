@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "cache/admit.h"
+#include "fault/sigbus.h"
 #include "mem/machine.h"
 #include "observe/error.h"
 #include "pool.h"
@@ -116,7 +117,7 @@ static int make_memory(weir_pool *pool)
 		.nodes = c->nodes,
 		.min_free_bytes = c->min_free_bytes,
 		.watermark_scale_factor = c->watermark_scale_factor,
-		.huge_pages = c->huge_pages,
+		.huge_pages = c->huge_pages && !c->windows, /* slots come and go singly */
 	};
 	const char *what = "";
 	int error = mem_init(&pool->mem, &mc, &what);
@@ -158,6 +159,34 @@ static int start_threads(weir_pool *pool)
 	return 0;
 }
 
+/* What windows need of the kernel. */
+static int open_windows(weir_pool *pool)
+{
+	const char *what = "";
+	int error;
+
+	pool->uffd = (struct uffd){.fd = -1, .pidfd = -1};
+	if (!pool->config.windows)
+		return 0;
+	error = uffd_open(&pool->uffd, pool->config.fault_thread, &what);
+	if (error)
+		return weir_error_set(error, "no windows: %s", what);
+	error = sigbus_take();
+	if (error) {
+		uffd_close(&pool->uffd);
+		weir_error_set(error, "no windows: a handler for SIGBUS can't be installed");
+	}
+	return error;
+}
+
+static void close_windows(weir_pool *pool)
+{
+	if (pool->uffd.fd < 0)
+		return;
+	sigbus_give();
+	uffd_close(&pool->uffd);
+}
+
 static size_t pool_bytes(void)
 {
 	return (sizeof(weir_pool) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
@@ -181,7 +210,7 @@ int weir_create(const struct weir_config *config, weir_pool **result)
 	error = make_memory(pool);
 	if (error)
 		goto unmap;
-	error = thread_table_init(&pool->threads, config->max_threads);
+	error = thread_table_init(&pool->threads, config->max_threads, config->windows);
 	if (error) {
 		weir_error_set(error, "cannot map records for %u threads", config->max_threads);
 		goto unmake;
@@ -196,12 +225,17 @@ int weir_create(const struct weir_config *config, weir_pool **result)
 		weir_error_set(error, "cannot map batches for the machine's processors");
 		goto uncount;
 	}
-	error = start_threads(pool);
+	error = open_windows(pool);
 	if (error)
 		goto unadmit;
+	error = start_threads(pool);
+	if (error)
+		goto unwindow;
 	*result = pool;
 	return 0;
 
+unwindow:
+	close_windows(pool);
 unadmit:
 	admit_destroy(pool);
 uncount:
@@ -243,6 +277,7 @@ int weir_destroy(weir_pool *pool)
 	atomic_store(&pool->stopping, true);
 	for (unsigned i = 0; i < pool->mem.nr_nodes; i++)
 		kswapd_stop(pool, i);
+	close_windows(pool);
 	admit_destroy(pool);
 	counters_destroy(&pool->counters);
 	thread_table_destroy(&pool->threads);

@@ -4,7 +4,8 @@
  *
  *   word: unmapped ─► isolated        for each page of the batch
  *   slots: who is pinned?             once for the batch; those go back
- *   word: isolated ─► absent|shadow   for each; a pinner may have rescued it meanwhile: then it stays
+ *   windows: taken out                once for the batch, for those that are mapped
+ *   word: isolated ─► absent|shadow   for each; a pinner may have rescued an unmapped one meanwhile: then it stays
  *
  * The caller owns the frames (took them off the LRU lists) and owns those that stay behind afterwards too.
  * Nothing here allocates, waits or locks: it is the heart of NOMEMALLOC reclaim.
@@ -34,15 +35,21 @@ static inline void batch_add(struct batch *batch, struct weir_object *object, st
 	batch->seen[batch->n++] = seen;
 }
 
+/* Entry `from` as entry `to` too. */
+static inline void batch_move(struct batch *batch, unsigned from, unsigned to)
+{
+	batch->frames[to] = batch->frames[from];
+	batch->objects[to] = batch->objects[from];
+	batch->words[to] = batch->words[from];
+	batch->seen[to] = batch->seen[from];
+}
+
 /* Drop entry i, filling its place with the last. */
 static inline void batch_remove(struct batch *batch, unsigned i)
 {
 	unsigned last = --batch->n;
 
-	batch->frames[i] = batch->frames[last];
-	batch->objects[i] = batch->objects[last];
-	batch->words[i] = batch->words[last];
-	batch->seen[i] = batch->seen[last];
+	batch_move(batch, last, i);
 }
 
 /* Evict a clean, unpinned batch whose words were seen as unmapped. Evicted frames go to freed[] (detached from their

@@ -53,20 +53,24 @@ static void epoch_leave(struct weir_object *object, uint64_t word)
 }
 
 /* unmapped|dirty -> writeback. A page that is held stays dirty: its holder may go on writing. With even_pinned a page
- * that is used meanwhile is tried again: weir_sync would leave it out, and call it durable. */
-static bool word_begin_writeback(struct batch *batch, unsigned i, uint64_t set, bool even_pinned)
+ * that is used meanwhile is tried again: weir_sync would leave it out, and call it durable. *writable: WORD_WRITABLE where
+ * the word said so until now, and the window still does. */
+static bool word_begin_writeback(struct batch *batch, unsigned i, uint64_t set, bool even_pinned, uint64_t *writable)
 {
 	uint64_t seen = batch->seen[i], next, held;
 	struct weir_object *object = batch->objects[i];
 
 	do {
 		held = seen & (WORD_EXCLUSIVE | WORD_WPIN);
-		if (word_state(seen) != PAGE_RESIDENT || !(seen & WORD_DIRTY) || (held && !even_pinned) ||
+		if (word_state(seen) != PAGE_RESIDENT || !(seen & WORD_DIRTY) || (seen & WORD_BUSY) ||
+		    (held && !even_pinned) ||
 		    word_frame(seen) != word_frame(batch->seen[i])) /* written, evicted and read in again meanwhile */
 			return false;
-		next = word_with_state(held ? seen : seen & ~WORD_DIRTY, PAGE_WRITEBACK) | set | epoch_enter(object);
+		next = word_with_state(held ? seen : seen & ~(WORD_DIRTY | WORD_WRITABLE), PAGE_WRITEBACK) | set |
+		       epoch_enter(object);
 		if (word_change(batch->words[i], &seen, next)) {
 			batch->seen[i] = next;
+			*writable = seen & ~next & WORD_WRITABLE;
 			return true;
 		}
 		epoch_leave(object, next);
@@ -88,37 +92,69 @@ static uint64_t word_end_writeback(page_word *word, uint64_t set)
 	return before;
 }
 
+/* The store must see one content: from here on a write to the page is a fault, and waits. Neighbours in one call. */
+static void protect_mapped(weir_pool *pool, const struct batch *batch, const uint64_t *writable)
+{
+	for (unsigned i = 0, n; i < batch->n; i += n) {
+		n = 1;
+		if (!writable[i])
+			continue;
+		while (i + n < batch->n && writable[i + n] && batch->objects[i + n] == batch->objects[i] &&
+		       batch->frames[i + n]->index == batch->frames[i]->index + n)
+			n++;
+		weir_assert(!uffd_protect(&pool->uffd, page_in_window(batch->objects[i], batch->frames[i]->index), n,
+					  true));
+	}
+}
+
+/* Take page i of the batch back out of writeback, as it was. A sync that passed it over waits for the epoch, and must
+ * then see that it looks again. */
+static void revert(const struct batch *batch, unsigned i, uint64_t writable)
+{
+	struct weir_object *object = batch->objects[i];
+
+	word_end_writeback(batch->words[i], WORD_DIRTY | writable);
+	atomic_fetch_add(&object->nr_reverted, 1);
+	epoch_leave(object, batch->seen[i]);
+}
+
+static void account_writeback(weir_pool *pool, struct weir_object *object, struct frame *frame)
+{
+	atomic_fetch_add(&pool->nr_writeback, 1);
+	tally(pool, frame->node, TALLY_WRITEBACK, 1);
+	atomic_fetch_add(&object->domain->nr_writeback, 1);
+}
+
 void begin_writeback(weir_pool *pool, struct batch *batch, uint64_t set, bool even_pinned)
 {
-	uint64_t pinned;
+	uint64_t pinned, writable[BATCH_MAX] = {0};
+	unsigned n = 0;
 
-	for (unsigned i = batch->n; i-- > 0;)
-		if (!word_begin_writeback(batch, i, set, even_pinned))
-			batch_remove(batch, i);
-	if (!batch->n)
+	for (unsigned i = 0; i < batch->n; i++)
+		if (word_begin_writeback(batch, i, set, even_pinned, &writable[n]))
+			batch_move(batch, i, n++);
+	batch->n = n;
+	if (!n)
 		return;
-	pinned = pins_find(&pool->threads, batch->words, batch->n, true);
-	for (unsigned i = batch->n; i-- > 0;) {
-		struct frame *frame = batch->frames[i];
-		struct weir_object *object = batch->objects[i];
+	pinned = pins_find(&pool->threads, batch->words, n, true);
+	n = 0;
+	for (unsigned i = 0; i < batch->n; i++) {
+		bool held = pinned & 1ull << i;
 
-		if (pinned & 1ull << i && !even_pinned) {
-			/* A sync that passed the page over waits for the epoch, and must then see that it looks again,
-			 * and the page as it was. */
-			word_end_writeback(batch->words[i], WORD_DIRTY);
-			atomic_fetch_add(&object->nr_reverted, 1);
-			epoch_leave(object, batch->seen[i]);
-			batch_remove(batch, i);
+		if (held && !even_pinned) {
+			revert(batch, i, writable[i]);
 			continue;
 		}
-		if (pinned & 1ull << i)
-			atomic_fetch_or(batch->words[i], WORD_DIRTY);
+		if (held)
+			atomic_fetch_or(batch->words[i], WORD_DIRTY | writable[i]);
 		else if (!(batch->seen[i] & WORD_DIRTY))
-			account_cleaned(object, frame);
-		atomic_fetch_add(&pool->nr_writeback, 1);
-		tally(pool, frame->node, TALLY_WRITEBACK, 1);
-		atomic_fetch_add(&object->domain->nr_writeback, 1);
+			account_cleaned(batch->objects[i], batch->frames[i]);
+		account_writeback(pool, batch->objects[i], batch->frames[i]);
+		writable[n] = held ? 0 : writable[i];
+		batch_move(batch, i, n++);
 	}
+	batch->n = n;
+	protect_mapped(pool, batch, writable);
 }
 
 uint64_t end_writeback(weir_pool *pool, struct frame *frame, page_word *word, bool failed)

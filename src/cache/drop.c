@@ -84,6 +84,11 @@ static bool drop_page(struct drop *drop, uint64_t page)
 			word_wait(word, seen, 1000000);
 		return drop->mode == DROP_CLEAN;
 	}
+	if (seen & WORD_BUSY) {
+		if (drop->mode != DROP_CLEAN)
+			word_wait(word, seen, 1000000);
+		return drop->mode == DROP_CLEAN;
+	}
 	if (drop->mode == DROP_CLEAN && (seen & (WORD_DIRTY | WORD_MLOCKED | WORD_PIN_MASK | WORD_EXCLUSIVE)))
 		return true;
 	if ((seen & (WORD_PIN_MASK | WORD_EXCLUSIVE)) || (drop->mode == DROP_ALL && (seen & WORD_DIRTY))) {

@@ -52,12 +52,17 @@ void durable_succeeded(struct weir_object *object, bool parity)
 	}
 }
 
-/* A resident, clean page that was written: dirty, and rescued where reclaim is about to take it. */
+/* A resident, clean page that was written: dirty, and rescued where reclaim is about to take it. From a window it may be
+ * gone already, before the word says so: there reclaim goes first. */
 static bool make_dirty(struct weir_object *object, page_word *word)
 {
 	uint64_t seen = word_load(word), next;
 
 	do {
+		while (word_state(seen) == PAGE_ISOLATED && (seen & WORD_MAPPED)) {
+			word_wait(word, seen, 1000000);
+			seen = word_load(word);
+		}
 		if (!(seen & WORD_UNSYNCED) || (seen & WORD_DIRTY) ||
 		    (word_state(seen) != PAGE_RESIDENT && word_state(seen) != PAGE_ISOLATED))
 			return false;

@@ -4,7 +4,8 @@
 /* The first step of eviction; what can't be isolated is kept. */
 static void isolate_words(struct batch *batch, bool discard_dirty, struct frame **kept, unsigned *nr_kept)
 {
-	uint64_t forbidden = WORD_PIN_MASK | WORD_EXCLUSIVE | WORD_MLOCKED | (discard_dirty ? 0 : WORD_DIRTY);
+	uint64_t forbidden = WORD_PIN_MASK | WORD_EXCLUSIVE | WORD_BUSY | WORD_MLOCKED |
+			     (discard_dirty ? 0 : WORD_DIRTY);
 
 	if (discard_dirty)
 		forbidden &= ~WORD_MLOCKED;
@@ -13,6 +14,20 @@ static void isolate_words(struct batch *batch, bool discard_dirty, struct frame 
 			kept[(*nr_kept)++] = batch->frames[i];
 			batch_remove(batch, i);
 		}
+}
+
+/* Take those that are mapped out of their windows. They are isolated and nobody holds them; who touches one waits for
+ * its word. */
+static void drop_mapped(weir_pool *pool, const struct batch *batch, uint64_t pinned)
+{
+	struct uffd_drop drop;
+
+	uffd_drop_init(&drop, thread_context.nomemalloc_depth);
+	for (unsigned i = 0; i < batch->n; i++)
+		if ((batch->seen[i] & WORD_MAPPED) && !(pinned & 1ull << i))
+			uffd_drop_add(&drop, page_in_window(batch->objects[i], batch->frames[i]->index));
+	if (drop.n)
+		uffd_drop_all(&pool->uffd, &drop);
 }
 
 /* Read ahead for nothing. */
@@ -31,6 +46,7 @@ void evict_batch(weir_pool *pool, struct batch *batch, bool was_active, bool dis
 	if (!batch->n)
 		return;
 	pinned = pins_find(&pool->threads, batch->words, batch->n, false);
+	drop_mapped(pool, batch, pinned);
 	for (unsigned i = 0; i < batch->n; i++) {
 		struct frame *frame = batch->frames[i];
 		struct weir_object *object = batch->objects[i];

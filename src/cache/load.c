@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cache/admit.h"
+#include "cache/hollow.h"
 
 bool load_begin(struct weir_object *object, uint64_t page, struct frame *frame, uint64_t *seen, uint64_t flags)
 {
@@ -31,40 +32,53 @@ bool load_begin(struct weir_object *object, uint64_t page, struct frame *frame, 
 	return false;
 }
 
-static int check_length(const struct weir_object *object, uint64_t page, ssize_t got)
+int load_check(const struct weir_object *object, uint64_t page, ssize_t got, void *data)
 {
-	size_t expected = object_page_bytes(object, page);
+	size_t expected = object_page_bytes(object, page), filled;
 
 	/* A resize waits for us: it need not wait for what we would do with the page. */
 	if (page >= atomic_load(&object->npages))
 		return -ERANGE;
 	if (got < 0)
 		return got == -ERANGE ? -EIO : (int)got; /* that answer is ours: it makes a pin look at the length */
-	return (size_t)got < expected ? -ESTALE : 0;
+	if ((size_t)got < expected)
+		return -ESTALE;
+	filled = MIN((size_t)got, expected);
+	if (filled < PAGE_SIZE)
+		memset((char *)data + filled, 0, PAGE_SIZE - filled);
+	return 0;
+}
+
+void load_publish(struct weir_object *object, uint64_t page, struct frame *frame, uint64_t flags)
+{
+	page_word *word = &object->words[page];
+
+	tally(object->pool, frame->node, TALLY_LOADING, -1);
+	/* On its way to a list before it is published: whoever finds it resident may rely on its frame being somewhere. */
+	admit(object->pool, frame, frame->policy, word_load(word) & WORD_READAHEAD);
+	word_finish_loading(word, flags);
+}
+
+void load_abort(struct weir_object *object, uint64_t page, struct frame *frame)
+{
+	weir_pool *pool = object->pool;
+	uint64_t shadow = frame->policy;
+
+	tally(pool, frame->node, TALLY_LOADING, -1);
+	frame_set_page(frame, NULL, 0);
+	word_abort_loading(&object->words[page], shadow);
+	zone_free(&pool->mem, frame, 0);
+	count(pool, frame->node, COUNT_PGFREE, 1);
+	pool_progress(pool);
 }
 
 int load_finish(struct weir_object *object, uint64_t page, struct frame *frame, ssize_t got, uint64_t flags)
 {
-	weir_pool *pool = object->pool;
-	page_word *word = &object->words[page];
-	uint64_t shadow = frame->policy;
-	int error = check_length(object, page, got);
-	size_t filled;
+	int error = load_check(object, page, got, frame_address(&object->pool->mem, frame));
 
-	tally(pool, frame->node, TALLY_LOADING, -1);
-	if (error) {
-		frame_set_page(frame, NULL, 0);
-		word_abort_loading(word, shadow);
-		zone_free(&pool->mem, frame, 0);
-		count(pool, frame->node, COUNT_PGFREE, 1);
-		pool_progress(pool);
-		return error;
-	}
-	filled = MIN((size_t)got, object_page_bytes(object, page));
-	if (filled < PAGE_SIZE)
-		memset((char *)frame_address(&pool->mem, frame) + filled, 0, PAGE_SIZE - filled);
-	/* On its way to a list before it is published: whoever finds it resident may rely on its frame being somewhere. */
-	admit(pool, frame, shadow, word_load(word) & WORD_READAHEAD);
-	word_finish_loading(word, flags);
-	return 0;
+	if (error)
+		load_abort(object, page, frame);
+	else
+		load_publish(object, page, frame, flags);
+	return error;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * load.h - a page comes in: absent -> loading -> unmapped, whoever reads it.
+ * load.h - a page comes in: absent -> loading -> resident, whoever reads it.
  *
  *   load_begin    the caller has a frame; the word becomes loading, the shadow is kept in the frame
- *   (the read)    pin: in the calling thread; queue and readahead: on a channel
+ *   (the read)    pin: in the calling thread; queue and readahead: on a channel. To the slot, after frame_fill; or else
+ *                 for a window
  *   load_finish   zero what the store did not fill, put the frame on a list, publish; or give it back on an error
  */
 #ifndef WEIR_LOAD_H
@@ -19,5 +20,11 @@ bool load_begin(struct weir_object *object, uint64_t page, struct frame *frame, 
  * -ERANGE (the object was cut meanwhile), -ESTALE (the store ended inside the object), or the error.
  * Blocks: for the lruvec lock. */
 int load_finish(struct weir_object *object, uint64_t page, struct frame *frame, ssize_t got, uint64_t flags);
+
+/* The same in two steps, for a page that is put in a window in between: judge what was read to `data`, and zero what was
+ * not filled; then publish, or on any error give all back. */
+int load_check(const struct weir_object *object, uint64_t page, ssize_t got, void *data);
+void load_publish(struct weir_object *object, uint64_t page, struct frame *frame, uint64_t flags);
+void load_abort(struct weir_object *object, uint64_t page, struct frame *frame);
 
 #endif

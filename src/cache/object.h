@@ -44,6 +44,13 @@ struct weir_object {
 	bool writable;
 	_Atomic uint8_t advice; /* enum weir_advice: NORMAL, SEQUENTIAL or RANDOM */
 
+	/* The window (src/fault/map.c): where the pages are plain memory, as far as they are in it. NULL: there is none. Read
+	 * by every pin that is not the fastest; changed while a resize keeps all pages from being had. */
+	_Atomic(char *) window;
+	size_t window_bytes;
+	_Atomic(weir_fault_handler) fault_handler;
+	void *_Atomic fault_handler_user;
+
 	struct store store;
 	_Atomic uint64_t bytes;
 	uint64_t capacity; /* in pages: what words and chunks are reserved for */

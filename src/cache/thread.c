@@ -9,7 +9,18 @@
 
 __thread struct thread_context thread_context __attribute__((tls_model("initial-exec")));
 
-int thread_table_init(struct thread_table *table, unsigned max_threads)
+static char *map_staging(unsigned max_threads)
+{
+	char *p = mmap(NULL, max_threads * PAGE_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, max_threads * PAGE_SIZE, MADV_NOHUGEPAGE);
+	return p;
+}
+
+int thread_table_init(struct thread_table *table, unsigned max_threads, bool staging)
 {
 	static _Atomic uint64_t next_id = 1;
 
@@ -20,6 +31,11 @@ int thread_table_init(struct thread_table *table, unsigned max_threads)
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (table->records == MAP_FAILED)
 		return -ENOMEM;
+	table->staging = staging ? map_staging(max_threads) : NULL;
+	if (staging && !table->staging) {
+		munmap(table->records, table->mapped_bytes);
+		return -ENOMEM;
+	}
 	table->pool_id = atomic_fetch_add(&next_id, 1);
 	atomic_init(&table->used, 0);
 	return 0;
@@ -27,6 +43,8 @@ int thread_table_init(struct thread_table *table, unsigned max_threads)
 
 void thread_table_destroy(struct thread_table *table)
 {
+	if (table->staging)
+		munmap(table->staging, table->max * PAGE_SIZE);
 	munmap(table->records, table->mapped_bytes);
 }
 

@@ -29,6 +29,7 @@
 
 #define PIN_SLOTS 16
 #define RECENT_MISSES 8
+#define HOLLOW_BATCH 32
 
 struct thread_record {
 	_Atomic uint64_t slots[PIN_SLOTS];
@@ -37,17 +38,20 @@ struct thread_record {
 	_Atomic int tid;       /* 0: never used */
 	uint32_t nr_missed;    /* owner's, as the next: pages it missed lately, a ring (src/fault/readahead.c) */
 	uint64_t missed[RECENT_MISSES];
+	uint32_t leaving[HOLLOW_BATCH]; /* the owner's, while signals are held: frames by number (hollow.h) */
+	unsigned nr_leaving;
 } __attribute__((aligned(CACHE_LINE)));
 
 struct thread_table {
 	struct thread_record *records;
+	char *staging; /* of pools with windows: a page each, to read to what goes on into a window. Mapped, not populated */
 	uint64_t pool_id; /* never used twice in a process */
 	unsigned max;
 	_Atomic unsigned used; /* records below it have been taken at least once */
 	size_t mapped_bytes;
 };
 
-int thread_table_init(struct thread_table *table, unsigned max_threads);
+int thread_table_init(struct thread_table *table, unsigned max_threads, bool staging);
 void thread_table_destroy(struct thread_table *table);
 
 /* Contexts of a thread, as PF_* flags. */
@@ -60,6 +64,7 @@ struct thread_context {
 	unsigned flags;
 	unsigned nomemalloc_depth; /* contract 23: 0 or 1 */
 	int tid;
+	bool signals_held;      /* src/cache/hold.h */
 	uint64_t dirty_debt_ns; /* pause owed for pages dirtied (throttle.c) */
 	struct {
 		uint64_t pool_id;
@@ -88,6 +93,12 @@ static inline struct thread_record *thread_record_known(const struct thread_tabl
 }
 
 int thread_tid(void);
+
+/* The owner's, while signals are held. */
+static inline void *thread_staging(const struct thread_table *table, const struct thread_record *record)
+{
+	return table->staging + (size_t)(record - table->records) * PAGE_SIZE;
+}
 
 #define PIN_KEY_WRITE 1ull
 #define PIN_KEY_ADDRESS (((1ull << 48) - 1) & ~7ull)

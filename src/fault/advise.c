@@ -2,6 +2,7 @@
  *
  * advise.c - what the program knows of its future: weir_advise, weir_mlock.
  */
+#include "cache/hold.h"
 #include "cache/drop.h"
 #include "fault/pin.h"
 #include "fault/readahead.h"
@@ -60,6 +61,7 @@ static int page_out(struct weir_object *object, uint64_t first, uint64_t last)
 
 int weir_advise(weir_object *object, uint64_t offset, uint64_t bytes, enum weir_advice advice)
 {
+	HOLD_SIGNALS(object->pool);
 	uint64_t first, last;
 	int error;
 
@@ -106,6 +108,7 @@ static void set_mlocked(struct weir_object *object, uint64_t page, bool locked)
 
 int weir_mlock(weir_object *object, uint64_t offset, uint64_t bytes)
 {
+	HOLD_SIGNALS(object->pool);
 	uint64_t first, last;
 	int error = object_range(object, offset, bytes, &first, &last);
 
@@ -123,6 +126,7 @@ int weir_mlock(weir_object *object, uint64_t offset, uint64_t bytes)
 
 int weir_munlock(weir_object *object, uint64_t offset, uint64_t bytes)
 {
+	HOLD_SIGNALS(object->pool);
 	uint64_t first, last;
 	int error = object_range(object, offset, bytes, &first, &last);
 

@@ -11,6 +11,8 @@
  */
 #include "fault/frame_take.h"
 
+#include "cache/hold.h"
+#include "cache/hollow.h"
 #include "reclaim/reclaim.h"
 #include "reclaim/scan_control.h"
 
@@ -159,6 +161,23 @@ int frame_take(weir_pool *pool, unsigned order, unsigned flags, struct frame **r
 	return 0;
 }
 
+int frame_take_wait(weir_pool *pool, unsigned flags, struct frame **frame)
+{
+	uint64_t deadline = 0;
+	int error;
+
+	while ((error = frame_take(pool, 0, 0, frame)) == -ENOMEM && (flags & WEIR_WAIT)) {
+		uint32_t seen = atomic_load(&pool->progress);
+
+		if (!deadline)
+			deadline = now_ms() + pool->config.wait_ms;
+		else if (now_ms() >= deadline)
+			return -ETIMEDOUT;
+		pool_wait_progress(pool, seen, 2000000); /* an unpin in a slot tells nobody: so not for long */
+	}
+	return error;
+}
+
 struct frame *frame_take_spare(weir_pool *pool)
 {
 	struct frame *frame = take_from_nodes(pool, 0, ALLOC_LOW_MARK);
@@ -179,6 +198,7 @@ void frame_give(weir_pool *pool, struct frame *frame)
 
 int weir_alloc_frames(weir_pool *pool, unsigned order, unsigned flags, void **frames)
 {
+	HOLD_SIGNALS(pool);
 	const unsigned known = WEIR_NOWAIT | WEIR_ATOMIC | WEIR_NOIO | WEIR_NOFS | WEIR_MEMALLOC | WEIR_NORESERVE;
 	struct frame *frame;
 	int error;
@@ -189,6 +209,8 @@ int weir_alloc_frames(weir_pool *pool, unsigned order, unsigned flags, void **fr
 	if (error)
 		return error;
 	frame_set_state(frame, FRAME_OTHER);
+	for (uint32_t i = 0; i < 1u << order; i++)
+		frame_fill(frame + i);
 	atomic_fetch_add_explicit(&pool->nr_other[frame->node], 1ll << order, memory_order_relaxed);
 	*frames = frame_address(&pool->mem, frame);
 	return 0;
@@ -196,6 +218,7 @@ int weir_alloc_frames(weir_pool *pool, unsigned order, unsigned flags, void **fr
 
 int weir_free_frames(weir_pool *pool, void *frames, unsigned order)
 {
+	HOLD_SIGNALS(pool);
 	struct frame *frame = frame_of_address(&pool->mem, frames);
 
 	if (!frame || frame_state(frame) != FRAME_OTHER || frame->order != order ||

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "cache/hold.h"
 #include "fault/pin.h"
 #include "observe/error.h"
 #include "reclaim/bdi.h"
@@ -67,6 +68,7 @@ static int settle_size(weir_pool *pool, const struct store *store, bool truncate
  * failure. */
 static int open_store(weir_pool *pool, const struct store *store, unsigned flags, struct weir_object **result)
 {
+	HOLD_SIGNALS(pool);
 	bool writable = flags & WEIR_RDWR;
 	struct weir_object *object;
 	struct bdi *bdi;
@@ -158,6 +160,7 @@ static int empty_object(struct weir_object *object, bool discard)
 
 int weir_close(weir_object *object, unsigned flags)
 {
+	HOLD_SIGNALS(object->pool);
 	weir_pool *pool = object->pool;
 	unsigned writeout = object->store.ops->writeout_frames;
 	int error;
@@ -167,6 +170,8 @@ int weir_close(weir_object *object, unsigned flags)
 	/* In this order: a request that ends is a pin before it is no request any more. */
 	if (atomic_load(&object->nr_requests))
 		return weir_error_set(-EBUSY, "cannot close an object with requests under way: reap its queues first");
+	if (page_in_window(object, 0))
+		return weir_error_set(-EBUSY, "cannot close an object that has a window: weir_unmap it first");
 	if (object_pinned(object, 0, object->capacity))
 		return weir_error_set(-EBUSY, "cannot close an object with pins held: unpin them first");
 	error = empty_object(object, flags & WEIR_DISCARD);

@@ -16,6 +16,8 @@
 
 /* Not an errno: look at the word again. */
 #define PIN_AGAIN 1
+/* Nor this: the page is not in the object's window yet, or not to be written to there. */
+#define PIN_TOUCH 2
 
 /* Is the page inside the object? While a resize is under way that is not known yet: waits for it. 0, -ERANGE; -EAGAIN
  * (WEIR_TRY), -ETIMEDOUT: it is still under way. */
@@ -35,6 +37,10 @@ int pin_note_use(struct weir_object *object, uint64_t page);
  * it is absent. The caller knows that it is not being read in. */
 bool pin_whatever(struct weir_object *object, uint64_t page, struct weir_pin *pin);
 
+/* Give back a pin that is kept in the word. -EINVAL: there is none. */
+int unpin_counted(page_word *word);
+int unpin_exclusive(page_word *word);
+
 /* For whoever reads a page in: prepare the pin before the page is published; *word_flags go to load_finish. After its
  * success pin_published, which may still withdraw the pin (-ERANGE: the object was cut meanwhile); after its failure
  * pin_unprepare. counted: not in a slot of this thread, as it is another's. */
@@ -48,6 +54,9 @@ void queues_help(weir_pool *pool);
 
 /* resize.c: object_drop, where reads that a queue has under way are waited for too. */
 int object_empty(struct weir_object *object, uint64_t first, uint64_t last, enum drop_mode mode);
+/* resize.c: pages from that of byte `low` on are not to be had until resize_end. object->resize held. Blocks. */
+void resize_begin(struct weir_object *object, uint64_t low);
+void resize_end(struct weir_object *object);
 /* resize.c: make the object at least so long. Errors: as weir_resize. Blocks: yes. */
 int object_grow(struct weir_object *object, uint64_t bytes);
 /* sync.c: write the dirty pages of [first, last) and wait for them, and for what was in writeback before; durable or

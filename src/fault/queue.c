@@ -12,10 +12,13 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "cache/hold.h"
+#include "cache/hollow.h"
 #include "cache/load.h"
 #include "fault/frame_take.h"
 #include "fault/pin.h"
 #include "fault/readahead.h"
+#include "fault/touch.h"
 #include "reclaim/reclaim.h"
 #include "store/channel.h"
 
@@ -49,6 +52,7 @@ struct weir_queue {
 
 int weir_queue_create(weir_pool *pool, unsigned depth, weir_queue **result)
 {
+	HOLD_SIGNALS(pool);
 	size_t bytes = sizeof(struct weir_queue) + depth * sizeof(struct request);
 	struct weir_queue *queue;
 	int error;
@@ -83,6 +87,7 @@ int weir_queue_create(weir_pool *pool, unsigned depth, weir_queue **result)
 
 int weir_queue_destroy(weir_queue *queue)
 {
+	HOLD_SIGNALS(queue->pool);
 	weir_pool *pool = queue->pool;
 
 	lock_acquire(&pool->objects_lock);
@@ -124,6 +129,16 @@ static void request_read_done(struct weir_io *io)
 	count(request->queue->pool, frame->node, io->result < 0 ? COUNT_READ_ERROR : COUNT_BYTES_READ,
 	      io->result < 0 ? 1 : (uint64_t)io->result);
 	request->queue->nr_reading--;
+	if (page_in_window(request->object, 0)) { /* held where programs see it, once it is there: as a resident page */
+		error = load_finish(request->object, request->page, frame, io->result, 0);
+		if (!error || error == -ERANGE) {
+			list_add_tail(&request->link, &request->queue->waiting);
+			request->queue->nr_waiting++;
+		} else {
+			make_ready(request, error);
+		}
+		return;
+	}
 	/* The pin is not the helper's: it may not keep him from an exclusive one. */
 	pin_prepare(request->object, request->page, frame, request->flags, request->queue->helped, &request->pin,
 		    &word_flags);
@@ -148,6 +163,7 @@ static void start_read(struct request *request)
 	if (!(request->flags & WEIR_OVERWRITE))
 		readahead_missed(request->object, request->page);
 	request->queue->nr_reading++;
+	frame_fill(request->frame);
 	request->iov = (struct iovec){frame_address(&pool->mem, request->frame), PAGE_SIZE};
 	request->io = (struct weir_io){
 		.iov_count = 1,
@@ -196,7 +212,13 @@ static bool advance(struct request *request)
 			make_ready(request, error);
 			return true;
 		}
-		error = flags & WEIR_TRY ? -EAGAIN : frame_take(object->pool, 0, 0, &request->frame);
+		if (page_in_window(object, 0) && (flags & WEIR_OVERWRITE)) { /* there is nothing to read */
+			error = touch_page(object, request->page, flags & ~WEIR_EXCLUSIVE, false);
+			if (!error)
+				continue;
+		} else {
+			error = flags & WEIR_TRY ? -EAGAIN : frame_take(object->pool, 0, 0, &request->frame);
+		}
 		if (error) {
 			make_ready(request, error);
 			return true;
@@ -224,6 +246,7 @@ static bool queue_is_idle(weir_queue *queue)
 
 int weir_queue_pin(weir_queue *queue, weir_object *object, uint64_t page, unsigned flags, uint64_t user_data)
 {
+	HOLD_SIGNALS(queue->pool);
 	struct request *request;
 	int error = pin_check(object, page, flags);
 
@@ -284,6 +307,7 @@ static unsigned collect(struct weir_queue *queue, struct weir_completion *out, u
 
 int weir_queue_wait(weir_queue *queue, struct weir_completion *out, unsigned max, unsigned min)
 {
+	HOLD_SIGNALS(queue->pool);
 	unsigned n;
 
 	if (min > max || !out)

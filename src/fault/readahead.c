@@ -20,6 +20,7 @@
  */
 #include "fault/readahead.h"
 
+#include "cache/hollow.h"
 #include "cache/load.h"
 #include "fault/frame_take.h"
 #include "reclaim/bdi.h"
@@ -49,6 +50,7 @@ uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, u
 			continue;
 		}
 		node = frame->node;
+		frame_fill(frame);
 		bdi_queue_read(frame);
 		started++;
 	}

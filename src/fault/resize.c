@@ -20,6 +20,7 @@
 #include <sched.h>
 #include <string.h>
 
+#include "cache/hold.h"
 #include "fault/pin.h"
 #include "observe/error.h"
 #include "reclaim/bdi.h"
@@ -34,7 +35,7 @@ int object_empty(struct weir_object *object, uint64_t first, uint64_t last, enum
 }
 
 /* Pages from that of byte `low` on are not to be had until resize_end. */
-static void resize_begin(struct weir_object *object, uint64_t low)
+void resize_begin(struct weir_object *object, uint64_t low)
 {
 	uint64_t first = low >> PAGE_SHIFT, last = atomic_load(&object->npages);
 
@@ -53,22 +54,45 @@ static void resize_begin(struct weir_object *object, uint64_t low)
 	}
 }
 
-static void resize_end(struct weir_object *object)
+void resize_end(struct weir_object *object)
 {
 	atomic_store(&object->npages, object_pages_of(atomic_load(&object->bytes)));
 	atomic_fetch_add(&object->resizes, 1);
 	futex_wake(&object->resizes, INT32_MAX);
 }
 
+/* In a window, where the program may be writing to the rest of the page, or may not write at all: protected, copied, and
+ * put in again. Who touches it meanwhile waits for the resize. */
+static void zero_mapped(struct weir_object *object, uint64_t page, size_t from)
+{
+	const struct uffd *uffd = &object->pool->uffd;
+	bool writable = word_load(&object->words[page]) & WORD_WRITABLE;
+	void *data = page_in_window(object, page);
+	struct uffd_drop drop;
+	char copy[PAGE_SIZE];
+
+	weir_assert(!uffd_protect(uffd, data, 1, true));
+	memcpy(copy, data, from);
+	memset(copy + from, 0, PAGE_SIZE - from);
+	uffd_drop_init(&drop, false);
+	uffd_drop_add(&drop, data);
+	uffd_drop_all(uffd, &drop);
+	weir_assert(!uffd_copy(uffd, data, copy, !writable));
+}
+
 /* Bytes of the last page past the end read as zeros when the object grows over them. */
 static void zero_tail(struct weir_object *object, uint64_t bytes)
 {
+	uint64_t page = bytes >> PAGE_SHIFT;
 	size_t in_page = bytes & (PAGE_SIZE - 1);
 	struct weir_pin pin;
 
-	if (!in_page || !pin_whatever(object, bytes >> PAGE_SHIFT, &pin))
+	if (!in_page || !pin_whatever(object, page, &pin))
 		return; /* where it is not resident the store's zeros will be read */
-	memset((char *)pin.data + in_page, 0, PAGE_SIZE - in_page);
+	if (word_load(&object->words[page]) & WORD_MAPPED)
+		zero_mapped(object, page, in_page);
+	else
+		memset((char *)pin.data + in_page, 0, PAGE_SIZE - in_page);
 	weir_unpin(&pin);
 }
 
@@ -136,6 +160,7 @@ static int check_new_length(const struct weir_object *object, uint64_t bytes)
 
 int weir_resize(weir_object *object, uint64_t bytes)
 {
+	HOLD_SIGNALS(object->pool);
 	int error = check_new_length(object, bytes);
 
 	if (error)
@@ -148,6 +173,7 @@ int weir_resize(weir_object *object, uint64_t bytes)
 
 int object_grow(struct weir_object *object, uint64_t bytes)
 {
+	HOLD_SIGNALS(object->pool);
 	int error = 0;
 
 	if (bytes <= weir_size(object) && !(atomic_load(&object->resizes) & 1))

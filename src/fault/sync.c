@@ -2,6 +2,7 @@
  *
  * sync.c - weir_sync, and the hook that orders writes.
  */
+#include "cache/hold.h"
 #include "cache/durable.h"
 #include "fault/pin.h"
 #include "reclaim/bdi.h"
@@ -61,6 +62,7 @@ static int make_durable(struct weir_object *object)
 
 int weir_sync(weir_object *object, uint64_t offset, uint64_t bytes)
 {
+	HOLD_SIGNALS(object->pool);
 	uint64_t first, last;
 	int error = object_range(object, offset, bytes, &first, &last), synced;
 
@@ -75,6 +77,7 @@ int weir_sync(weir_object *object, uint64_t offset, uint64_t bytes)
 
 int weir_set_write_hook(weir_object *object, weir_write_hook hook, void *user)
 {
+	HOLD_SIGNALS(object->pool);
 	if (!object->writable)
 		return -EINVAL;
 	atomic_store(&object->hook, NULL);

@@ -6,6 +6,7 @@
  *   frame    4096 bytes of it; frame n lies at base + n * 4096 and has descriptor frames[n]
  *   zone     one node's frames: a buddy allocator (orders 0 to 10), watermarks min < low < high, per-CPU caches
  *   reserve  what lies below min
+ *   slot     a frame's 4096 bytes. Those of a frame whose page is in a window are with the kernel: the frame is hollow
  *
  * This folder hands out frames and knows nothing above it. It never reclaims: an allocation that a watermark
  * forbids returns NULL and the caller (src/fault) decides what to do about it.
@@ -27,6 +28,9 @@ enum frame_state {
 	FRAME_CACHE,  /* holds, or is about to hold, a page of an object */
 };
 
+/* Of a frame's 4096 bytes: there; about to be given back to the kernel; just being; gone. */
+enum slot_state { SLOT_FULL, SLOT_LEAVING, SLOT_DROPPING, SLOT_GONE };
+
 /* A frame's descriptor. `lru` serves whichever list the frame is on: buddy, per-CPU cache, LRU. */
 struct frame {
 	struct list_head lru;        /* zone->lock, pcp lock or lruvec lock; the owner's while isolated */
@@ -43,7 +47,8 @@ struct frame {
 	uint32_t jump;            /* a frame number: a hint of what comes some places on in its list (lru.c) */
 	bool was_active;          /* the owner's: the page came down from the active list, which its shadow will say */
 	bool ahead;               /* the owner's: read ahead, and not on a list yet (cache/admit.c) */
-	uint8_t pad[6];           /* to a cache line */
+	_Atomic uint8_t slot;     /* enum slot_state: are its 4096 bytes there (cache/hollow.h) */
+	uint8_t pad[5];           /* to a cache line */
 };
 _Static_assert(sizeof(struct frame) == 64, "one cache line a frame: metadata is at most 96 bytes a frame");
 

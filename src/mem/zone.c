@@ -16,20 +16,29 @@
 
 #ifdef WEIR_DEBUG
 #define POISON 0xAA
+static bool is_full(const struct frame *frame)
+{
+	return atomic_load(&frame->slot) == SLOT_FULL;
+}
 static void poison(struct zone *zone, struct frame *frame, unsigned order)
 {
 	for (uint32_t i = 0; i < 1u << order; i++)
 		frame_new_version(zone->mem, frame + i);
-	memset(frame_address(zone->mem, frame), POISON, PAGE_SIZE << order);
+	for (uint32_t i = 0; i < 1u << order; i++)
+		if (is_full(frame + i))
+			memset(frame_address(zone->mem, frame + i), POISON, PAGE_SIZE);
 }
 /* A freed frame was written to: someone still uses it. */
 static void check_poison(struct zone *zone, struct frame *frame, unsigned order)
 {
-	unsigned char *p = frame_address(zone->mem, frame);
+	for (uint32_t i = 0; i < 1u << order; i++) {
+		unsigned char *p = frame_address(zone->mem, frame + i);
 
-	for (size_t i = 0; i < PAGE_SIZE << order; i++)
-		weir_assert(p[i] == POISON);
-	memset(p, 0x55, PAGE_SIZE << order);
+		for (size_t b = 0; is_full(frame + i) && b < PAGE_SIZE; b++)
+			weir_assert(p[b] == POISON);
+		if (is_full(frame + i))
+			memset(p, 0x55, PAGE_SIZE);
+	}
 }
 #else
 static void poison(struct zone *zone, struct frame *frame, unsigned order)

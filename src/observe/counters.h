@@ -15,6 +15,10 @@
 #define WEIR_COUNTERS(C) \
 	C(PIN_HIT, "pin_hit")                    /* pins of pages that were resident */ \
 	C(PIN_MISS, "pin_miss")                  /* pins that read, or waited for a read */ \
+	C(PGMAJFAULT, "pgmajfault")              /* touches of windows, and pins there, that read */ \
+	C(PGMINFAULT, "pgminfault")              /* of those: pages that lay in a slot */ \
+	C(PGWPFAULT, "pgwpfault")                /* first writes to pages in windows */ \
+	C(FAULT_AROUND, "fault_around")          /* neighbours mapped with a page */ \
 	C(BYTES_READ, "bytes_read")              /* from stores */ \
 	C(BYTES_WRITTEN, "bytes_written")        /* to stores */ \
 	C(READ_ERROR, "read_error") \

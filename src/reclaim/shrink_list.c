@@ -9,7 +9,7 @@
  *   fate       when                                                        then
  *   CULL       mlocked (ordinary modes)                                    the unevictable list
  *   KEEP       held, in I/O, mlocked; dirty and may not be written         head of its list
- *   ACTIVATE   seen twice, or used and dirty (ordinary modes)              active list, bits cleared
+ *   ACTIVATE   seen twice, or used and dirty (ordinary modes); mapped and used    active list, bits cleared
  *   PAGEOUT    dirty, may be written                                       writeback; freed when it is done
  *   EVICT      clean                                                       free, a shadow stays
  */
@@ -43,14 +43,18 @@ static enum page_fate fate_of_dirty(const struct scan_control *sc, const struct 
 	return may_write(sc, frame) ? FATE_PAGEOUT : FATE_KEEP;
 }
 
-static enum page_fate page_fate(weir_pool *pool, const struct scan_control *sc, struct frame *frame, uint64_t word)
+static enum page_fate page_fate(weir_pool *pool, const struct scan_control *sc, enum lru_list list, struct frame *frame,
+				uint64_t word)
 {
 	if (word_state(word) != PAGE_RESIDENT)
 		return FATE_KEEP;
 	if (word & WORD_MLOCKED)
 		return sc_nomemalloc(sc) ? FATE_KEEP : FATE_CULL;
-	if (word & (WORD_PIN_MASK | WORD_EXCLUSIVE))
+	if (word & (WORD_PIN_MASK | WORD_EXCLUSIVE | WORD_BUSY))
 		return FATE_KEEP;
+	/* A mapped page's use is seen but now and then, so it counts: in every mode, unless it could not be freed. */
+	if ((word & (WORD_MAPPED | WORD_REF | WORD_DIRTY)) == (WORD_MAPPED | WORD_REF) && !lru_is_active(list))
+		return FATE_ACTIVATE;
 	if (sc_nomemalloc(sc))
 		return word & WORD_DIRTY ? FATE_KEEP : FATE_EVICT;
 	switch (pool->policy->check_references(&pool->lruvecs[frame->node], frame, word)) {
@@ -82,8 +86,8 @@ static void prefetch_words(struct frame **frames, unsigned n)
 		__builtin_prefetch(frame_word(frames[i]), 1);
 }
 
-static void sort_by_fate(weir_pool *pool, struct scan_control *sc, struct frame **frames, unsigned n,
-			 struct scan_result *result)
+static void sort_by_fate(weir_pool *pool, struct scan_control *sc, enum lru_list list, struct frame **frames,
+			 unsigned n, struct scan_result *result)
 {
 	prefetch_words(frames, n);
 	for (unsigned i = 0; i < n; i++) {
@@ -91,7 +95,7 @@ static void sort_by_fate(weir_pool *pool, struct scan_control *sc, struct frame 
 		page_word *word = frame_word(frame);
 		uint64_t seen = word_load(word);
 
-		switch (page_fate(pool, sc, frame, seen)) {
+		switch (page_fate(pool, sc, list, frame, seen)) {
 		case FATE_EVICT:
 			batch_add(&result->evict, frame->object, frame, word, seen);
 			break;
@@ -190,7 +194,7 @@ static unsigned shrink_batch(weir_pool *pool, unsigned node, enum lru_list list,
 	result.nr_freed = result.nr_kept = result.nr_activated = result.nr_culled = 0;
 	sc->nr_scanned += n;
 	count(pool, node, sc->scan_counter, n);
-	sort_by_fate(pool, sc, frames, n, &result);
+	sort_by_fate(pool, sc, list, frames, n, &result);
 	evict_batch(pool, &result.evict, lru_is_active(list), false, result.freed, &result.nr_freed, result.kept,
 		    &result.nr_kept);
 	pageout(pool, node, &result, frames, &nr_written);

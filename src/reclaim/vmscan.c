@@ -12,6 +12,7 @@
  * A NOMEMALLOC call differs by what its scan control forbids, and by nothing else in this file.
  */
 #include "cache/admit.h"
+#include "cache/hold.h"
 #include "reclaim/reclaim.h"
 #include "reclaim/bdi.h"
 #include "reclaim/scan_control.h"
@@ -148,6 +149,7 @@ uint64_t try_to_free_pages(weir_pool *pool, unsigned node, unsigned order, uint6
 
 long weir_reclaim(weir_pool *pool, uint64_t pages, unsigned flags)
 {
+	HOLD_SIGNALS(pool);
 	unsigned effective = effective_flags(flags);
 	uint64_t total = 0;
 

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#include "cache/hold.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define BIT(signal) (1ull << ((signal)-1))
+#define SYNCHRONOUS (BIT(SIGBUS) | BIT(SIGSEGV) | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGTRAP) | BIT(SIGSYS))
+
+/* By the bare system call: the C library's leaves out the signals by which it cancels threads. */
+static void set_mask(const uint64_t *mask, uint64_t *before)
+{
+	int saved = errno;
+
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, mask, before, sizeof(*mask));
+	errno = saved;
+}
+
+void hold_signals(const weir_pool *pool, struct hold *hold)
+{
+	const uint64_t all = ~SYNCHRONOUS;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &hold->cancel);
+	hold->masked = pool->uffd.fd >= 0 && !thread_context.signals_held;
+	if (hold->masked) {
+		set_mask(&all, &hold->mask);
+		thread_context.signals_held = true;
+	}
+}
+
+void release_signals(struct hold *hold)
+{
+	if (hold->masked) {
+		thread_context.signals_held = false;
+		set_mask(&hold->mask, NULL);
+	}
+	pthread_setcancelstate(hold->cancel, NULL);
+}

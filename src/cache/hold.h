@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * hold.h - in pools with windows, signals wait while a thread is inside the engine.
+ *
+ * A signal handler of the program may touch window memory. If it ran in the middle of the engine, the fault could need
+ * what its own thread has in hand just then: a lock, a page that it loads or evicts. So signals are held off as long as
+ * the thread is inside, as they are while a thread is inside a kernel: at most for an I/O, or for a reclaim. Those that
+ * the processor raises (SIGBUS, SIGSEGV ...) are not: inside the engine no window is touched.
+ *
+ * Cancellation of the thread waits too, in all pools: it would leave a page loading for ever.
+ *
+ * What takes no lock and owns no page between two steps needs no hold: a hit, an unpin. Nor does NOMEMALLOC reclaim in
+ * pools without windows, which may run anywhere.
+ */
+#ifndef WEIR_HOLD_H
+#define WEIR_HOLD_H
+
+#include "pool.h"
+
+struct hold {
+	uint64_t mask;
+	int cancel;
+	bool masked;
+};
+
+/* Nests: the outermost does it. Blocks: no. Allocates: no. Signal-safe: yes. */
+void hold_signals(const weir_pool *pool, struct hold *hold);
+void release_signals(struct hold *hold);
+/* From here to the end of the block. */
+#define HOLD_SIGNALS(pool) \
+	struct hold hold_ __attribute__((cleanup(release_signals))); \
+	hold_signals(pool, &hold_)
+/* In a signal handler of ours that runs with all signals blocked: no need to block them again. */
+static inline void hold_is_given(bool given)
+{
+	thread_context.signals_held = given;
+}
+
+#endif

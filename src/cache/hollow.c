@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#include "cache/hollow.h"
+
+#include <sched.h>
+
+static bool slot_change(struct frame *frame, enum slot_state from, enum slot_state to)
+{
+	uint8_t expected = (uint8_t)from;
+
+	return atomic_compare_exchange_strong(&frame->slot, &expected, (uint8_t)to);
+}
+
+static void drop_slots(weir_pool *pool, const uint32_t *numbers, unsigned n)
+{
+	struct frame *dropping[HOLLOW_BATCH];
+	struct uffd_drop drop;
+	unsigned nr = 0;
+
+	uffd_drop_init(&drop, false);
+	for (unsigned i = 0; i < n; i++) {
+		struct frame *frame = &pool->mem.frames[numbers[i]];
+
+		if (!slot_change(frame, SLOT_LEAVING, SLOT_DROPPING))
+			continue;
+		dropping[nr++] = frame;
+		uffd_drop_add(&drop, frame_address(&pool->mem, frame));
+	}
+	uffd_drop_all(&pool->uffd, &drop);
+	for (unsigned i = 0; i < nr; i++)
+		atomic_store(&dropping[i]->slot, SLOT_GONE);
+}
+
+void hollow_out(weir_pool *pool, struct frame *frame)
+{
+	struct thread_record *record = thread_record(&pool->threads);
+	uint32_t number = frame_number(&pool->mem, frame);
+
+	if (!slot_change(frame, SLOT_FULL, SLOT_LEAVING))
+		return;                       /* is on its way, or gone */
+	frame_new_version(&pool->mem, frame); /* who peeks at the slot is about to see zeros */
+	if (!record) {
+		drop_slots(pool, &number, 1);
+		return;
+	}
+	record->leaving[record->nr_leaving++] = number;
+	if (record->nr_leaving == HOLLOW_BATCH) {
+		drop_slots(pool, record->leaving, HOLLOW_BATCH);
+		record->nr_leaving = 0;
+	}
+}
+
+void frame_fill(struct frame *frame)
+{
+	while (frame_slot_state(frame) != SLOT_FULL)
+		if (!slot_change(frame, SLOT_LEAVING, SLOT_FULL) && !slot_change(frame, SLOT_GONE, SLOT_FULL))
+			sched_yield(); /* another thread is just dropping it */
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * map.c - windows come and go.
+ *
+ * Both ways the object is frozen meanwhile, as for a resize to nothing: no page can be pinned, read in or touched. So
+ * each page goes from the one way of being resident to the other while nobody uses it:
+ *
+ *   weir_map     the words forget the second use, which makes the fastest pin one that looks here first (pin.c)
+ *   weir_unmap   what is in the window goes back to slots; then the window is nobody's, and goes
+ */
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "cache/hold.h"
+#include "cache/hollow.h"
+#include "fault/pin.h"
+#include "fault/sigbus.h"
+#include "observe/error.h"
+
+static int no_windows(void)
+{
+	return weir_error_set(-EINVAL, "this pool was made without windows: set config.windows before weir_create");
+}
+
+static int check_prot(const struct weir_object *object, int prot)
+{
+	if (prot != PROT_READ && prot != (PROT_READ | PROT_WRITE))
+		return weir_error_set(-EINVAL,
+				      "a window's protection may be PROT_READ or PROT_READ | PROT_WRITE, not 0x%x",
+				      (unsigned)prot);
+	if ((prot & PROT_WRITE) && !object->writable)
+		return weir_error_set(-EROFS,
+				      "an object that was opened read-only can't have a window with PROT_WRITE");
+	return 0;
+}
+
+static int pins_are_held(void)
+{
+	return weir_error_set(-EBUSY, "cannot change the window of an object with pins held: unpin them first");
+}
+
+/* Frozen. A pin may be one that is about to see that, so look again; but not for long. */
+static bool stays_pinned(struct weir_object *object)
+{
+	for (unsigned tries = 0; tries < 100; tries++) {
+		if (!object_pinned(object, 0, object->capacity))
+			return false;
+		sched_yield();
+	}
+	return true;
+}
+
+/* No slot is pinned by the fastest way from here on, until its page has been in the window and is out of it again. */
+static void forget_second_uses(struct weir_object *object)
+{
+	uint64_t last = object->capacity;
+
+	for (uint64_t page = 0; (page = object_next_touched(object, page, last)) < last; page++)
+		if (word_state(word_load(&object->words[page])) != PAGE_ABSENT)
+			atomic_fetch_and(&object->words[page], ~(WORD_REF | WORD_REF2));
+}
+
+static int map(struct weir_object *object, int prot)
+{
+	size_t bytes = object->capacity << PAGE_SHIFT;
+	char *base = uffd_map(&object->pool->uffd, bytes, prot);
+	int error;
+
+	if (!base)
+		return weir_error_set(-ENOMEM, "cannot reserve %zu bytes of address space for a window", bytes);
+	resize_begin(object, 0);
+	error = stays_pinned(object) ? pins_are_held() : window_list(object, base, bytes);
+	if (error == -EMFILE)
+		weir_error_set(error, "there are too many windows in this process: at most 4096");
+	if (!error) {
+		object->window_bytes = bytes;
+		atomic_store(&object->window, base);
+		forget_second_uses(object);
+	}
+	resize_end(object);
+	if (error)
+		uffd_unmap(base, bytes);
+	return error;
+}
+
+int weir_map(weir_object *object, int prot, unsigned flags, void **address)
+{
+	HOLD_SIGNALS(object->pool);
+	int error = check_prot(object, prot);
+
+	if (!error && (flags || !address))
+		error = weir_error_set(-EINVAL,
+				       "weir_map: flags may be WEIR_MAP_SHARED, and the address needs a place");
+	if (!error && object->pool->uffd.fd < 0)
+		error = no_windows();
+	if (error)
+		return error;
+	lock_acquire(&object->resize);
+	if (!page_in_window(object, 0))
+		error = map(object, prot);
+	if (!error)
+		*address = page_in_window(object, 0);
+	lock_release(&object->resize);
+	return error;
+}
+
+/* From its address to its frame's slot. False: look again. */
+static bool copy_to_slot(struct weir_object *object, uint64_t page, struct uffd_drop *drop)
+{
+	page_word *word = &object->words[page];
+	uint64_t seen = word_load(word);
+
+	if (word_state(seen) == PAGE_ABSENT || (word_state(seen) == PAGE_RESIDENT && !(seen & WORD_MAPPED)))
+		return true;
+	if (word_state(seen) != PAGE_RESIDENT || (seen & WORD_BUSY)) { /* in someone's hands: that ends soon */
+		word_wait(word, seen, 1000000);
+		return false;
+	}
+	if (!word_change(word, &seen, seen | WORD_BUSY))
+		return false;
+	weir_assert(!uffd_protect(&object->pool->uffd, page_in_window(object, page), 1, true));
+	frame_fill(pool_frame(object->pool, seen));
+	memcpy(page_slot(object, seen), page_in_window(object, page), PAGE_SIZE);
+	uffd_drop_add(drop, page_in_window(object, page));
+	uffd_drop_all(&object->pool->uffd, drop);
+	seen = word_load(word);
+	while (!word_change(word, &seen, seen & ~(WORD_BUSY | WORD_MAPPED | WORD_WRITABLE | WORD_WAITERS)))
+		;
+	word_wake_after(word, seen);
+	return true;
+}
+
+static void empty_window(struct weir_object *object)
+{
+	uint64_t last = object->capacity;
+	struct uffd_drop drop;
+
+	uffd_drop_init(&drop, false);
+	for (uint64_t page = 0; (page = object_next_touched(object, page, last)) < last;)
+		page += copy_to_slot(object, page, &drop);
+}
+
+static int unmap(struct weir_object *object)
+{
+	char *base = page_in_window(object, 0);
+	int error = 0;
+
+	resize_begin(object, 0);
+	if (stays_pinned(object)) {
+		error = pins_are_held();
+	} else {
+		empty_window(object);
+		atomic_store(&object->window, NULL); /* who waited to touch it finds none */
+	}
+	resize_end(object);
+	if (error)
+		return error;
+	window_unlist(object);
+	uffd_unmap(base, object->window_bytes);
+	return 0;
+}
+
+int weir_unmap(weir_object *object)
+{
+	HOLD_SIGNALS(object->pool);
+	int error;
+
+	lock_acquire(&object->resize);
+	error = page_in_window(object, 0) ? unmap(object)
+					  : weir_error_set(-EINVAL, "weir_unmap: the object has no window");
+	lock_release(&object->resize);
+	return error;
+}
+
+int weir_protect(weir_object *object, uint64_t offset, uint64_t bytes, int prot)
+{
+	HOLD_SIGNALS(object->pool);
+	size_t length = (bytes + (offset & (PAGE_SIZE - 1)) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+	int error = check_prot(object, prot);
+
+	if (error)
+		return error;
+	offset &= ~(uint64_t)(PAGE_SIZE - 1);
+	lock_acquire(&object->resize);
+	if (!page_in_window(object, 0) || !length || offset + length < offset || offset + length > object->window_bytes)
+		error = weir_error_set(-EINVAL, "weir_protect: %zu bytes at %llu are not in a window of this object",
+				       length, (unsigned long long)offset);
+	else if (mprotect(page_in_window(object, offset >> PAGE_SHIFT), length, prot))
+		error = weir_error_set(-errno, "the kernel refused to protect a part of the window");
+	lock_release(&object->resize);
+	return error;
+}
+
+int weir_mincore(weir_object *object, uint64_t offset, uint64_t bytes, unsigned char *vec)
+{
+	uint64_t first, last;
+	int error = object_range(object, offset, bytes, &first, &last);
+
+	for (uint64_t page = first; !error && page < last; page++) {
+		enum page_state state = word_state(word_load(&object->words[page]));
+
+		vec[page - first] = state == PAGE_RESIDENT || state == PAGE_WRITEBACK || state == PAGE_ISOLATED;
+	}
+	return error;
+}
+
+void weir_set_fault_handler(weir_object *object, weir_fault_handler handler, void *user)
+{
+	atomic_store(&object->fault_handler, NULL);
+	atomic_store(&object->fault_handler_user, user);
+	atomic_store(&object->fault_handler, handler);
+}

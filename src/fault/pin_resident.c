@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pin_resident.c - hold a page that is resident: shared, or alone.
+ *
+ * A pin in a slot is published before the word is looked at, and withdrawn before anything is waited for: an exclusive
+ * pinner waits for slots to empty, so a slot kept over a wait could wait for itself.
+ *
+ * In an object with a window a page is held where programs see it: one that lies in a slot is mapped first, and one that
+ * is to be written made writable, as a touch would (touch.c).
+ */
+#include "cache/batch.h"
+#include "fault/pin.h"
+#include "fault/readahead.h"
+#include "fault/slot.h"
+#include "fault/touch.h"
+
+#define POLL_NS 50000ull
+
+/* Wait for a word to change, with a bound over all waits of one call. */
+static int wait_for_word(struct weir_object *object, uint64_t page, uint64_t seen, unsigned flags, uint64_t *deadline)
+{
+	if (flags & WEIR_TRY)
+		return -EAGAIN;
+	if (!*deadline)
+		*deadline = now_ms() + object->pool->config.wait_ms;
+	else if (now_ms() >= *deadline)
+		return -ETIMEDOUT;
+	word_wait(&object->words[page], seen, 1000000);
+	return 0;
+}
+
+/* The word as it is to be with the pin: used once more (the first use of what was read ahead is its load), dirty for a writer, rescued from reclaim. */
+static uint64_t word_pinned(uint64_t seen, unsigned flags, bool counted)
+{
+	uint64_t next = seen & WORD_READAHEAD ? seen & ~WORD_READAHEAD
+					      : seen | (seen & WORD_REF ? WORD_REF2 : WORD_REF);
+
+	if (word_state(seen) == PAGE_ISOLATED)
+		next = word_with_state(next, PAGE_RESIDENT) & ~WORD_WAITERS;
+	if (flags & WEIR_WRITE)
+		next |= WORD_DIRTY;
+	if (counted)
+		next = (next + WORD_PIN) | (flags & WEIR_WRITE ? WORD_WPIN : 0);
+	return next;
+}
+
+/* In an object with a window: is the page not where it can be held, or not for that? From a look at its word, before the
+ * word is changed: whoever gives the object a window changes all words after that, so a look from before fails then. */
+static bool must_touch(struct weir_object *object, uint64_t seen, unsigned flags)
+{
+	if (!(seen & WORD_MAPPED))
+		return page_in_window(object, 0);
+	return (flags & WEIR_WRITE) && !(seen & WORD_WRITABLE);
+}
+
+/* One try. 0: held, *word as it is now. PIN_AGAIN: not resident. PIN_TOUCH. -EAGAIN: must wait until *word changes. */
+static int hold_once(struct weir_object *object, uint64_t page, unsigned flags, bool counted, uint64_t *word)
+{
+	page_word *w = &object->words[page];
+	uint64_t seen = word_load(w), next;
+
+	do {
+		if (page >= atomic_load(&object->npages))
+			return -ERANGE;
+		if (word_state(seen) == PAGE_ABSENT || word_state(seen) == PAGE_LOADING)
+			return PIN_AGAIN;
+		*word = seen;
+		if (seen & WORD_EXCLUSIVE)
+			return -EAGAIN;
+		if (word_state(seen) == PAGE_WRITEBACK && (flags & WEIR_WRITE))
+			return -EAGAIN; /* the store must see one content */
+		if (word_state(seen) == PAGE_ISOLATED && (seen & WORD_MAPPED))
+			return -EAGAIN; /* it may be gone from the window already */
+		if (must_touch(object, seen, flags))
+			return PIN_TOUCH;
+		if (counted && word_pins(seen) == WORD_PIN_MAX)
+			return -EAGAIN;
+		next = word_pinned(seen, flags, counted);
+	} while (next != seen && !word_change(w, &seen, next));
+	if (word_state(seen) == PAGE_ISOLATED)
+		word_wake_after(w, seen);
+	if (!(seen & WORD_DIRTY) && (next & WORD_DIRTY))
+		note_dirtied(object, pool_frame(object->pool, next));
+	if (seen & WORD_READAHEAD)
+		readahead_used(object, page);
+	*word = next;
+	return 0;
+}
+
+int pin_note_use(struct weir_object *object, uint64_t page)
+{
+	uint64_t word;
+
+	int error = hold_once(object, page, 0, false, &word);
+
+	return error == PIN_TOUCH ? PIN_AGAIN : error;
+}
+
+static int pin_shared(struct weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin)
+{
+	struct thread_record *record = thread_record(object->threads);
+	uint64_t deadline = 0, word = 0, key = flags & WEIR_WRITE ? PIN_KEY_WRITE : 0;
+
+	for (;;) {
+		_Atomic uint64_t *slot = record ? slot_take(record, &object->words[page], flags & WEIR_WRITE, &key)
+						: NULL;
+		int error = hold_once(object, page, flags, !slot, &word);
+
+		if (!error && !slot && page >= atomic_load(&object->npages)) { /* cut meanwhile: see pin_published */
+			unpin_counted(&object->words[page]);
+			return -ERANGE;
+		}
+		if (!error) {
+			pin->data = page_data(object, page, word);
+			pin->private_[0] = key;
+			pin->private_[1] = slot ? (uint64_t)(uintptr_t)slot | PIN_SLOT
+						: (uint64_t)(uintptr_t)&object->words[page] | PIN_COUNTED;
+			if (record)
+				count_hit(record);
+			else
+				count(object->pool, 0, COUNT_PIN_HIT, 1);
+			return 0;
+		}
+		if (slot)
+			slot_give(slot);
+		if (error == PIN_TOUCH)
+			error = touch_page(object, page, flags & (WEIR_WRITE | WEIR_TRY), false);
+		else if (error == -EAGAIN)
+			error = wait_for_word(object, page, word, flags, &deadline);
+		if (error)
+			return error;
+	}
+}
+
+bool pin_whatever(struct weir_object *object, uint64_t page, struct weir_pin *pin)
+{
+	page_word *word = &object->words[page];
+	uint64_t seen = word_load(word), next;
+
+	do {
+		while (word_state(seen) != PAGE_ABSENT && (word_pins(seen) == WORD_PIN_MAX || (seen & WORD_BUSY))) {
+			word_wait(word, seen, 1000000);
+			seen = word_load(word);
+		}
+		if (word_state(seen) == PAGE_ABSENT) /* where a shadow is in place of the pins */
+			return false;
+		weir_assert(word_state(seen) != PAGE_LOADING);
+		next = word_pinned(seen, WEIR_READ, true);
+	} while (!word_change(word, &seen, next));
+	if (word_state(seen) == PAGE_ISOLATED)
+		word_wake_after(word, seen);
+	*pin = (struct weir_pin){page_data(object, page, next), {0, (uint64_t)(uintptr_t)word | PIN_COUNTED}};
+	return true;
+}
+
+/* ---- exclusive pins ---- */
+
+/* Make the page exclusive against new pins. 0, PIN_AGAIN, PIN_TOUCH, -EAGAIN (wait until *word changes), -ERANGE. */
+static int exclude_once(struct weir_object *object, uint64_t page, uint64_t *word)
+{
+	page_word *w = &object->words[page];
+	uint64_t seen = word_load(w), next;
+
+	do {
+		if (page >= atomic_load(&object->npages))
+			return -ERANGE;
+		if (word_state(seen) == PAGE_ABSENT || word_state(seen) == PAGE_LOADING)
+			return PIN_AGAIN;
+		*word = seen;
+		if ((seen & WORD_EXCLUSIVE) || word_state(seen) == PAGE_WRITEBACK ||
+		    (word_state(seen) == PAGE_ISOLATED && (seen & WORD_MAPPED)))
+			return -EAGAIN;
+		if (must_touch(object, seen, WEIR_READ))
+			return PIN_TOUCH;
+		next = word_pinned(seen, 0, false) | WORD_EXCLUSIVE;
+	} while (!word_change(w, &seen, next));
+	if (word_state(seen) == PAGE_ISOLATED)
+		word_wake_after(w, seen);
+	if (seen & WORD_READAHEAD)
+		readahead_used(object, page);
+	return 0;
+}
+
+/* New pins are kept out; wait for the old ones to go. */
+static int await_unpinned(struct weir_object *object, uint64_t page, unsigned flags, uint64_t *deadline)
+{
+	page_word *word = &object->words[page];
+	uint64_t seen;
+
+	while (pins_find(object->threads, &word, 1, false) || word_pins(seen = word_load(word))) {
+		if (flags & WEIR_TRY)
+			return -EAGAIN;
+		if (!*deadline)
+			*deadline = now_ms() + object->pool->config.wait_ms;
+		else if (now_ms() >= *deadline)
+			return -ETIMEDOUT;
+		/* Slots are emptied without a look at the word, so this is a poll. */
+		seen = word_load(word);
+		word_wait(word, seen, POLL_NS);
+	}
+	return 0;
+}
+
+/* Exclusive and unpinned: a writer's page becomes dirty. weir_sync may have it in writeback just now: wait. */
+static int dirty_exclusive(struct weir_object *object, uint64_t page)
+{
+	page_word *word = &object->words[page];
+	uint64_t seen = word_load(word);
+
+	for (;;) {
+		if (must_touch(object, seen, WEIR_WRITE)) {
+			int error = touch_page(object, page, WEIR_WRITE, false);
+
+			if (error)
+				return error;
+			seen = word_load(word);
+		} else if (word_state(seen) == PAGE_WRITEBACK) {
+			word_wait(word, seen, 1000000);
+			seen = word_load(word);
+		} else if (word_change(word, &seen, seen | WORD_DIRTY)) {
+			break;
+		}
+	}
+	if (!(seen & WORD_DIRTY))
+		note_dirtied(object, pool_frame(object->pool, seen));
+	return 0;
+}
+
+static int pin_exclusive(struct weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin)
+{
+	page_word *word = &object->words[page];
+	uint64_t deadline = 0, seen = 0;
+	int error;
+
+	if (pins_mine(object->threads, word))
+		return -EDEADLK;
+	while ((error = exclude_once(object, page, &seen))) {
+		if (error == PIN_TOUCH)
+			error = touch_page(object, page, flags & (WEIR_WRITE | WEIR_TRY), false);
+		else if (error == -EAGAIN)
+			error = wait_for_word(object, page, seen, flags, &deadline);
+		if (error)
+			return error;
+	}
+	error = await_unpinned(object, page, flags, &deadline);
+	if (!error && page >= atomic_load(&object->npages))
+		error = -ERANGE;
+	if (!error && (flags & WEIR_WRITE))
+		error = dirty_exclusive(object, page);
+	if (error) {
+		unpin_exclusive(word);
+		return error;
+	}
+	if (flags & WEIR_WRITE)
+		frame_new_version(&object->pool->mem, pool_frame(object->pool, word_load(word)));
+	pin->data = page_data(object, page, word_load(word));
+	pin->private_[0] = flags & WEIR_WRITE ? PIN_KEY_WRITE : 0;
+	pin->private_[1] = (uint64_t)(uintptr_t)word | PIN_EXCLUSIVE;
+	count(object->pool, 0, COUNT_PIN_HIT, 1);
+	return 0;
+}
+
+int pin_resident(struct weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin)
+{
+	return flags & WEIR_EXCLUSIVE ? pin_exclusive(object, page, flags, pin) : pin_shared(object, page, flags, pin);
+}

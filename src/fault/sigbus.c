@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sigbus.c - the thread that touched a page which is not there brings it in itself, in the handler of its SIGBUS.
+ *
+ *   touch ─► SIGBUS, all signals blocked ─► whose window? ─┬─ ours ─► touch_page ─┬─ 0: return, the touch goes through
+ *                                                          │                      └─ error ─► the object's handler: retry,
+ *                                                          │                           zeros, or (none) as nobody's
+ *                                                          └─ nobody's ─► the handler that was there before us
+ *
+ * The handler runs on the thread's alternate signal stack where the program gave it one, else on its own stack. It
+ * allocates nothing and keeps errno. Windows are found in a table that is read without a lock: a fault counts itself in
+ * at the object before it looks whether the window is still listed, and who unlists it looks at that count afterwards.
+ */
+#include "fault/sigbus.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "cache/hold.h"
+#include "fault/touch.h"
+#include "reclaim/reclaim.h"
+
+#define WINDOWS_MAX 4096
+
+struct listed {
+	_Atomic uintptr_t start; /* 0: free */
+	_Atomic size_t bytes;
+	struct weir_object *_Atomic object;
+	_Atomic unsigned users; /* faults that look at this entry */
+};
+
+static struct listed windows[WINDOWS_MAX];
+static _Atomic unsigned nr_windows; /* entries below it have been used */
+
+/* Guards the two below, and changes of the table. No signal handler takes it. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned nr_takers;
+static struct sigaction before;
+
+/* ---- the table ---- */
+
+int window_list(struct weir_object *object, char *base, size_t bytes)
+{
+	unsigned i = 0;
+
+	pthread_mutex_lock(&lock);
+	while (i < WINDOWS_MAX && atomic_load(&windows[i].start))
+		i++;
+	if (i < WINDOWS_MAX) {
+		atomic_store(&windows[i].object, object);
+		atomic_store(&windows[i].start, (uintptr_t)base);
+		atomic_store(&windows[i].bytes, bytes); /* last: with none it covers nothing */
+		if (i >= atomic_load(&nr_windows))
+			atomic_store(&nr_windows, i + 1);
+	}
+	pthread_mutex_unlock(&lock);
+	return i < WINDOWS_MAX ? 0 : -EMFILE;
+}
+
+void window_unlist(struct weir_object *object)
+{
+	const struct timespec nap = {0, 100000};
+
+	pthread_mutex_lock(&lock);
+	for (unsigned i = 0; i < WINDOWS_MAX; i++)
+		if (atomic_load(&windows[i].start) && atomic_load(&windows[i].object) == object) {
+			atomic_store(&windows[i].bytes, 0);
+			while (atomic_load(&windows[i].users)) /* pairs with window_enter */
+				nanosleep(&nap, NULL);
+			atomic_store(&windows[i].start, 0);
+			break;
+		}
+	pthread_mutex_unlock(&lock);
+}
+
+static bool covers(struct listed *window, uintptr_t address)
+{
+	return address - atomic_load(&window->start) < atomic_load(&window->bytes);
+}
+
+/* The window with that address, held; NULL: none. */
+static struct listed *window_enter(uintptr_t address)
+{
+	unsigned n = atomic_load(&nr_windows);
+
+	for (unsigned i = 0; i < n; i++) {
+		if (!covers(&windows[i], address))
+			continue;
+		atomic_fetch_add(&windows[i].users, 1);
+		if (covers(&windows[i], address))
+			return &windows[i];
+		atomic_fetch_sub(&windows[i].users, 1);
+	}
+	return NULL;
+}
+
+static void window_leave(struct listed *window)
+{
+	atomic_fetch_sub(&window->users, 1);
+}
+
+/* ---- faults ---- */
+
+int fault_serve(struct weir_fault *fault)
+{
+	struct listed *window = window_enter((uintptr_t)fault->address);
+	unsigned flags = fault->write ? WEIR_WRITE | WEIR_WAIT : WEIR_WAIT;
+	struct weir_object *object;
+
+	fault->error = -ENOENT;
+	if (!window)
+		return -ENOENT;
+	object = fault->object = atomic_load(&window->object);
+	fault->page = ((uintptr_t)fault->address - atomic_load(&window->start)) >> PAGE_SHIFT;
+	fault->error = fault->write && object->writable ? balance_dirty_pages(object, true) : 0;
+	if (!fault->error)
+		fault->error = touch_page(object, fault->page, flags, !fault->write);
+	window_leave(window);
+	return fault->error;
+}
+
+int fault_ask(const struct weir_fault *fault)
+{
+	weir_fault_handler handler = fault->object ? atomic_load(&fault->object->fault_handler) : NULL;
+	enum weir_fault_answer answer = WEIR_FAULT_FAIL;
+
+	if (handler)
+		answer = handler(fault, atomic_load(&fault->object->fault_handler_user));
+	if (answer == WEIR_FAULT_RETRY)
+		return 0; /* the touch itself is the next try */
+	if (answer == WEIR_FAULT_ZERO && fault->error != -ERANGE && fault->error != -EROFS) {
+		HOLD_SIGNALS(fault->object->pool);
+		return touch_zero(fault->object, fault->page);
+	}
+	return fault->error;
+}
+
+/* Was it a write? From what the processor said about the fault. */
+static bool fault_was_write(const ucontext_t *context)
+{
+#if defined(__x86_64__)
+	return context->uc_mcontext.gregs[REG_ERR] & 2; /* the page fault error code's W/R bit */
+#elif defined(__aarch64__)
+	/* The kernel appends the exception syndrome to the context; WnR is bit 6 of a data abort's (class 0x24). */
+	const struct _aarch64_ctx *record = (const void *)context->uc_mcontext.__reserved;
+
+	for (; record->magic && record->size; record = (const void *)((const char *)record + record->size))
+		if (record->magic == ESR_MAGIC) {
+			uint64_t esr = ((const struct esr_context *)(const void *)record)->esr;
+
+			return (esr >> 26) == 0x24 && (esr & 1 << 6);
+		}
+	return true; /* not said: a write dirties a page too many, a read would fault for ever */
+#else
+	return true;
+#endif
+}
+
+/* The mask that the interrupted code had, and what a handler's own adds to it. */
+static void set_mask(const ucontext_t *context, const sigset_t *more)
+{
+	sigset_t mask = context->uc_sigmask;
+
+	for (int i = 1; more && i < NSIG; i++)
+		if (sigismember(more, i) == 1)
+			sigaddset(&mask, i);
+	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
+/* Nobody's, or one that can't be served: as if we were not here. */
+static void pass_on(int number, siginfo_t *info, void *context)
+{
+	if (before.sa_flags & SA_SIGINFO) {
+		set_mask(context, &before.sa_mask);
+		before.sa_sigaction(number, info, context);
+	} else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
+		set_mask(context, &before.sa_mask);
+		before.sa_handler(number);
+	} else {
+		/* It dies of it, at the same place, as it would have without us: this signal can't be ignored. */
+		signal(number, SIG_DFL);
+		if (info->si_code <= 0) /* sent by someone: the return would not raise it again */
+			syscall(SYS_tgkill, getpid(), thread_tid(), number);
+	}
+}
+
+static void on_sigbus(int number, siginfo_t *info, void *context)
+{
+	struct weir_fault fault = {.address = info->si_addr, .write = fault_was_write(context)};
+	int saved = errno, cancel, error = -ENOENT;
+
+	if (info->si_code == BUS_ADRERR && !thread_context.signals_held) {
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+		thread_context.signals_held = true; /* all are blocked while we are here */
+		error = fault_serve(&fault);
+		thread_context.signals_held = false;
+		pthread_setcancelstate(cancel, NULL);
+	}
+	if (error && error != -ENOENT) {
+		set_mask(context, NULL); /* the program's handler may leave by longjmp, and may touch windows itself */
+		error = fault_ask(&fault);
+	}
+	errno = saved;
+	if (error)
+		pass_on(number, info, context);
+}
+
+int sigbus_take(void)
+{
+	struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+	int error = 0;
+
+	sigfillset(&action.sa_mask);
+	pthread_mutex_lock(&lock);
+	if (!nr_takers && sigaction(SIGBUS, &action, &before))
+		error = -errno;
+	if (!error)
+		nr_takers++;
+	pthread_mutex_unlock(&lock);
+	return error;
+}
+
+void sigbus_give(void)
+{
+	struct sigaction now;
+
+	pthread_mutex_lock(&lock);
+	if (--nr_takers == 0 && !sigaction(SIGBUS, NULL, &now) && now.sa_sigaction == on_sigbus)
+		sigaction(SIGBUS, &before, NULL);
+	pthread_mutex_unlock(&lock);
+}

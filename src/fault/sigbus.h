@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sigbus.h - faults that arrive as signals, and whose window they are in.
+ */
+#ifndef WEIR_SIGBUS_H
+#define WEIR_SIGBUS_H
+
+#include "pool.h"
+
+/* Take SIGBUS over, once in a process however many pools have windows; the last to give it back restores the handler
+ * that was there, if ours is still the one installed. Errors: -errno of sigaction. */
+int sigbus_take(void);
+void sigbus_give(void);
+
+/* From now on faults in the object's window are its own. Errors: -EMFILE (WINDOWS_MAX windows in this process). */
+int window_list(struct weir_object *object, char *base, size_t bytes);
+/* From now on they are nobody's: waits until none is being served. */
+void window_unlist(struct weir_object *object);
+
+/* Serve a fault: address and write are set, the rest is filled in. 0: the touch goes through now. -ENOENT: no window is
+ * there. Else it can't be served: ask the program. Signals are held. Blocks. */
+int fault_serve(struct weir_fault *fault);
+/* Ask the object's handler about it. 0: try the touch again. Else the error stands. Signals are not held. */
+int fault_ask(const struct weir_fault *fault);
+
+#endif

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * touch.c - bring a page into its object's window, from its store or from its slot; let it be written to there.
+ *
+ *   the word says         then
+ *   absent                a frame, the read, the page copied to its address, the word: resident and mapped
+ *   loading               wait: another thread reads it
+ *   resident              BUSY, copied from its slot to its address, the slot's memory given back, mapped
+ *   mapped                read: there already. Write: BUSY, dirty, protection lifted, writable
+ *   writeback             read, and mapped: there already. Else wait for the end of the write
+ *   isolated              unmapped: rescue it. Mapped: wait, it may be gone from its address already
+ *
+ * A page comes in write-protected, in one step with its content, unless it is touched to be written. So between its
+ * appearance and the first write that is noticed there is no other.
+ *
+ * The frame of a mapped page is hollow (cache/hollow.h). So what is read in goes to a page of the thread's own (`staging`),
+ * or, where the frame has its memory still, to its slot, which is given back once the page is copied.
+ */
+#include "fault/touch.h"
+
+#include <string.h>
+
+#include "cache/batch.h"
+#include "cache/hollow.h"
+#include "cache/load.h"
+#include "fault/frame_take.h"
+#include "fault/pin.h"
+#include "fault/readahead.h"
+
+#define AROUND 15 /* neighbours that are mapped with a page: with it 64 KiB, as the kernel's fault-around */
+
+/* Put the page at its address; from then on `data` is not its place any more. The caller owns the page's state. */
+static int put_in(struct weir_object *object, uint64_t page, const void *data, bool protect)
+{
+	int error = uffd_copy(&object->pool->uffd, page_in_window(object, page), data, protect);
+
+	weir_assert(error != -EEXIST); /* a page in two places */
+	return error;
+}
+
+/* ---- absent ---- */
+
+static ssize_t read_to(struct weir_object *object, uint64_t page, struct frame *frame, void *data, unsigned flags)
+{
+	struct iovec iov = {data, PAGE_SIZE};
+	ssize_t got;
+
+	if (flags & WEIR_OVERWRITE) {
+		memset(data, 0, PAGE_SIZE);
+		return (ssize_t)object_page_bytes(object, page);
+	}
+	got = store_read(&object->store, &iov, 1, page << PAGE_SHIFT);
+	count(object->pool, frame->node, got < 0 ? COUNT_READ_ERROR : COUNT_BYTES_READ, got < 0 ? 1 : (uint64_t)got);
+	return got;
+}
+
+/* The page is loading, by us. */
+static int load_mapped(struct weir_object *object, uint64_t page, struct frame *frame, unsigned flags)
+{
+	struct thread_record *record = thread_record(object->threads);
+	void *slot = frame_address(&object->pool->mem, frame);
+	bool full = frame_slot_state(frame) == SLOT_FULL || !record;
+	void *data = full ? slot : thread_staging(object->threads, record);
+	bool write = flags & WEIR_WRITE;
+	int error;
+
+	if (full)
+		frame_fill(frame);
+	error = load_check(object, page, read_to(object, page, frame, data, flags), data);
+	if (!error)
+		error = put_in(object, page, data, !write);
+	if (error) {
+		load_abort(object, page, frame);
+		return error;
+	}
+	hollow_out(object->pool, frame);
+	if (write) /* before it can be written out */
+		note_dirtied(object, frame);
+	load_publish(object, page, frame, WORD_MAPPED | (write ? WORD_DIRTY | WORD_WRITABLE : 0));
+	return 0;
+}
+
+static int touch_absent(struct weir_object *object, uint64_t page, uint64_t seen, unsigned flags)
+{
+	weir_pool *pool = object->pool;
+	struct frame *frame;
+	int error = frame_take_wait(pool, flags, &frame);
+
+	if (error)
+		return error;
+	if (!load_begin(object, page, frame, &seen, 0)) {
+		frame_give(pool, frame);
+		return PIN_AGAIN;
+	}
+	count(pool, frame->node, COUNT_PGMAJFAULT, 1);
+	if (!(flags & WEIR_OVERWRITE))
+		readahead_missed(object, page);
+	return load_mapped(object, page, frame, flags);
+}
+
+/* ---- resident ---- */
+
+/* The mark goes, whatever else has changed meanwhile. */
+static void end_busy(page_word *word, uint64_t set)
+{
+	uint64_t seen = word_load(word);
+
+	do
+		weir_assert((seen & WORD_BUSY) && word_state(seen) == PAGE_RESIDENT);
+	while (!word_change(word, &seen, (seen & ~(WORD_BUSY | WORD_WAITERS)) | set));
+	word_wake_after(word, seen);
+}
+
+/* From its slot to its address. */
+static int map_resident(struct weir_object *object, uint64_t page, uint64_t seen, bool write)
+{
+	page_word *word = &object->words[page];
+	uint64_t next = seen & WORD_READAHEAD ? seen & ~WORD_READAHEAD : seen | WORD_REF;
+	struct frame *frame = pool_frame(object->pool, seen);
+	int error;
+
+	if (!word_change(word, &seen, next | WORD_BUSY | (write ? WORD_DIRTY : 0)))
+		return PIN_AGAIN;
+	if (write && !(seen & WORD_DIRTY))
+		note_dirtied(object, frame);
+	error = put_in(object, page, page_slot(object, seen), !write);
+	if (!error)
+		hollow_out(object->pool, frame);
+	end_busy(word, error ? 0 : WORD_MAPPED | (write ? WORD_WRITABLE : 0));
+	if (!error)
+		count(object->pool, frame->node, COUNT_PGMINFAULT, 1);
+	if (seen & WORD_READAHEAD)
+		readahead_used(object, page);
+	return error;
+}
+
+/* Lift the protection, for a first write. */
+static int make_writable(struct weir_object *object, uint64_t page, uint64_t seen)
+{
+	page_word *word = &object->words[page];
+	struct frame *frame = pool_frame(object->pool, seen);
+	int error;
+
+	if (!word_change(word, &seen, seen | WORD_BUSY | WORD_DIRTY | WORD_REF))
+		return PIN_AGAIN;
+	if (!(seen & WORD_DIRTY))
+		note_dirtied(object, frame);
+	error = uffd_protect(&object->pool->uffd, page_in_window(object, page), 1, false);
+	if (seen & WORD_DIRTY) /* a sync that found it busy must look again */
+		atomic_fetch_add(&object->nr_reverted, 1);
+	end_busy(word, error ? 0 : WORD_WRITABLE);
+	if (!error)
+		count(object->pool, frame->node, COUNT_PGWPFAULT, 1);
+	return error;
+}
+
+/* ---- neighbours ---- */
+
+/* Those that follow and lie in slots (read ahead, mostly) are mapped together: one fault for all of them. */
+static void map_around(struct weir_object *object, uint64_t page)
+{
+	uint64_t last = MIN(page + 1 + AROUND, atomic_load(&object->npages)), first = page + 1, ahead[AROUND];
+	unsigned n = 0;
+
+	for (page = first; page < last; page++) {
+		page_word *word = &object->words[page];
+		uint64_t seen = word_load(word);
+
+		if (word_state(seen) != PAGE_RESIDENT ||
+		    (seen & (WORD_MAPPED | WORD_BUSY | WORD_EXCLUSIVE | WORD_PIN_MASK)) ||
+		    !word_change(word, &seen, (seen & ~WORD_READAHEAD) | WORD_BUSY))
+			break;
+		if (put_in(object, page, page_slot(object, seen), true)) {
+			end_busy(word, seen & WORD_READAHEAD);
+			break;
+		}
+		hollow_out(object->pool, pool_frame(object->pool, seen));
+		end_busy(word, WORD_MAPPED);
+		ahead[n++] = seen & WORD_READAHEAD;
+	}
+	if (!n)
+		return;
+	count(object->pool, 0, COUNT_FAULT_AROUND, n);
+	for (unsigned i = 0; i < n; i++)
+		if (ahead[i])
+			readahead_used(object, first + i);
+}
+
+/* ---- any state ---- */
+
+static int wait_for(struct weir_object *object, uint64_t page, uint64_t seen, unsigned flags)
+{
+	if (flags & WEIR_TRY)
+		return -EAGAIN;
+	word_wait(&object->words[page], seen, 1000000);
+	if (word_state(seen) == PAGE_LOADING && word_state(word_load(&object->words[page])) == PAGE_LOADING)
+		queues_help(object->pool);
+	return PIN_AGAIN;
+}
+
+/* One look. PIN_AGAIN: look again. */
+static int touch_once(struct weir_object *object, uint64_t page, unsigned flags)
+{
+	uint64_t seen = word_load(&object->words[page]);
+	bool write = flags & WEIR_WRITE, mapped = seen & WORD_MAPPED;
+
+	switch (word_state(seen)) {
+	case PAGE_ABSENT:
+		return flags & WEIR_TRY ? -EAGAIN : touch_absent(object, page, seen, flags);
+	case PAGE_LOADING:
+		return wait_for(object, page, seen, flags);
+	case PAGE_RESIDENT:
+		if (seen & WORD_BUSY)
+			return wait_for(object, page, seen, flags);
+		if (!mapped)
+			return map_resident(object, page, seen, write);
+		return write && !(seen & WORD_WRITABLE) ? make_writable(object, page, seen) : 0;
+	case PAGE_WRITEBACK:
+		return mapped && !write ? 0 : wait_for(object, page, seen, flags);
+	case PAGE_ISOLATED:
+		if (mapped)
+			return wait_for(object, page, seen, flags);
+		word_put_back(&object->words[page], seen);
+		return PIN_AGAIN;
+	}
+	return PIN_AGAIN;
+}
+
+int touch_page(struct weir_object *object, uint64_t page, unsigned flags, bool around)
+{
+	int error;
+
+	do {
+		error = pin_check(object, page, flags);
+		if (!error && !page_in_window(object, 0))
+			error = -ENXIO;
+		if (!error)
+			error = touch_once(object, page, flags);
+		if (error == -ERANGE) /* cut meanwhile, or about to be: see how it ends */
+			error = pin_range(object, page, flags) ? -ERANGE : PIN_AGAIN;
+	} while (error == PIN_AGAIN);
+	if (!error && around && page + 1 < atomic_load(&object->npages))
+		map_around(object, page);
+	return error;
+}
+
+int touch_zero(struct weir_object *object, uint64_t page)
+{
+	uint64_t seen = word_load(&object->words[page]);
+	struct frame *frame;
+	int error;
+
+	if (word_state(seen) != PAGE_ABSENT)
+		return 0; /* someone had more luck */
+	error = frame_take_wait(object->pool, WEIR_WAIT, &frame);
+	if (error)
+		return error;
+	if (!load_begin(object, page, frame, &seen, 0)) {
+		frame_give(object->pool, frame);
+		return 0;
+	}
+	return load_mapped(object, page, frame, WEIR_OVERWRITE);
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+#include "window/uffd.h"
+
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#ifndef SYS_process_madvise
+#define SYS_process_madvise 440
+#endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
+static const char *reason(int error)
+{
+	switch (error) {
+	case EPERM:
+		return "userfaultfd is not permitted here: it needs Linux 5.11, or the sysctl "
+		       "vm.unprivileged_userfaultfd=1, or "
+		       "CAP_SYS_PTRACE, and a container's seccomp filter must let it pass; pins work without windows";
+	case ENOSYS:
+		return "this kernel, or a seccomp filter, has no userfaultfd; pins work without windows";
+	case EMFILE:
+	case ENFILE:
+		return "there is no file descriptor left for a userfaultfd";
+	default:
+		return "the kernel's userfaultfd lacks write protection or signals (Linux 5.7 or newer has them); pins "
+		       "work "
+		       "without windows";
+	}
+}
+
+static int open_fd(struct uffd *uffd)
+{
+	int flags = O_CLOEXEC | O_NONBLOCK;
+
+	uffd->fd = (int)syscall(SYS_userfaultfd, flags);
+	if (uffd->fd < 0 && errno == EPERM) { /* for faults of user space alone no right is needed */
+		uffd->user_only = true;
+		uffd->fd = (int)syscall(SYS_userfaultfd, flags | UFFD_USER_MODE_ONLY);
+	}
+	return uffd->fd < 0 ? -errno : 0;
+}
+
+static int agree_on_features(const struct uffd *uffd)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = UFFD_FEATURE_PAGEFAULT_FLAG_WP | (uffd->threads ? 0 : UFFD_FEATURE_SIGBUS),
+	};
+
+	return ioctl(uffd->fd, UFFDIO_API, &api) ? -errno : 0;
+}
+
+/* Whether this kernel lets a process drop its own pages by process_madvise (6.13): try, and look. */
+static void probe_pidfd(struct uffd *uffd)
+{
+	char *page = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct iovec range = {page, PAGE_SIZE};
+
+	uffd->pidfd = -1;
+	if (page == MAP_FAILED)
+		return;
+	*page = 1;
+	uffd->pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	if (uffd->pidfd >= 0 &&
+	    (syscall(SYS_process_madvise, uffd->pidfd, &range, 1, MADV_DONTNEED, 0) != PAGE_SIZE || *page)) {
+		close(uffd->pidfd);
+		uffd->pidfd = -1;
+	}
+	munmap(page, PAGE_SIZE);
+}
+
+int uffd_open(struct uffd *uffd, bool threads, const char **what)
+{
+	int error;
+
+	*uffd = (struct uffd){.fd = -1, .pidfd = -1, .threads = threads};
+	error = open_fd(uffd);
+	if (!error)
+		error = agree_on_features(uffd);
+	if (error) {
+		*what = reason(-error);
+		uffd_close(uffd);
+		return error;
+	}
+	probe_pidfd(uffd);
+	return 0;
+}
+
+void uffd_close(struct uffd *uffd)
+{
+	if (uffd->fd >= 0)
+		close(uffd->fd);
+	if (uffd->pidfd >= 0)
+		close(uffd->pidfd);
+	uffd->fd = uffd->pidfd = -1;
+}
+
+void *uffd_map(struct uffd *uffd, size_t bytes, int prot)
+{
+	struct uffdio_register reg = {.range = {0, bytes},
+				      .mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP};
+	void *base = mmap(NULL, bytes, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	const uint64_t need = 1ull << _UFFDIO_COPY | 1ull << _UFFDIO_WRITEPROTECT;
+
+	if (base == MAP_FAILED)
+		return NULL;
+	/* No huge pages: they would come whole. No child: it would see zeros. Not in core files: it is not there. */
+	madvise(base, bytes, MADV_NOHUGEPAGE);
+	munlock(base, bytes); /* after mlockall(MCL_FUTURE) the pages could not be dropped */
+	reg.range.start = (uintptr_t)base;
+	if (madvise(base, bytes, MADV_DONTFORK) || ioctl(uffd->fd, UFFDIO_REGISTER, &reg) ||
+	    (reg.ioctls & need) != need) {
+		munmap(base, bytes);
+		return NULL;
+	}
+	madvise(base, bytes, MADV_DONTDUMP);
+	return base;
+}
+
+void uffd_unmap(void *base, size_t bytes)
+{
+	munmap(base, bytes);
+}
+
+/* EAGAIN: the address space is just being changed by someone (a fork, a mremap). EINTR: a signal. */
+static bool again(int error)
+{
+	return error == EAGAIN || error == EINTR;
+}
+
+int uffd_copy(const struct uffd *uffd, void *page, const void *data, bool protect)
+{
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)page,
+		.src = (uintptr_t)data,
+		.len = PAGE_SIZE,
+		.mode = protect ? UFFDIO_COPY_MODE_WP : 0,
+	};
+
+	while (ioctl(uffd->fd, UFFDIO_COPY, &copy))
+		if (!again(errno))
+			return -errno;
+	return 0;
+}
+
+int uffd_protect(const struct uffd *uffd, void *pages, size_t n, bool protect)
+{
+	struct uffdio_writeprotect wp = {
+		.range = {(uintptr_t)pages, n * PAGE_SIZE},
+		.mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
+	};
+
+	while (ioctl(uffd->fd, UFFDIO_WRITEPROTECT, &wp))
+		if (!again(errno))
+			return -errno;
+	return 0;
+}
+
+void uffd_wake(const struct uffd *uffd, void *pages, size_t n)
+{
+	struct uffdio_range range = {(uintptr_t)pages, n * PAGE_SIZE};
+
+	if (uffd->threads)
+		ioctl(uffd->fd, UFFDIO_WAKE, &range);
+}
+
+void uffd_drop_add(struct uffd_drop *drop, void *page)
+{
+	struct iovec *last = drop->n ? &drop->ranges[drop->n - 1] : NULL;
+
+	if (last && (char *)last->iov_base + last->iov_len == page) {
+		last->iov_len += PAGE_SIZE;
+		return;
+	}
+	weir_assert(drop->n < ARRAY_SIZE(drop->ranges));
+	drop->ranges[drop->n++] = (struct iovec){page, PAGE_SIZE};
+}
+
+/* One range, by the call that every kernel has. */
+static void drop_range(const struct iovec *range)
+{
+	int saved = errno, error = madvise(range->iov_base, range->iov_len, MADV_DONTNEED);
+
+	if (error && errno == EINVAL) /* locked in memory, by a mlock or mlockall that came after the window */
+		error = madvise(range->iov_base, range->iov_len, MADV_DONTNEED_LOCKED);
+	weir_assert(!error);
+	errno = saved;
+}
+
+/* How many of the ranges a batched call took out, in order. */
+static unsigned drop_batch(const struct uffd *uffd, const struct iovec *ranges, unsigned n)
+{
+	int saved = errno;
+	ssize_t bytes = uffd->pidfd < 0 ? -1 : syscall(SYS_process_madvise, uffd->pidfd, ranges, n, MADV_DONTNEED, 0);
+	unsigned done = 0;
+
+	errno = saved;
+	while (done < n && bytes >= (ssize_t)ranges[done].iov_len)
+		bytes -= (ssize_t)ranges[done++].iov_len;
+	return done;
+}
+
+void uffd_drop_all(const struct uffd *uffd, struct uffd_drop *drop)
+{
+	for (unsigned done = 0; done < drop->n;) {
+		unsigned n = MIN(drop->n - done, drop->max);
+
+		n = n > 1 ? drop_batch(uffd, &drop->ranges[done], n) : 0;
+
+		done += n;
+		if (!n)
+			drop_range(&drop->ranges[done++]);
+	}
+	drop->n = 0;
+}

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_window.c - an object's pages as plain memory: what is read, what is written, and where it ends up.
+ */
+#include "rig.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MEMORY (4ull << 20)
+#define PAGES 4096 /* four times the budget */
+
+static struct rig rig;
+static volatile uint64_t *window;
+
+static sigjmp_buf escape;
+static siginfo_t got;
+
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+	(void)number, (void)context;
+	got = *info;
+	siglongjmp(escape, 1);
+}
+
+/* The signal that an access gets, 0: none; got has the rest. */
+static int signal_of_read(volatile uint64_t *address)
+{
+	if (sigsetjmp(escape, 1))
+		return got.si_signo;
+	(void)*address;
+	return 0;
+}
+static int signal_of_write(volatile uint64_t *address, uint64_t value)
+{
+	if (sigsetjmp(escape, 1))
+		return got.si_signo;
+	*address = value;
+	return 0;
+}
+
+/* The program's handlers come first, as weir.h says. */
+static void catch_signals(int number)
+{
+	struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
+
+	assert_int_equal(sigaction(number, &action, NULL), 0);
+}
+
+/* All of it inside the test, as cmocka has handlers of its own around it and puts back what was there. */
+static void with_window(void (*test)(void))
+{
+	void *address;
+
+	catch_signals(SIGBUS);
+	catch_signals(SIGSEGV);
+	rig_config(&rig, MEMORY);
+	rig.config.windows = true;
+	rig_start(&rig, PAGES);
+	assert_int_equal(weir_map(rig.object, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, &address), 0);
+	window = address;
+	test();
+	weir_fault_store_rules(rig.fault, NULL, 0);
+	assert_int_equal(weir_unmap(rig.object), 0);
+	assert_true(conserved(rig.pool));
+	rig_stop(&rig);
+}
+
+/* A word of each page says which page it is. */
+static volatile uint64_t *mark(uint64_t page)
+{
+	return &window[page * 512 + page % 512];
+}
+static void write_marks(uint64_t first, uint64_t last)
+{
+	for (uint64_t page = first; page < last; page++)
+		*mark(page) = page + 1;
+}
+static void check_marks(uint64_t first, uint64_t last)
+{
+	for (uint64_t page = first; page < last; page++)
+		assert_int_equal(*mark(page), page + 1);
+}
+
+static uint64_t resident_kb(void)
+{
+	FILE *file = fopen("/proc/self/statm", "r");
+	unsigned long pages = 0;
+
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%*u %lu", &pages), 1);
+	fclose(file);
+	return pages * 4;
+}
+
+static void holds_more_than_memory(void)
+{
+	uint64_t before = resident_kb(), most = 0;
+
+	for (uint64_t page = 0; page < PAGES; page++) {
+		assert_int_equal(*mark(page), 0);
+		*mark(page) = page + 1;
+		if (page % 64 == 0)
+			most = MAX(most, resident_kb());
+	}
+	check_marks(0, PAGES);
+	most = MAX(most, resident_kb());
+	/* The memory store holds the pages too, in this very process. */
+	assert_true(most < before + (PAGES << 2) + 2048);
+	assert_true(counter(rig.pool, "pgmajfault") >= PAGES);
+	assert_true(counter(rig.pool, "pgwpfault") >= PAGES - MEMORY / PAGE_SIZE);
+	assert_int_equal(weir_sync(rig.object, 0, 0), 0);
+	for (uint64_t page = 0; page < PAGES; page += 13) {
+		uint64_t there;
+
+		assert_int_equal(weir_pread(rig.object, &there, 8, page * PAGE_SIZE + page % 512 * 8), 8);
+		assert_int_equal(there, page + 1);
+	}
+}
+
+static void pins_and_window_show_the_same(void)
+{
+	struct weir_pin pin;
+
+	for (uint64_t page = 0; page < 64; page++) {
+		assert_int_equal(weir_pin(rig.object, page, page % 2 ? WEIR_WRITE : WEIR_READ, &pin), 0);
+		assert_ptr_equal(pin.data, (char *)window + page * PAGE_SIZE);
+		if (page % 2)
+			((uint64_t *)pin.data)[1] = page;
+		else
+			window[page * 512 + 1] = page;
+		assert_int_equal(((uint64_t *)pin.data)[1], page);
+		assert_int_equal(window[page * 512 + 1], page);
+		assert_int_equal(weir_unpin(&pin), 0);
+	}
+	/* An exclusive pin's page can be written to through either. */
+	assert_int_equal(weir_pin(rig.object, 100, WEIR_WRITE | WEIR_EXCLUSIVE, &pin), 0);
+	((uint64_t *)pin.data)[0] = 7;
+	window[100 * 512 + 1] = 8;
+	assert_int_equal(weir_unpin(&pin), 0);
+	assert_int_equal(window[100 * 512], 7);
+	/* What is overwritten is not read. */
+	assert_int_equal(weir_pin(rig.object, 101, WEIR_WRITE | WEIR_OVERWRITE, &pin), 0);
+	memset(pin.data, 3, PAGE_SIZE);
+	assert_int_equal(weir_unpin(&pin), 0);
+	assert_int_equal(window[101 * 512 + 511], 0x0303030303030303);
+}
+
+static void a_pinned_page_stays(void)
+{
+	struct weir_pin pin;
+
+	*mark(5) = 55;
+	assert_int_equal(weir_sync(rig.object, 0, 0), 0);
+	assert_int_equal(weir_pin(rig.object, 5, WEIR_READ, &pin), 0);
+	while (weir_reclaim(rig.pool, 1000, WEIR_NOMEMALLOC) > 0)
+		;
+	assert_int_equal(state_of(rig.object, 5), PAGE_RESIDENT);
+	assert_int_equal(((uint64_t *)pin.data)[5], 55);
+	assert_int_equal(weir_unpin(&pin), 0);
+	assert_true(weir_reclaim(rig.pool, 1000, WEIR_NOMEMALLOC) > 0);
+	assert_int_equal(state_of(rig.object, 5), PAGE_ABSENT);
+	assert_int_equal(*mark(5), 55);
+}
+
+/* Clean is protected, the first write is noticed, and what was written after a sync is written by the next. */
+static void every_write_is_noticed(void)
+{
+	uint64_t written;
+
+	for (unsigned round = 1; round < 20; round++) {
+		write_byte(rig.object, 3, (unsigned char)round); /* through a pin */
+		window[4 * 512] = round;
+		assert_true(word_of(rig.object, 4) & WORD_DIRTY);
+		assert_int_equal(weir_sync(rig.object, 0, 0), 0);
+		assert_false(word_of(rig.object, 4) & (WORD_DIRTY | WORD_WRITABLE));
+		assert_true(word_of(rig.object, 4) & WORD_MAPPED);
+		assert_int_equal(store_read(&((struct store){rig.object->store.ops, rig.object->store.data}),
+					    &(struct iovec){&written, 8}, 1, 4 * PAGE_SIZE),
+				 8);
+		assert_int_equal(written, round);
+		if (round % 3 == 0)
+			assert_true(weir_reclaim(rig.pool, 100, WEIR_NOMEMALLOC) > 0);
+	}
+}
+
+static void neighbours_come_with_a_page(void)
+{
+	assert_int_equal(weir_unmap(rig.object), 0);
+	touch_range(rig.object, 0, 40);
+	for (uint64_t page = 0; page < 40; page++)
+		assert_false(word_of(rig.object, page) & WORD_MAPPED);
+	assert_int_equal(weir_map(rig.object, PROT_READ | PROT_WRITE, 0, (void **)(uintptr_t)&window), 0);
+	assert_int_equal(window[0], 0);
+	assert_int_equal(counter(rig.pool, "fault_around"), 15);
+	for (uint64_t page = 0; page < 40; page++)
+		assert_int_equal(!!(word_of(rig.object, page) & WORD_MAPPED), page < 16);
+}
+
+static void unmap_keeps_the_pages(void)
+{
+	void *address = (void *)(uintptr_t)window, *again;
+	struct weir_pin pin;
+
+	write_marks(0, 300);
+	assert_int_equal(weir_sync(rig.object, 0, 100 * PAGE_SIZE), 0);
+	assert_int_equal(weir_map(rig.object, PROT_READ, 0, &again), 0);
+	assert_ptr_equal(again, address); /* one window an object */
+	assert_int_equal(weir_close(rig.object, 0), -EBUSY);
+	assert_int_equal(weir_pin(rig.object, 0, 0, &pin), 0);
+	assert_int_equal(weir_unmap(rig.object), -EBUSY);
+	assert_int_equal(*mark(1), 2);
+	assert_int_equal(weir_unpin(&pin), 0);
+	assert_int_equal(weir_unmap(rig.object), 0);
+	assert_int_equal(weir_unmap(rig.object), -EINVAL);
+	for (uint64_t page = 0; page < 300; page++) {
+		assert_int_equal(state_of(rig.object, page), PAGE_RESIDENT);
+		assert_false(word_of(rig.object, page) & (WORD_MAPPED | WORD_WRITABLE));
+		assert_true(page >= 100 || !(word_of(rig.object, page) & WORD_DIRTY));
+		assert_int_equal(weir_pin(rig.object, page, 0, &pin), 0);
+		assert_int_equal(((uint64_t *)pin.data)[page % 512], page + 1);
+		assert_int_equal(weir_unpin(&pin), 0);
+	}
+	assert_int_equal(weir_pin(rig.object, 0, 0, &pin), 0);
+	assert_int_equal(weir_map(rig.object, PROT_READ | PROT_WRITE, 0, &address), -EBUSY);
+	assert_int_equal(weir_unpin(&pin), 0);
+	assert_int_equal(weir_map(rig.object, PROT_READ | PROT_WRITE, 0, &address), 0);
+	window = address;
+	check_marks(0, 300);
+}
+
+/* ---- touches that fail ---- */
+
+static void past_the_end_is_sigbus(void)
+{
+	assert_int_equal(signal_of_read(&window[PAGES * 512]), SIGBUS);
+	assert_int_equal(got.si_code, BUS_ADRERR);
+	assert_ptr_equal(got.si_addr, &window[PAGES * 512]);
+	assert_int_equal(signal_of_read(&window[PAGES * 512 - 1]), 0);
+	/* A cut takes pages away, growth brings them back, empty; the address stays. */
+	write_marks(0, 200);
+	assert_int_equal(weir_resize(rig.object, 100 * PAGE_SIZE + 816), 0);
+	check_marks(0, 100);
+	assert_int_equal(*mark(100), 101); /* word 100 of it is the last */
+	assert_int_equal(signal_of_read(&window[101 * 512]), SIGBUS);
+	assert_int_equal(window[100 * 512 + 102], 0);
+	window[100 * 512 + 300] = 9; /* past the end, within the page: as with mmap it is lost */
+	assert_int_equal(weir_resize(rig.object, 300 * PAGE_SIZE), 0);
+	assert_int_equal(window[100 * 512 + 300], 0);
+	assert_int_equal(*mark(100), 101);
+	assert_int_equal(window[150 * 512 + 150], 0);
+	assert_int_equal(signal_of_write(&window[299 * 512], 1), 0);
+	assert_int_equal(signal_of_write(&window[300 * 512], 1), SIGBUS);
+	assert_int_equal(weir_resize(rig.object, (uint64_t)PAGES << PAGE_SHIFT), 0);
+}
+
+static void a_failed_read_is_sigbus_where_it_happened(void)
+{
+	fault_rule(rig.fault, WEIR_FAULT_ERROR, WEIR_FAULT_READ, EIO, 0);
+	assert_int_equal(signal_of_read(&window[77 * 512 + 3]), SIGBUS);
+	assert_ptr_equal(got.si_addr, &window[77 * 512 + 3]);
+	assert_int_equal(signal_of_write(&window[78 * 512 + 3], 1), SIGBUS);
+	assert_int_equal(state_of(rig.object, 77), PAGE_ABSENT);
+	weir_fault_store_rules(rig.fault, NULL, 0);
+	assert_int_equal(window[77 * 512 + 3], 0);
+}
+
+static struct weir_fault asked;
+static unsigned nr_asked;
+static enum weir_fault_answer answer;
+
+static enum weir_fault_answer ask(const struct weir_fault *fault, void *user)
+{
+	assert_ptr_equal(user, &nr_asked);
+	asked = *fault;
+	nr_asked++;
+	if (answer == WEIR_FAULT_RETRY && nr_asked == 3)
+		weir_fault_store_rules(rig.fault, NULL, 0);
+	return answer;
+}
+
+static void the_program_may_answer(void)
+{
+	*mark(10) = 11;
+	*mark(11) = 12;
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_PAGEOUT), 0);
+	weir_set_fault_handler(rig.object, ask, &nr_asked);
+	fault_rule(rig.fault, WEIR_FAULT_ERROR, WEIR_FAULT_READ, EIO, 0);
+	nr_asked = 0;
+	answer = WEIR_FAULT_FAIL;
+	assert_int_equal(signal_of_read(mark(10)), SIGBUS);
+	assert_int_equal(nr_asked, 1);
+	assert_int_equal(asked.error, -EIO);
+	assert_int_equal(asked.page, 10);
+	assert_ptr_equal(asked.address, mark(10));
+	assert_false(asked.write);
+	nr_asked = 0;
+	answer = WEIR_FAULT_RETRY; /* the third time the store works again */
+	assert_int_equal(*mark(10), 11);
+	assert_int_equal(nr_asked, 3);
+	fault_rule(rig.fault, WEIR_FAULT_ERROR, WEIR_FAULT_READ, EIO, 0);
+	answer = WEIR_FAULT_ZERO; /* zeros, as long as it is resident */
+	assert_int_equal(*mark(11), 0);
+	weir_fault_store_rules(rig.fault, NULL, 0);
+	assert_int_equal(*mark(11), 0);
+	assert_true(weir_reclaim(rig.pool, 100, WEIR_NOMEMALLOC) > 0);
+	assert_int_equal(*mark(11), 12);
+	assert_int_equal(signal_of_read(&window[PAGES * 512]), SIGBUS); /* not even zeros are there */
+	assert_int_equal(asked.error, -ERANGE);
+	weir_set_fault_handler(rig.object, NULL, NULL);
+}
+
+static void protection_is_mprotects(void)
+{
+	struct weir_pin pin;
+
+	write_marks(0, 20);
+	assert_int_equal(weir_protect(rig.object, 0, 10 * PAGE_SIZE, PROT_READ), 0);
+	assert_int_equal(signal_of_write(mark(5), 1), SIGSEGV);
+	assert_int_equal(signal_of_write(mark(15), 77), 0);
+	check_marks(0, 15);
+	assert_int_equal(weir_sync(rig.object, 0, 0), 0); /* dirty pages are written out from there all the same */
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_DONTNEED), 0);
+	check_marks(0, 15);
+	assert_int_equal(signal_of_write(mark(5), 1), SIGSEGV);
+	assert_int_equal(weir_resize(rig.object, 5 * PAGE_SIZE + 80), 0); /* zeroes what nobody may write to */
+	check_marks(0, 6);
+	assert_int_equal(weir_resize(rig.object, (uint64_t)PAGES << PAGE_SHIFT), 0);
+	assert_int_equal(window[5 * 512 + 20], 0);
+	assert_int_equal(weir_protect(rig.object, 0, 10 * PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
+	assert_int_equal(signal_of_write(mark(5), 1), 0);
+	assert_int_equal(weir_protect(rig.object, 0, PAGE_SIZE, PROT_NONE), -EINVAL);
+	assert_int_equal(weir_protect(rig.object, UINT64_MAX - 4096, 8192, PROT_READ), -EINVAL);
+	assert_int_equal(weir_pin(rig.object, 5, WEIR_WRITE, &pin), 0);
+	assert_int_equal(weir_unpin(&pin), 0);
+}
+
+/* ---- the rest ---- */
+
+static void mincore_and_advice(void)
+{
+	unsigned char vec[100];
+
+	window[2 * 512] = 1;
+	(void)window[50 * 512];
+	assert_int_equal(weir_mincore(rig.object, 0, 100 * PAGE_SIZE, vec), 0);
+	for (unsigned i = 0; i < 100; i++)
+		assert_int_equal(vec[i], i == 2 || i == 50);
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_DONTNEED), 0);
+	assert_int_equal(weir_mincore(rig.object, 0, 100 * PAGE_SIZE, vec), 0);
+	assert_true(vec[2] && !vec[50]); /* dirty stays */
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_PAGEOUT), 0);
+	assert_int_equal(weir_mincore(rig.object, 0, 100 * PAGE_SIZE, vec), 0);
+	assert_false(vec[2]);
+	assert_int_equal(window[2 * 512], 1);
+	assert_int_equal(weir_mlock(rig.object, 0, 100 * PAGE_SIZE), 0);
+	while (weir_reclaim(rig.pool, 100, WEIR_DEFAULT) > 0)
+		;
+	assert_int_equal(weir_mincore(rig.object, 0, 100 * PAGE_SIZE, vec), 0);
+	for (unsigned i = 0; i < 100; i++)
+		assert_true(vec[i]);
+	assert_int_equal(weir_munlock(rig.object, 0, 100 * PAGE_SIZE), 0);
+	assert_int_equal(weir_mincore(rig.object, 1ull << 50, 1, vec), -EINVAL);
+}
+
+static void queues_hold_pages_in_the_window(void)
+{
+	struct weir_completion done[32];
+	weir_queue *queue;
+
+	write_marks(0, 64);
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_PAGEOUT), 0);
+	assert_int_equal(weir_queue_create(rig.pool, 32, &queue), 0);
+	for (uint64_t page = 0; page < 32; page++)
+		assert_int_equal(weir_queue_pin(queue, rig.object, page * 2, page % 3 ? WEIR_READ : WEIR_WRITE, page),
+				 0);
+	for (unsigned n = 0; n < 32;) {
+		int some = weir_queue_wait(queue, done, 32, 1);
+
+		assert_true(some > 0);
+		for (int i = 0; i < some; i++) {
+			uint64_t page = done[i].user_data * 2;
+
+			assert_int_equal(done[i].result, 0);
+			assert_ptr_equal(done[i].pin.data, (char *)window + page * PAGE_SIZE);
+			assert_int_equal(*mark(page), page + 1);
+			if (done[i].user_data % 3 == 0)
+				((uint64_t *)done[i].pin.data)[page % 512] = page + 1;
+			assert_int_equal(weir_unpin(&done[i].pin), 0);
+		}
+		n += (unsigned)some;
+	}
+	assert_int_equal(weir_queue_destroy(queue), 0);
+	check_marks(0, 64);
+}
+
+static void a_child_has_no_window(void)
+{
+	int status;
+	pid_t child;
+
+	write_marks(0, 2);
+	child = fork();
+	if (!child) {
+		signal(SIGSEGV, SIG_DFL);
+		signal(SIGBUS, SIG_DFL);
+		(void)*mark(0); /* resident in the parent */
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+	check_marks(0, 2);
+}
+
+static void ten_thousand_windows(void)
+{
+	for (unsigned i = 0; i < 10000; i++) {
+		void *address;
+
+		if (i % 16 == 0)
+			window[i % PAGES * 512] = i;
+		assert_int_equal(weir_unmap(rig.object), 0);
+		assert_int_equal(weir_map(rig.object, PROT_READ | PROT_WRITE, 0, &address), 0);
+		window = address;
+		if (i % 16 == 0)
+			assert_int_equal(window[i % PAGES * 512], i);
+	}
+}
+
+static void bad_input(void)
+{
+	struct weir_config config = rig.config;
+	weir_pool *pool;
+	weir_object *object;
+	void *fault, *address;
+
+	config.windows = false;
+	assert_int_equal(weir_create(&config, &pool), 0);
+	object = rig_open(pool, 10, &fault);
+	assert_int_equal(weir_map(object, PROT_READ, 0, &address), -EINVAL);
+	assert_non_null(strstr(weir_error_text(), "config.windows"));
+	assert_int_equal(weir_close(object, 0), 0);
+	assert_int_equal(weir_destroy(pool), 0);
+	assert_int_equal(weir_map(rig.object, PROT_NONE, 0, &address), -EINVAL);
+	assert_int_equal(weir_map(rig.object, PROT_READ | PROT_EXEC, 0, &address), -EINVAL);
+	assert_int_equal(weir_map(rig.object, PROT_READ, 99, &address), -EINVAL);
+	assert_int_equal(weir_map(rig.object, PROT_READ, 0, NULL), -EINVAL);
+}
+
+#define TEST(name) \
+	static void run_##name(void **state) \
+	{ \
+		(void)state; \
+		with_window(name); \
+	}
+TEST(holds_more_than_memory)
+TEST(pins_and_window_show_the_same)
+TEST(a_pinned_page_stays)
+TEST(every_write_is_noticed)
+TEST(neighbours_come_with_a_page)
+TEST(unmap_keeps_the_pages)
+TEST(past_the_end_is_sigbus)
+TEST(a_failed_read_is_sigbus_where_it_happened)
+TEST(the_program_may_answer)
+TEST(protection_is_mprotects)
+TEST(mincore_and_advice)
+TEST(queues_hold_pages_in_the_window)
+TEST(a_child_has_no_window)
+TEST(ten_thousand_windows)
+TEST(bad_input)
+#undef TEST
+
+#define TEST(name) cmocka_unit_test(run_##name)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(holds_more_than_memory),
+		TEST(pins_and_window_show_the_same),
+		TEST(a_pinned_page_stays),
+		TEST(every_write_is_noticed),
+		TEST(neighbours_come_with_a_page),
+		TEST(unmap_keeps_the_pages),
+		TEST(past_the_end_is_sigbus),
+		TEST(a_failed_read_is_sigbus_where_it_happened),
+		TEST(the_program_may_answer),
+		TEST(protection_is_mprotects),
+		TEST(mincore_and_advice),
+		TEST(queues_hold_pages_in_the_window),
+		TEST(a_child_has_no_window),
+		TEST(ten_thousand_windows),
+		TEST(bad_input),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
