@@ -15,6 +15,8 @@
 #include "observe/counters.h"
 #include "window/uffd.h"
 
+#define FAULT_THREADS 4
+
 /* The background reclaimer of a node (src/reclaim/kswapd.c). */
 struct kswapd {
 	weir_pool *pool;
@@ -58,6 +60,11 @@ struct weir_pool {
 	/* Bumped when writeback ends or frames come free: naps and held-back writers sleep on it. */
 	_Atomic uint32_t progress;
 	_Atomic unsigned progress_sleepers;
+
+	/* Threads that serve faults (src/fault/fault_thread.c), with config.fault_thread. */
+	pthread_t fault_threads[FAULT_THREADS];
+	unsigned nr_fault_threads;
+	int fault_stop_fd;
 
 	struct kswapd kswapd[WEIR_MAX_NODES];
 	_Atomic bool stopping;

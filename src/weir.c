@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "cache/admit.h"
+#include "fault/fault_thread.h"
 #include "fault/sigbus.h"
 #include "mem/machine.h"
 #include "observe/error.h"
@@ -171,10 +172,16 @@ static int open_windows(weir_pool *pool)
 	error = uffd_open(&pool->uffd, pool->config.fault_thread, &what);
 	if (error)
 		return weir_error_set(error, "no windows: %s", what);
-	error = sigbus_take();
+	if (pool->config.fault_thread) {
+		error = fault_threads_start(pool);
+		what = "threads for faults can't be started";
+	} else {
+		error = sigbus_take();
+		what = "a handler for SIGBUS can't be installed";
+	}
 	if (error) {
 		uffd_close(&pool->uffd);
-		weir_error_set(error, "no windows: a handler for SIGBUS can't be installed");
+		weir_error_set(error, "no windows: %s", what);
 	}
 	return error;
 }
@@ -183,7 +190,10 @@ static void close_windows(weir_pool *pool)
 {
 	if (pool->uffd.fd < 0)
 		return;
-	sigbus_give();
+	if (pool->config.fault_thread)
+		fault_threads_stop(pool);
+	else
+		sigbus_give();
 	uffd_close(&pool->uffd);
 }
 

@@ -32,8 +32,18 @@
 /* Put the page at its address; from then on `data` is not its place any more. The caller owns the page's state. */
 static int put_in(struct weir_object *object, uint64_t page, const void *data, bool protect)
 {
-	int error = uffd_copy(&object->pool->uffd, page_in_window(object, page), data, protect);
+	const struct uffd *uffd = &object->pool->uffd;
+	void *address = page_in_window(object, page);
+	int error = uffd_copy(uffd, address, data, protect);
 
+	if (error == -EEXIST && uffd->threads) { /* poisoned by a touch that failed (fault_thread.c) */
+		struct uffd_drop drop;
+
+		uffd_drop_init(&drop, false);
+		uffd_drop_add(&drop, address);
+		uffd_drop_all(uffd, &drop);
+		error = uffd_copy(uffd, address, data, protect);
+	}
 	weir_assert(error != -EEXIST); /* a page in two places */
 	return error;
 }

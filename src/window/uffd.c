@@ -166,12 +166,49 @@ int uffd_protect(const struct uffd *uffd, void *pages, size_t n, bool protect)
 	return 0;
 }
 
-void uffd_wake(const struct uffd *uffd, void *pages, size_t n)
+static struct uffdio_range page_range(const void *address)
 {
-	struct uffdio_range range = {(uintptr_t)pages, n * PAGE_SIZE};
+	return (struct uffdio_range){(uintptr_t)address & ~(uintptr_t)(PAGE_SIZE - 1), PAGE_SIZE};
+}
+
+void uffd_wake(const struct uffd *uffd, const void *address)
+{
+	struct uffdio_range range = page_range(address);
 
 	if (uffd->threads)
 		ioctl(uffd->fd, UFFDIO_WAKE, &range);
+}
+
+/* As the kernel's headers have it since 6.6. */
+struct poison {
+	struct uffdio_range range;
+	uint64_t mode;
+	int64_t updated;
+};
+#define POISON_IOCTL _IOWR(UFFDIO, 0x08, struct poison)
+
+int uffd_poison(const struct uffd *uffd, const void *address)
+{
+	struct poison poison = {.range = page_range(address)};
+
+	while (ioctl(uffd->fd, POISON_IOCTL, &poison))
+		if (!again(errno))
+			return errno == EEXIST ? 0 : -errno; /* another thread brought it in, or did this */
+	return 0;
+}
+
+bool uffd_read(const struct uffd *uffd, void **address, bool *write)
+{
+	struct uffd_msg message;
+
+	while (read(uffd->fd, &message, sizeof(message)) == sizeof(message)) {
+		if (message.event != UFFD_EVENT_PAGEFAULT)
+			continue;
+		*address = (void *)(uintptr_t)message.arg.pagefault.address;
+		*write = message.arg.pagefault.flags & (UFFD_PAGEFAULT_FLAG_WRITE | UFFD_PAGEFAULT_FLAG_WP);
+		return true;
+	}
+	return false;
 }
 
 void uffd_drop_add(struct uffd_drop *drop, void *page)

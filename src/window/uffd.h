@@ -40,8 +40,11 @@ void uffd_unmap(void *base, size_t bytes);
 int uffd_copy(const struct uffd *uffd, void *page, const void *data, bool protect);
 /* Protect n neighbouring pages, all there, or lift it; who waits for a lifted one goes on. */
 int uffd_protect(const struct uffd *uffd, void *pages, size_t n, bool protect);
-/* Threads that wait for these pages look again. */
-void uffd_wake(const struct uffd *uffd, void *pages, size_t n);
+/* Threads that wait for the page with that address look again. */
+void uffd_wake(const struct uffd *uffd, const void *address);
+/* With threads: who touches the page with that address, or waits for it, gets a SIGBUS, until the page is dropped (Linux
+ * 6.6). 0 or -errno. */
+int uffd_poison(const struct uffd *uffd, const void *address);
 
 /* Pages on their way out. */
 struct uffd_drop {
@@ -58,11 +61,7 @@ void uffd_drop_add(struct uffd_drop *drop, void *page);
 /* Take them all out. What they held is gone; the next touch is a fault. Asserts that the kernel did it. */
 void uffd_drop_all(const struct uffd *uffd, struct uffd_drop *drop);
 
-/* With threads: the next fault's address, and whether it was a write. False: none (timeout, or uffd_interrupt). */
-struct uffd_event {
-	uintptr_t address;
-	bool write;
-};
-bool uffd_read(const struct uffd *uffd, struct uffd_event *event);
+/* With threads: take the next fault. False: there is none just now. */
+bool uffd_read(const struct uffd *uffd, void **address, bool *write);
 
 #endif
