@@ -42,6 +42,8 @@ const char options_help[] =
 	"How\n"
 	"  --threads N          default 1\n"
 	"  --depth N            accesses that each thread keeps under way, default 1\n"
+	"  --window             touch the pages as plain memory (weir_map) instead of pinning them\n"
+	"  --fault-thread       ... with faults served by threads of the pool instead of the thread that touches\n"
 	"  --verify             check every page's contents, while running and after the pool has closed\n"
 	"  --reclaim MODES      a further thread calls weir_reclaim for 32 pages: default, nofs, noio, nomemalloc,\n"
 	"                       or several in turn, with commas between\n"
@@ -84,6 +86,8 @@ enum {
 	OPT_NO_IO_URING,
 	OPT_THREADS,
 	OPT_DEPTH,
+	OPT_WINDOW,
+	OPT_FAULT_THREAD,
 	OPT_VERIFY,
 	OPT_RECLAIM,
 	OPT_RECLAIM_EVERY,
@@ -124,6 +128,8 @@ static const struct option long_options[] = {
 	{"no-io-uring", no_argument, NULL, OPT_NO_IO_URING},
 	{"threads", required_argument, NULL, OPT_THREADS},
 	{"depth", required_argument, NULL, OPT_DEPTH},
+	{"window", no_argument, NULL, OPT_WINDOW},
+	{"fault-thread", no_argument, NULL, OPT_FAULT_THREAD},
 	{"verify", no_argument, NULL, OPT_VERIFY},
 	{"reclaim", required_argument, NULL, OPT_RECLAIM},
 	{"reclaim-every", required_argument, NULL, OPT_RECLAIM_EVERY},
@@ -334,6 +340,12 @@ static int set_rest(struct options *options, int option)
 		return unsigned_between(option, 1, OPTIONS_MAX_THREADS, &options->threads);
 	case OPT_DEPTH:
 		return unsigned_between(option, 1, OPTIONS_MAX_DEPTH, &options->depth);
+	case OPT_WINDOW:
+		options->window = true;
+		return 0;
+	case OPT_FAULT_THREAD:
+		options->fault_thread = true;
+		return 0;
 	case OPT_VERIFY:
 		options->verify = true;
 		return 0;
@@ -383,6 +395,10 @@ static int check(const struct options *options, const bool *given)
 			"--journal %s: goes with --sync-every, which makes durable what it tells, and --verify, "
 			"which gives pages their versions",
 			options->journal);
+	if (options->fault_thread && !options->window)
+		return say_error("--fault-thread goes with --window: pins need no faults");
+	if (options->window && options->depth > 1)
+		return say_error("--depth %u: a thread touches one page at a time with --window", options->depth);
 	/* Half of the frames at most: pins that fill the pool would have to wait for each other. */
 	if (options->memory_bytes &&
 	    (uint64_t)options->threads * options->depth > options->memory_bytes / WEIR_PAGE_SIZE / 2)

@@ -50,6 +50,7 @@ struct options {
 
 	/* How. */
 	unsigned threads, depth;
+	bool window, fault_thread; /* touched as plain memory; faults are served by threads of the pool */
 	bool verify;
 	const char *reclaim[OPTIONS_MAX_RECLAIM]; /* modes that the helper calls weir_reclaim with, in turn */
 	unsigned reclaim_count;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -99,6 +100,8 @@ static void configure(struct weir_config *config, const struct options *options)
 		config->min_free_bytes = (uint64_t)tuning->min_free_bytes;
 	config->laptop_mode = tuning->laptop_mode;
 	config->huge_pages = config->huge_pages && !tuning->no_huge_pages;
+	config->windows = options->window;
+	config->fault_thread = options->fault_thread;
 	config->io_uring = config->io_uring && !tuning->no_io_uring;
 }
 
@@ -124,6 +127,29 @@ static uint64_t pages_to_make(const struct run *run)
 	return options->memory_bytes / WEIR_PAGE_SIZE * DEFAULT_SIZE_FACTOR;
 }
 
+/* There is no return value to tell it by: said here, and the touch goes on with zeros, as the run ends anyway. */
+static enum weir_fault_answer touch_failed(const struct weir_fault *fault, void *user)
+{
+	struct run *run = user;
+
+	if (!atomic_exchange(&run->failed, true))
+		say_error("cannot %s page %llu of %s: %s", fault->write ? "write" : "read",
+			  (unsigned long long)fault->page, run->target.path, strerror(-fault->error));
+	atomic_store(&run->stop, true);
+	return WEIR_FAULT_ZERO;
+}
+
+static int open_window(struct run *run, bool writable)
+{
+	void *window;
+
+	if (weir_map(run->object, writable ? PROT_READ | PROT_WRITE : PROT_READ, WEIR_MAP_SHARED, &window) < 0)
+		return say_error("%s: %s", run->target.path, weir_error_text());
+	weir_set_fault_handler(run->object, touch_failed, run);
+	run->window = window;
+	return 0;
+}
+
 static int open_object(struct run *run)
 {
 	const struct options *options = run->options;
@@ -135,6 +161,8 @@ static int open_object(struct run *run)
 		return say_error("%s", weir_error_text());
 	}
 	weir_advise(run->object, 0, 0, options->advice); /* only an unknown advice could fail */
+	if (options->window && open_window(run, writable) < 0)
+		return -1;
 	/* Its name goes now: whatever ends this process, nothing is left behind. */
 	if (!options->keep)
 		target_unlink(&run->target);
@@ -211,8 +239,10 @@ static void show_progress(const struct run *run, uint64_t start_ns)
 	double seconds = (double)(run_clock_ns() - start_ns) / 1e9, rate = (double)done / seconds, left;
 	char count[NUMBER_TEXT], per_second[NUMBER_TEXT];
 
-	hits = weir_counter(run->pool, "pin_hit");
-	misses = weir_counter(run->pool, "pin_miss");
+	hits = run->window ? done : weir_counter(run->pool, "pin_hit");
+	misses = weir_counter(run->pool, run->window ? "pgmajfault" : "pin_miss");
+	if (run->window)
+		hits -= misses < hits ? misses : hits;
 	left = rate > 0 ? (double)(run->accesses - done) / rate : 0;
 	if (run->options->seconds > 0 && run->options->seconds - seconds < left)
 		left = run->options->seconds - seconds;
@@ -262,6 +292,9 @@ static int close_object(struct run *run)
 {
 	int result = 0;
 
+	if (run->window)
+		weir_unmap(run->object); /* nobody has pins any more */
+	run->window = NULL;
 	if (run->object && weir_close(run->object, 0) < 0) {
 		result = say_error("%s: closing: %s", run->target.path, weir_error_text());
 		weir_close(run->object, WEIR_DISCARD);

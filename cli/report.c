@@ -94,8 +94,9 @@ static void print_source(const struct report *report)
 	const struct run *run = report->run;
 	const struct options *options = run->options;
 	static const char *const formats[] = {"", "text", "CSV", "oracleGeneral"};
-	char size[NUMBER_TEXT], memory[NUMBER_TEXT];
+	char size[NUMBER_TEXT], memory[NUMBER_TEXT], how[NUMBER_TEXT];
 
+	snprintf(how, sizeof(how), options->window ? "through a window" : "depth %u", options->depth);
 	if (options->trace)
 		printf("replay of %s (%s%s)", options->trace, formats[run->trace.format],
 		       run->trace.dense ? ", pages numbered as they appear" : "");
@@ -110,18 +111,27 @@ static void print_source(const struct report *report)
 	       !run->target.made    ? ""
 	       : run->target.linked ? ", made for this and kept"
 				    : ", made for this and removed");
-	printf("  pool    %s, policy %s, %u thread%s, depth %u: the file is %.1f times the memory\n",
+	printf("  pool    %s, policy %s, %u thread%s, %s: the file is %.1f times the memory\n",
 	       format_bytes(memory, (double)options->memory_bytes), report->policy, options->threads,
-	       options->threads == 1 ? "" : "s", options->depth,
-	       (double)run->target.bytes / (double)options->memory_bytes);
+	       options->threads == 1 ? "" : "s", how, (double)run->target.bytes / (double)options->memory_bytes);
 	if (report->signal)
 		printf("  ended early by %s\n", strsignal(report->signal));
+}
+
+uint64_t report_hits(const struct report *report)
+{
+	return report->run->options->window ? report->hits.count : counter(report, "pin_hit");
+}
+
+uint64_t report_misses(const struct report *report)
+{
+	return report->run->options->window ? report->misses.count : counter(report, "pin_miss");
 }
 
 static void print_accesses(const struct report *report)
 {
 	char rate[NUMBER_TEXT], bytes[NUMBER_TEXT], read[NUMBER_TEXT], written[NUMBER_TEXT];
-	uint64_t hits = counter(report, "pin_hit"), misses = counter(report, "pin_miss");
+	uint64_t hits = report_hits(report), misses = report_misses(report);
 	double per_second = report->seconds > 0 ? (double)report->accesses / report->seconds : 0;
 
 	printf("\naccesses\n");
@@ -132,6 +142,12 @@ static void print_accesses(const struct report *report)
 	print_count("hits", hits, hits + misses);
 	print_count("misses", misses, hits + misses);
 	print_count("refaults", counter(report, "workingset_refault_file"), hits + misses);
+	if (report->run->options->window) {
+		print_count("major faults", counter(report, "pgmajfault"), report->accesses);
+		print_count("minor faults", counter(report, "pgminfault"), report->accesses);
+		print_count("first writes", counter(report, "pgwpfault"), report->accesses);
+		print_count("mapped around", counter(report, "fault_around"), 0);
+	}
 	printf("  %.2f s: %s accesses/s, %s/s; read %s, written %s; closing took %.2f s\n", report->seconds,
 	       format_count(rate, (uint64_t)per_second), format_bytes(bytes, per_second * WEIR_PAGE_SIZE),
 	       format_bytes(read, (double)counter(report, "bytes_read")),

@@ -32,6 +32,10 @@ uint64_t report_peak_rss(void);
 /* A counter by name, 0 where there is none. */
 uint64_t report_counter(const struct report *report, const char *name);
 
+/* Accesses whose page was there, and others. */
+uint64_t report_hits(const struct report *report);
+uint64_t report_misses(const struct report *report);
+
 void report_print(const struct report *report);
 void report_print_json(const struct report *report);
 

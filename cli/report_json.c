@@ -26,6 +26,7 @@ static void put_source(struct json *json, const struct report *report)
 	json_string(json, "policy", report->policy);
 	json_count(json, "threads", options->threads);
 	json_count(json, "depth", options->depth);
+	json_bool(json, "window", options->window);
 	json_count(json, "signal", (uint64_t)report->signal);
 }
 
@@ -36,8 +37,8 @@ static void put_accesses(struct json *json, const struct report *report)
 	json_count(json, "accesses", report->accesses);
 	json_count(json, "writes", report->writes);
 	json_count(json, "syncs", report->syncs);
-	json_count(json, "hits", report_counter(report, "pin_hit"));
-	json_count(json, "misses", report_counter(report, "pin_miss"));
+	json_count(json, "hits", report_hits(report));
+	json_count(json, "misses", report_misses(report));
 	json_count(json, "refaults", report_counter(report, "workingset_refault_file"));
 	json_count(json, "bytes_read", report_counter(report, "bytes_read"));
 	json_count(json, "bytes_written", report_counter(report, "bytes_written"));

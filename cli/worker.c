@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The threads of a replay. With --depth 1 a thread pins, touches, unpins, and asks without waiting first: so it knows
+ * The threads of a replay. With --window a thread touches the pages where they are. Else, with --depth 1 a thread pins, touches, unpins, and asks without waiting first: so it knows
  * which accesses were hits. With more, it keeps that many pins under way in a queue; an access then lasts from its
  * asking to its touch.
  *
@@ -214,6 +214,26 @@ static void run_one_by_one(struct worker *worker)
 	}
 }
 
+/* Plain memory. Whether a page was there is asked before it is touched: the touch itself does not say. */
+static void run_through_window(struct worker *worker)
+{
+	struct run *run = worker->run;
+	uint64_t start = run_clock_ns(), end;
+	struct access access;
+
+	while (take(worker, &access)) {
+		unsigned char resident = 0;
+
+		weir_mincore(run->object, access.page * WEIR_PAGE_SIZE, WEIR_PAGE_SIZE, &resident);
+		touch(worker, &access, run->window + access.page * WEIR_PAGE_SIZE);
+		end = run_clock_ns();
+		histogram_add(&worker->all, end - start);
+		histogram_add(resident ? &worker->hits : &worker->misses, end - start);
+		done(worker);
+		start = sync_if_due(worker) ? run_clock_ns() : end;
+	}
+}
+
 struct batch {
 	weir_queue *queue;
 	struct access *accesses; /* by the request's user_data */
@@ -339,7 +359,9 @@ void *worker_main(void *argument)
 {
 	struct worker *worker = argument;
 
-	if (worker->run->options->depth > 1)
+	if (worker->run->window)
+		run_through_window(worker);
+	else if (worker->run->options->depth > 1)
 		run_in_batches(worker);
 	else
 		run_one_by_one(worker);

@@ -83,6 +83,11 @@ json "a queue of 32 keeps every page right" "r['accesses'] == $((2 * n)) and $so
 	"${small[@]}" --depth 32 --accesses $((2 * n)) --writes 30 --verify
 json "two threads with queues of 16 keep every page right" "r['accesses'] == $((2 * n)) and $sound" \
 	"${small[@]}" --threads 2 --depth 16 --accesses $((2 * n)) --writes 30 --verify
+json "a window, touched by two threads under every reclaim mode, keeps every page right" \
+	"r['accesses'] == $((2 * n)) and $sound and c['pgmajfault'] > 0 and c['pgwpfault'] > 0 and r['window']" \
+	"${small[@]}" --window --threads 2 --accesses $((2 * n)) --writes 30 --verify --reclaim default,nofs,noio,nomemalloc
+json "a window whose faults are served by threads keeps every page right" "r['accesses'] == $n and $sound" \
+	"${small[@]}" --window --fault-thread --accesses $n --writes 30 --verify
 json "the file is read from the disk, and what was written goes there" \
 	"r['bytes_read'] >= r['misses'] * 4096 * 0.5 and r['bytes_written'] > 0 and c['nr_dirtied'] > 0" \
 	"${small[@]}" --accesses $n --writes 30
