@@ -17,7 +17,7 @@
  * Conventions
  *   - Functions that can fail return 0 (or a count) on success and a negative errno on failure;
  *     weir_error_text() has the sentence for the calling thread's last failure in weir_create,
- *     weir_open, weir_open_store, weir_resize and weir_close.
+ *     weir_open, weir_open_store, weir_anon, weir_swap_add, weir_resize and weir_close.
  *   - All functions are safe to call from any thread, except where "not thread-safe" is written.
  *   - "Blocks" says whether a call may wait for I/O or for other threads. "Allocates" says whether it
  *     may use the heap. "Signal-safe" says whether a signal handler may call it.
@@ -201,6 +201,19 @@ uint64_t weir_size(const weir_object *object);
  * Errors: -EBUSY (a page to cut is pinned; nothing was changed), -EROFS (opened read-only), -EFBIG
  * (over twice the size at open or 64 GiB, whichever is more), or the store's. Blocks: yes. */
 int weir_resize(weir_object *object, uint64_t bytes);
+
+/* ---------------------------------------------------------------------------------------------
+ * Anonymous memory and swap
+ */
+#define WEIR_SWAP_ENCRYPT 0x01u /* what is written is enciphered (AES-256-XTS) under a random key of the pool's */
+
+struct weir_swap_config {
+	size_t size;      /* sizeof(struct weir_swap_config) */
+	const char *path; /* a directory to make the file in, or the name of a file that is not there yet */
+	uint64_t bytes;   /* 4096 to 16 TiB, rounded down to pages */
+	int priority;     /* higher ones are used first, equal ones in turn */
+	unsigned flags;   /* 0 or WEIR_SWAP_ENCRYPT */
+};
 
 /* ---------------------------------------------------------------------------------------------
  * Pins

@@ -3,7 +3,7 @@
 # usage: setup.sh [check | bench] - see to the Debian packages that building needs, and with `check` those of the tests
 # too, with `bench` those that the benchmarks compare with.
 # Silent when all are there. As root it installs what is missing; else it prints the command that does, and fails.
-packages="gcc libc6-dev pkg-config meson ninja-build liburing-dev libcmocka-dev"
+packages="gcc libc6-dev pkg-config meson ninja-build liburing-dev libssl-dev libcmocka-dev"
 if [ "$1" = check ]; then
 	packages="$packages g++ clang libclang-rt-dev groff-base spin"
 elif [ "$1" = bench ]; then

@@ -21,6 +21,9 @@ enum gauge {
 	GAUGE_OTHER,
 	GAUGE_DIRTY,
 	GAUGE_WRITEBACK,
+	GAUGE_SWAP_TOTAL,
+	GAUGE_SWAP_USED,
+	GAUGE_SWAP_BAD,
 	GAUGE_MIN,
 	GAUGE_LOW,
 	GAUGE_HIGH,
@@ -28,9 +31,9 @@ enum gauge {
 };
 
 static const char *const gauge_names[NR_GAUGES] = {
-	"nr_free_pages",  "nr_inactive_file", "nr_active_file", "nr_inactive_anon", "nr_active_anon",
-	"nr_unevictable", "nr_isolated",      "nr_loading",     "nr_other",         "nr_dirty",
-	"nr_writeback",   "watermark_min",    "watermark_low",  "watermark_high",
+	"nr_free_pages", "nr_inactive_file", "nr_active_file", "nr_inactive_anon", "nr_active_anon", "nr_unevictable",
+	"nr_isolated",   "nr_loading",       "nr_other",       "nr_dirty",         "nr_writeback",   "nr_swap_total",
+	"nr_swap_used",  "nr_swap_bad",      "watermark_min",  "watermark_low",    "watermark_high",
 };
 
 #define NR_LOCK_COUNTERS (2 * NR_COUNTED_LOCKS + NR_TRIED_LOCKS)
@@ -89,6 +92,12 @@ static uint64_t gauge_of_node(const weir_pool *pool, unsigned node, enum gauge g
 		return tally_of(pool, node, TALLY_DIRTY);
 	case GAUGE_WRITEBACK:
 		return tally_of(pool, node, TALLY_WRITEBACK);
+	case GAUGE_SWAP_TOTAL: /* swap is no node's: it is shown with node 0 */
+		return node ? 0 : swap_nr_total(&pool->swap);
+	case GAUGE_SWAP_USED:
+		return node ? 0 : swap_nr_used(&pool->swap);
+	case GAUGE_SWAP_BAD:
+		return node ? 0 : swap_nr_bad(&pool->swap);
 	case GAUGE_MIN:
 		return zone_watermark(&pool->mem, node, ALLOC_MIN_MARK);
 	case GAUGE_LOW:
@@ -183,7 +192,7 @@ uint64_t weir_counter(const weir_pool *pool, const char *name)
 static uint64_t metadata_bytes(weir_pool *pool)
 {
 	uint64_t bytes = sizeof(*pool) + pool->mem.metadata_bytes + pool->threads.mapped_bytes + pool->newcomers_bytes +
-			 pool->counters.mapped_bytes;
+			 pool->counters.mapped_bytes + swap_metadata_bytes(&pool->swap);
 	struct weir_object *object;
 
 	lock_acquire(&pool->objects_lock);

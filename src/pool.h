@@ -16,6 +16,7 @@
 #include "window/uffd.h"
 
 #define FAULT_THREADS 4
+#include "store/swap.h"
 
 /* The background reclaimer of a node (src/reclaim/kswapd.c). */
 struct kswapd {
@@ -55,7 +56,8 @@ struct weir_pool {
 	struct lock_stats lock_stats[NR_COUNTED_LOCKS]; /* of locks that are no node's; the nodes have their own */
 
 	_Atomic int64_t nr_other[WEIR_MAX_NODES]; /* frames of weir_alloc_frames, per node */
-	_Atomic int64_t nr_dirty, nr_writeback;   /* pages: what throttling looks at */
+	_Atomic int64_t nr_dirty, nr_writeback; /* pages: what throttling looks at. dirty: of files and other stores */
+	_Atomic int64_t nr_anon_dirty;          /* the same of anonymous objects */
 
 	/* Bumped when writeback ends or frames come free: naps and held-back writers sleep on it. */
 	_Atomic uint32_t progress;
@@ -72,6 +74,8 @@ struct weir_pool {
 	struct lock objects_lock; /* lists of objects, queues, bdis; never held over I/O or a callback */
 	struct list_head objects, queues, bdis;
 	_Atomic unsigned nr_writable_bdis;
+
+	struct swap swap; /* its areas: where anonymous pages live that are not resident */
 
 	/* Shrinkers (src/reclaim/shrinker.c). */
 	struct lock shrinker_lock; /* changes of the list */

@@ -139,6 +139,7 @@ static void init_fields(weir_pool *pool)
 	}
 	lock_init(&pool->objects_lock, &pool->lock_stats[LOCK_OBJECTS]);
 	lock_init(&pool->shrinker_lock, &pool->lock_stats[LOCK_SHRINKER]);
+	swap_init(&pool->swap, &pool->counters);
 	list_init(&pool->objects);
 	list_init(&pool->queues);
 	list_init(&pool->bdis);
@@ -288,6 +289,7 @@ int weir_destroy(weir_pool *pool)
 	for (unsigned i = 0; i < pool->mem.nr_nodes; i++)
 		kswapd_stop(pool, i);
 	close_windows(pool);
+	swap_destroy(&pool->swap);
 	admit_destroy(pool);
 	counters_destroy(&pool->counters);
 	thread_table_destroy(&pool->threads);

@@ -36,6 +36,10 @@
 	C(PGSCAN_DIRECT, "pgscan_direct") \
 	C(PGSCAN_NOMEMALLOC, "pgscan_nomemalloc") \
 	C(PGSCAN_FLUSHER, "pgscan_flusher")      /* looked at when their write was done */ \
+	C(PGSCAN_ANON, "pgscan_anon")            /* the same by kind of page */ \
+	C(PGSCAN_FILE, "pgscan_file") \
+	C(PGSTEAL_ANON, "pgsteal_anon") \
+	C(PGSTEAL_FILE, "pgsteal_file") \
 	C(PGSTEAL_KSWAPD, "pgsteal_kswapd") \
 	C(PGSTEAL_DIRECT, "pgsteal_direct") \
 	C(PGSTEAL_NOMEMALLOC, "pgsteal_nomemalloc") \
@@ -53,8 +57,15 @@
 	C(NR_WRITTEN, "nr_written") \
 	C(BALANCE_DIRTY_PAUSE, "balance_dirty_pause") /* times that a writer was slowed or held */ \
 	C(BALANCE_DIRTY_MS, "balance_dirty_ms") \
+	C(PSWPIN, "pswpin")                      /* pages read from swap */ \
+	C(PSWPOUT, "pswpout")                    /* pages sent to be written to it */ \
+	C(SWAP_FULL, "swap_full")                /* times that no slot could be had */ \
+	C(SAME_FILLED, "same_filled")            /* pages kept as the one word that they repeat, without a slot */ \
+	C(WORKINGSET_REFAULT_ANON, "workingset_refault_anon") \
 	C(WORKINGSET_REFAULT_FILE, "workingset_refault_file") \
+	C(WORKINGSET_ACTIVATE_ANON, "workingset_activate_anon") \
 	C(WORKINGSET_ACTIVATE_FILE, "workingset_activate_file") \
+	C(WORKINGSET_RESTORE_ANON, "workingset_restore_anon") \
 	C(WORKINGSET_RESTORE_FILE, "workingset_restore_file") \
 	C(UNEVICTABLE_PGS_CULLED, "unevictable_pgs_culled") \
 	C(UNEVICTABLE_PGS_RESCUED, "unevictable_pgs_rescued") \

@@ -252,6 +252,32 @@ static int open_direct(const struct file *file, const char *path, unsigned flags
 	return fd;
 }
 
+/* What was examined, where it stays. */
+static int make_store(const struct file *probe, const char *path, struct store *store)
+{
+	struct file *file = mmap(NULL, sizeof(*file), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (file == MAP_FAILED)
+		return open_failed(path, ENOMEM);
+	*file = *probe;
+	*store = (struct store){&file_ops, file};
+	return 0;
+}
+
+int file_store_adopt(int fd, const char *path, struct store *store)
+{
+	struct file probe = {.direct_fd = -1, .plain_fd = fd};
+	int error = examine(&probe, path);
+
+	if (error)
+		return error;
+	probe.direct_fd = open_direct(&probe, path, WEIR_RDWR);
+	error = make_store(&probe, path, store);
+	if (error && probe.direct_fd >= 0)
+		close(probe.direct_fd);
+	return error;
+}
+
 int weir_file_store_open(const char *path, unsigned flags, const struct weir_store_ops **ops, void **store)
 {
 	struct file probe = {.direct_fd = -1}, *file;

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/swap.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "store/crypt.h"
+
+#define BOUNCE_BYTES (SWAP_RUN_MAX * PAGE_SIZE)
+
+static struct swap_area *area_of(struct swap *swap, uint64_t slot)
+{
+	unsigned area = (unsigned)(slot >> 32);
+
+	weir_assert(area < atomic_load_explicit(&swap->nr_areas, memory_order_acquire)); /* pairs with list_area */
+	return &swap->areas[area];
+}
+
+static uint64_t offset_of(uint64_t slot)
+{
+	return (uint64_t)(uint32_t)slot << PAGE_SHIFT;
+}
+
+void swap_init(struct swap *swap, struct counters *counters)
+{
+	swap->counters = counters;
+	lock_init(&swap->adding, NULL);
+	lock_init(&swap->lock, NULL); /* for a run of slots, a few times a transfer */
+}
+
+static void area_destroy(struct swap_area *area)
+{
+	swap_map_destroy(&area->map);
+	if (area->bounce)
+		munmap(area->bounce, BOUNCE_BYTES);
+}
+
+void swap_destroy(struct swap *swap)
+{
+	for (unsigned i = 0; i < atomic_load(&swap->nr_areas); i++) {
+		struct swap_area *area = &swap->areas[i];
+
+		weir_assert(area->map.nr_used == area->map.nr_bad);
+		area_destroy(area);
+		store_close(&area->store);
+	}
+	if (swap->crypt)
+		crypt_destroy(swap->crypt);
+}
+
+static int area_init(struct swap_area *area, const struct store *store, uint32_t slots, int priority, bool encrypt)
+{
+	int error = swap_map_init(&area->map, slots);
+
+	if (error)
+		return error;
+	area->store = *store;
+	area->priority = priority;
+	area->encrypted = encrypt;
+	area->bounce = NULL;
+	lock_init(&area->bounce_lock, NULL);
+	if (!encrypt)
+		return 0;
+	area->bounce =
+		mmap(NULL, BOUNCE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (area->bounce != MAP_FAILED)
+		return 0;
+	swap_map_destroy(&area->map);
+	return -ENOMEM;
+}
+
+/* Behind those of its priority; and only then can its slots be taken. The lock is held. */
+static void list_area(struct swap *swap, unsigned area)
+{
+	unsigned at = area;
+
+	for (; at > 0 && swap->areas[swap->order[at - 1]].priority < swap->areas[area].priority; at--)
+		swap->order[at] = swap->order[at - 1];
+	swap->order[at] = area;
+	atomic_store_explicit(&swap->nr_areas, area + 1, memory_order_release);
+	atomic_fetch_add(&swap->nr_total, swap->areas[area].map.nr_slots);
+	atomic_fetch_add(&swap->nr_free, swap->areas[area].map.nr_slots);
+}
+
+int swap_add(struct swap *swap, const struct store *store, uint32_t slots, int priority, bool encrypt)
+{
+	unsigned area;
+	int error = 0;
+
+	lock_acquire(&swap->adding);
+	area = atomic_load(&swap->nr_areas);
+	if (area == SWAP_AREAS_MAX)
+		error = -ENOSPC;
+	if (!error && encrypt && !swap->crypt)
+		error = crypt_create(&swap->crypt);
+	if (!error)
+		error = area_init(&swap->areas[area], store, slots, priority, encrypt);
+	if (!error) {
+		lock_acquire(&swap->lock);
+		list_area(swap, area);
+		lock_release(&swap->lock);
+	}
+	lock_release(&swap->adding);
+	return error;
+}
+
+uint64_t swap_nr_used(const struct swap *swap)
+{
+	return not_negative((int64_t)(swap_nr_total(swap) - swap_nr_free(swap) - swap_nr_bad(swap)));
+}
+
+/* ---- slots ---- */
+
+/* The area in place i has given a run: now it is the turn of the next of the same priority. */
+static void rotate(struct swap *swap, unsigned i)
+{
+	unsigned area = swap->order[i], nr = atomic_load_explicit(&swap->nr_areas, memory_order_relaxed);
+
+	for (; i + 1 < nr && swap->areas[swap->order[i + 1]].priority == swap->areas[area].priority; i++)
+		swap->order[i] = swap->order[i + 1];
+	swap->order[i] = area;
+}
+
+unsigned swap_take(struct swap *swap, unsigned n, uint64_t *first)
+{
+	unsigned taken = 0, area = 0, nr;
+	uint32_t slot = 0;
+
+	lock_acquire(&swap->lock);
+	nr = atomic_load_explicit(&swap->nr_areas, memory_order_relaxed);
+	for (unsigned i = 0; i < nr && !taken; i++) {
+		area = swap->order[i];
+		taken = swap_map_take(&swap->areas[area].map, n, &slot);
+		if (taken)
+			rotate(swap, i);
+	}
+	atomic_fetch_sub(&swap->nr_free, taken);
+	lock_release(&swap->lock);
+	*first = (uint64_t)area << 32 | slot;
+	return taken;
+}
+
+void swap_give(struct swap *swap, uint64_t slot)
+{
+	struct swap_area *area = area_of(swap, slot);
+
+	lock_acquire(&swap->lock);
+	swap_map_give(&area->map, (uint32_t)slot);
+	atomic_fetch_add(&swap->nr_free, 1);
+	lock_release(&swap->lock);
+}
+
+void swap_retire(struct swap *swap, uint64_t slot)
+{
+	struct swap_area *area = area_of(swap, slot);
+
+	lock_acquire(&swap->lock);
+	swap_map_retire(&area->map, (uint32_t)slot);
+	atomic_fetch_add(&swap->nr_bad, 1);
+	lock_release(&swap->lock);
+}
+
+/* ---- transfers ---- */
+
+static int whole(ssize_t moved, int n)
+{
+	if (moved < 0)
+		return (int)moved;
+	return moved == (ssize_t)n * (ssize_t)PAGE_SIZE ? 0 : -EIO;
+}
+
+static int decipher(struct swap *swap, uint64_t slot, const struct iovec *iov, int n)
+{
+	int error = 0;
+
+	for (int i = 0; i < n && !error; i++)
+		error = crypt_page(swap->crypt, false, slot + (unsigned)i, iov[i].iov_base, iov[i].iov_base);
+	return error;
+}
+
+int swap_read(struct swap *swap, uint64_t slot, const struct iovec *iov, int n)
+{
+	struct swap_area *area = area_of(swap, slot);
+	int error = whole(store_read(&area->store, iov, n, offset_of(slot)), n);
+
+	counters_add(swap->counters, 0, COUNT_PSWPIN, (uint64_t)n);
+	return error || !area->encrypted ? error : decipher(swap, slot, iov, n);
+}
+
+/* Through the bounce buffer: the page itself stays readable to whoever has it pinned. */
+static int write_enciphered(struct swap *swap, struct swap_area *area, uint64_t slot, const struct iovec *iov, int n)
+{
+	struct iovec out = {area->bounce, (size_t)n * PAGE_SIZE};
+	int error = 0;
+
+	weir_assert(n <= (int)SWAP_RUN_MAX);
+	lock_acquire(&area->bounce_lock);
+	for (int i = 0; i < n && !error; i++)
+		error = crypt_page(swap->crypt, true, slot + (unsigned)i, iov[i].iov_base,
+				   area->bounce + (size_t)i * PAGE_SIZE);
+	if (!error)
+		error = whole(store_write(&area->store, &out, 1, offset_of(slot)), n);
+	lock_release(&area->bounce_lock);
+	return error;
+}
+
+int swap_write(struct swap *swap, uint64_t slot, const struct iovec *iov, int n)
+{
+	struct swap_area *area = area_of(swap, slot);
+
+	counters_add(swap->counters, 0, COUNT_PSWPOUT, (uint64_t)n);
+	if (area->encrypted)
+		return write_enciphered(swap, area, slot, iov, n);
+	return whole(store_write(&area->store, iov, n, offset_of(slot)), n);
+}
+
+int swap_submit(struct swap *swap, uint64_t slot, struct weir_io *io)
+{
+	struct swap_area *area = area_of(swap, slot);
+	uint64_t offset = io->offset;
+	const void *target = io->target;
+	int error;
+
+	if (area->encrypted || !area->store.ops->submit)
+		return -EOPNOTSUPP;
+	/* Before the call: it may be over by the time that submit returns. */
+	io->offset = offset_of(slot);
+	io->target = &area->store; /* who goes on with it where it comes back short */
+	error = area->store.ops->submit(area->store.data, io);
+	if (error) {
+		io->offset = offset;
+		io->target = target;
+		return error;
+	}
+	counters_add(swap->counters, 0, io->write ? COUNT_PSWPOUT : COUNT_PSWPIN, (uint64_t)io->iov_count);
+	return 0;
+}
+
+uint64_t swap_metadata_bytes(struct swap *swap)
+{
+	uint64_t bytes = 0;
+
+	lock_acquire(&swap->lock);
+	for (unsigned i = 0; i < atomic_load(&swap->nr_areas); i++)
+		bytes += swap->areas[i].map.mapped_bytes + (swap->areas[i].bounce ? BOUNCE_BYTES : 0);
+	lock_release(&swap->lock);
+	return bytes;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * swap.h - the swap areas of a pool: slots of a page each, in files of their own.
+ *
+ *   take     slots for pages that are about to be written: from the area of the highest priority that has any, areas of
+ *            the same priority in turn; as many neighbours as there are
+ *   write, read, submit    neighbouring slots of one area
+ *   give     the page was changed or dropped
+ *   retire   its write failed: counted as bad, and never given again
+ *
+ * A slot's name is 64 bits: area << 32 | number. Slots are the caller's from take to give. After swap_add nothing
+ * allocates.
+ */
+#ifndef WEIR_SWAP_H
+#define WEIR_SWAP_H
+
+#include "base/lock.h"
+#include "observe/counters.h"
+#include "store/store.h"
+#include "store/swap_map.h"
+
+#define SWAP_AREAS_MAX 8u
+#define SWAP_RUN_MAX 64u /* pages in one write of an enciphered area */
+#define SWAP_SLOTS_MAX UINT32_MAX
+
+struct crypt;
+
+struct swap_area {
+	struct store store;
+	int priority;
+	bool encrypted;
+	struct swap_map map; /* swap->lock */
+	struct lock bounce_lock;
+	char *bounce; /* bounce_lock: cipher text on its way out, SWAP_RUN_MAX pages; NULL: not encrypted */
+};
+
+struct swap {
+	struct counters *counters;
+	struct lock adding;             /* one swap_add at a time; held over its mappings. Takes lock */
+	struct lock lock;               /* order, maps; the atomic ones are written under it */
+	_Atomic unsigned nr_areas;      /* those below it stay as they are until swap_destroy */
+	unsigned order[SWAP_AREAS_MAX]; /* areas by priority, highest first; of equals the next in turn */
+	struct swap_area areas[SWAP_AREAS_MAX];
+	struct crypt *crypt;                        /* with the first encrypted area; set before nr_areas */
+	_Atomic uint64_t nr_total, nr_free, nr_bad; /* slots */
+};
+
+void swap_init(struct swap *swap, struct counters *counters);
+/* No slot may be taken. Closes the stores. */
+void swap_destroy(struct swap *swap);
+
+/* One area more, over a store that has room for so many slots (at least 1); the store is the area's if this succeeds.
+ * Errors: -ENOMEM, -ENOSPC (SWAP_AREAS_MAX are there), -ENOTSUP (no encryption), -EIO. Allocates: yes. */
+int swap_add(struct swap *swap, const struct store *store, uint32_t slots, int priority, bool encrypt);
+/* The same with a file that is made, filled with room and unlinked. Keeps an error sentence. Blocks: yes. */
+int swap_add_file(struct swap *swap, const struct weir_swap_config *config);
+
+static inline uint64_t swap_nr_total(const struct swap *swap)
+{
+	return atomic_load_explicit(&swap->nr_total, memory_order_relaxed);
+}
+static inline uint64_t swap_nr_free(const struct swap *swap)
+{
+	return atomic_load_explicit(&swap->nr_free, memory_order_relaxed);
+}
+static inline uint64_t swap_nr_bad(const struct swap *swap)
+{
+	return atomic_load_explicit(&swap->nr_bad, memory_order_relaxed);
+}
+uint64_t swap_nr_used(const struct swap *swap);
+/* More than half is taken: then slots whose page is in memory are wanted back (the kernel's vm_swap_full). */
+static inline bool swap_tight(const struct swap *swap)
+{
+	return swap_nr_free(swap) * 2 < swap_nr_total(swap);
+}
+
+/* Up to n neighbouring slots: *first is the first. Returns how many; 0: there are none. Blocks: for the lock. */
+unsigned swap_take(struct swap *swap, unsigned n, uint64_t *first);
+void swap_give(struct swap *swap, uint64_t slot);
+void swap_retire(struct swap *swap, uint64_t slot);
+
+/* Move n (at most 64) whole pages between the vectors, one page each, and the slots from `slot` on. 0, or a negative
+ * errno. Blocks: for the I/O. Allocates: no. */
+int swap_read(struct swap *swap, uint64_t slot, const struct iovec *iov, int n);
+int swap_write(struct swap *swap, uint64_t slot, const struct iovec *iov, int n);
+/* Start io, whose vectors are a page each, on the slots from `slot` on. From then on it is the area's store's.
+ * -EOPNOTSUPP: only synchronously, io is as it was. -EAGAIN: later. */
+int swap_submit(struct swap *swap, uint64_t slot, struct weir_io *io);
+
+uint64_t swap_metadata_bytes(struct swap *swap);
+
+#endif

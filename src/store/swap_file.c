@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * swap_file.c - a swap area's file: made, filled with room, and without a name before anything is in it.
+ *
+ *   made (O_EXCL, mode 0600) ─► opened for O_DIRECT too ─► unlinked ─► all of its blocks allocated ─► an area
+ *
+ * So a write to it never meets a full disk, nobody else can open it, and whatever ends the process frees its room.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "observe/error.h"
+#include "store/swap.h"
+
+static const char *remedy(int error)
+{
+	switch (error) {
+	case EEXIST:
+		return "a swap file is always made: remove what is there, or name a directory";
+	case ENOENT:
+		return "its directory is not there";
+	case EACCES:
+	case EPERM:
+	case EROFS:
+		return "choose a directory that can be written to";
+	case ENOSPC:
+	case EDQUOT:
+		return "the disk has no room for it: choose fewer bytes or another disk";
+	case EFBIG:
+		return "that is more than a file may have there";
+	default:
+		return "see open(2) and posix_fallocate(3)";
+	}
+}
+
+static int failed(const char *path, int error)
+{
+	return weir_error_set(-error, "cannot make the swap file %s: %s; %s", path, strerror(error), remedy(error));
+}
+
+/* Create it: in the directory that path names, or as path. `name`: what it is called, for as long as it is. */
+static int create(const char *path, char name[PATH_MAX])
+{
+	struct stat st;
+	bool directory = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+	int fd;
+
+	if (snprintf(name, PATH_MAX, "%s%s", path, directory ? "/weir-swap.XXXXXX" : "") >= PATH_MAX)
+		return failed(path, ENAMETOOLONG);
+	fd = directory ? mkostemp(name, O_CLOEXEC) : open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	return fd < 0 ? failed(name, errno) : fd;
+}
+
+static int make_room(int fd, const char *name, uint64_t bytes)
+{
+	int error;
+
+	do
+		error = posix_fallocate(fd, 0, (off_t)bytes);
+	while (error == EINTR);
+	return error ? failed(name, error) : 0;
+}
+
+static int check(const struct weir_swap_config *config)
+{
+	if (!config || config->size != sizeof(*config) || !config->path)
+		return weir_error_set(-EINVAL, "weir_swap_add: config.size must be %zu, and config.path be given",
+				      sizeof(*config));
+	if (config->flags & ~WEIR_SWAP_ENCRYPT)
+		return weir_error_set(-EINVAL, "weir_swap_add: unknown flags 0x%x", config->flags & ~WEIR_SWAP_ENCRYPT);
+	if (config->bytes < PAGE_SIZE || config->bytes >> PAGE_SHIFT > SWAP_SLOTS_MAX)
+		return weir_error_set(-EINVAL, "config.bytes is %llu; a swap area has 4096 bytes to 16 TiB",
+				      (unsigned long long)config->bytes);
+	return 0;
+}
+
+static int refused(int error)
+{
+	switch (error) {
+	case -ENOTSUP:
+		return weir_error_set(error, "cannot encrypt swap: this library was built without libcrypto");
+	case -ENOSPC:
+		return weir_error_set(error, "cannot add a swap area: a pool has at most %u", SWAP_AREAS_MAX);
+	default:
+		return weir_error_set(error, "cannot add a swap area: %s", strerror(-error));
+	}
+}
+
+int swap_add_file(struct swap *swap, const struct weir_swap_config *config)
+{
+	uint64_t slots, bytes;
+	char name[PATH_MAX];
+	struct store store;
+	int error = check(config), fd;
+
+	if (error)
+		return error;
+	slots = config->bytes >> PAGE_SHIFT;
+	bytes = slots << PAGE_SHIFT;
+	fd = create(config->path, name);
+	if (fd < 0)
+		return fd;
+	error = file_store_adopt(fd, name, &store);
+	unlink(name);
+	if (error) {
+		close(fd);
+		return error;
+	}
+	error = make_room(fd, name, bytes); /* fd is the store's now, and lives as long */
+	if (!error) {
+		error = swap_add(swap, &store, (uint32_t)slots, config->priority, config->flags & WEIR_SWAP_ENCRYPT);
+		if (error)
+			error = refused(error);
+	}
+	if (error)
+		store_close(&store);
+	return error;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * swap_map.h - which slots of a swap area are taken.
+ *
+ * One byte a slot, and slots in clusters of 256. Slots are given in runs, one after the other through a cluster that was
+ * empty when it was begun, so that pages which leave together lie together and are written, and read again, in one
+ * transfer (the kernel's swap_map and its clusters):
+ *
+ *   cluster   empty ──► current: slots given from its start to its end ──► left: some of its slots are taken
+ *               ▲                                                                       │ the last one given back
+ *               └───────────────────────────────────────────────────────────────────────┘
+ *
+ * Where no cluster is empty, free slots are looked for in the others, in turn.
+ *
+ *   slot      from \ to   free        taken   bad
+ *             free        -           take    -
+ *             taken       give        -       retire (its write failed: never given again)
+ *
+ * All memory is mapped by swap_map_init; nothing here allocates. The caller serialises calls on one map.
+ */
+#ifndef WEIR_SWAP_MAP_H
+#define WEIR_SWAP_MAP_H
+
+#include "base/base.h"
+
+#define SWAP_CLUSTER_SLOTS 256u
+
+enum slot_state { SLOT_FREE, SLOT_TAKEN, SLOT_BAD };
+
+struct swap_cluster {
+	uint32_t next;   /* in the line of empty clusters: number + 1, 0 for its end */
+	uint16_t used;   /* slots that are not free */
+	bool empty_line; /* it stands in that line */
+};
+
+struct swap_map {
+	uint8_t *slots; /* enum slot_state */
+	struct swap_cluster *clusters;
+	uint32_t nr_slots, nr_clusters;
+	uint32_t nr_used, nr_bad;         /* used: taken or bad */
+	uint32_t current;                 /* cluster that runs are taken from; nr_clusters: none yet */
+	uint32_t next;                    /* slot in it to go on from */
+	uint32_t first_empty, last_empty; /* numbers + 1; 0: no cluster is empty */
+	size_t mapped_bytes;
+};
+
+/* slots: at least 1. Errors: -ENOMEM. */
+int swap_map_init(struct swap_map *map, uint32_t slots);
+void swap_map_destroy(struct swap_map *map);
+
+/* Take up to n neighbouring slots, of one cluster: *first is the first. Returns how many; 0: all are taken. */
+unsigned swap_map_take(struct swap_map *map, unsigned n, uint32_t *first);
+void swap_map_give(struct swap_map *map, uint32_t slot);
+/* Give it back, and never take it again. */
+void swap_map_retire(struct swap_map *map, uint32_t slot);
+
+/* Debug: counts and lines agree with the slots. */
+void swap_map_check(const struct swap_map *map);
+
+#endif

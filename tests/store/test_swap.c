@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_swap.c - swap areas, and the store of anonymous memory that uses them, without an engine around.
+ */
+#include "store_test.h"
+
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "store/anon.h"
+
+struct fixture {
+	struct swap swap;
+	struct counters counters;
+	void *fault[SWAP_AREAS_MAX];
+	void *data[64];
+};
+
+static void start(struct fixture *f)
+{
+	memset(f, 0, sizeof(*f));
+	assert_int_equal(counters_init(&f->counters, 1, 1), 0);
+	swap_init(&f->swap, &f->counters);
+	for (unsigned i = 0; i < 64; i++)
+		assert_int_equal(posix_memalign(&f->data[i], PAGE_SIZE, PAGE_SIZE), 0);
+}
+
+static int add(struct fixture *f, uint32_t slots, int priority, bool encrypt)
+{
+	unsigned area = atomic_load(&f->swap.nr_areas);
+	const struct weir_store_ops *ops;
+	struct store store;
+	void *memory;
+	int error;
+
+	assert_int_equal(weir_memory_store_create((uint64_t)slots << PAGE_SHIFT, &ops, &memory), 0);
+	assert_int_equal(weir_fault_store_create(ops, memory, 1, &store.ops, &store.data), 0);
+	error = swap_add(&f->swap, &store, slots, priority, encrypt);
+	if (error)
+		store_close(&store);
+	else
+		f->fault[area] = store.data;
+	return error;
+}
+
+static void stop(struct fixture *f)
+{
+	assert_int_equal(swap_nr_used(&f->swap), 0); /* no slot was leaked */
+	swap_destroy(&f->swap);
+	counters_destroy(&f->counters);
+	for (unsigned i = 0; i < 64; i++)
+		free(f->data[i]);
+}
+
+static struct store anon_store(struct fixture *f, uint64_t pages)
+{
+	struct store store;
+
+	assert_int_equal(anon_create(&f->swap, pages << PAGE_SHIFT, (pages + 511) / 512 * 512, &store), 0);
+	return store;
+}
+
+static uint64_t counted(struct fixture *f, enum counter counter)
+{
+	return counters_read(&f->counters, 0, counter);
+}
+
+/* Place and write n pages of the pattern, as a flusher does. Returns how many found a place; the write's result in
+ * *error. */
+static unsigned write_pages(struct fixture *f, const struct store *store, uint64_t page, unsigned n, unsigned salt,
+			    int *error)
+{
+	struct anon *anon = anon_of(store);
+	struct iovec iov[64];
+	unsigned done = 0;
+
+	*error = 0;
+	for (unsigned i = 0; i < n; i++) {
+		pattern_fill(f->data[i], PAGE_SIZE, (page + i) << PAGE_SHIFT, salt);
+		iov[i] = (struct iovec){f->data[i], PAGE_SIZE};
+	}
+	while (done < n) {
+		enum placed placed;
+		unsigned length = anon_place(anon, page + done, &f->data[done], n - done, &placed);
+		ssize_t put;
+
+		if (placed != PLACED_SLOTS)
+			break;
+		put = store_write(store, &iov[done], (int)length, (page + done) << PAGE_SHIFT);
+		if (put < 0) {
+			*error = (int)put;
+			anon_write_failed(anon, page + done, length);
+		}
+		done += length;
+	}
+	return done;
+}
+
+static void check_pages(struct fixture *f, const struct store *store, uint64_t page, unsigned n, unsigned salt)
+{
+	struct iovec iov[64];
+
+	for (unsigned i = 0; i < n; i++) {
+		memset(f->data[i], 0xee, PAGE_SIZE);
+		iov[i] = (struct iovec){f->data[i], PAGE_SIZE};
+	}
+	assert_int_equal(store_read(store, iov, (int)n, page << PAGE_SHIFT), n * PAGE_SIZE);
+	for (unsigned i = 0; i < n; i++)
+		assert_true(pattern_is(f->data[i], PAGE_SIZE, (page + i) << PAGE_SHIFT, salt));
+}
+
+static unsigned area_of_page(const struct store *store, uint64_t page)
+{
+	return (unsigned)(atomic_load(&anon_of(store)->entries[page]) >> 32) & 0xff;
+}
+
+/* Breaks when a lower priority is used while a higher has room, or one of equal areas gets more than its turn. */
+static void areas_by_priority_and_equals_in_turn(void **state)
+{
+	struct fixture f;
+	struct store store;
+	unsigned seen[4] = {0};
+	int error;
+
+	(void)state;
+	start(&f);
+	store = anon_store(&f, 200);
+	assert_int_equal(add(&f, 32, 1, false), 0);
+	assert_int_equal(add(&f, 32, 5, false), 0);
+	assert_int_equal(add(&f, 32, 5, false), 0);
+	assert_int_equal(add(&f, 32, -3, false), 0);
+	for (uint64_t page = 0; page < 128; page += 8) {
+		assert_int_equal(write_pages(&f, &store, page, 8, 0, &error), 8);
+		seen[area_of_page(&store, page)]++;
+		if (page + 8 == 32) { /* half of the two best is taken, in turn */
+			assert_int_equal(seen[1], 2);
+			assert_int_equal(seen[2], 2);
+		}
+		if (page + 8 == 64)
+			assert_int_equal(seen[0] + seen[3], 0);
+		if (page + 8 == 96)
+			assert_int_equal(seen[3], 0);
+	}
+	assert_int_equal(swap_nr_free(&f.swap), 0);
+	assert_int_equal(write_pages(&f, &store, 128, 1, 0, &error), 0);
+	assert_int_equal(counted(&f, COUNT_SWAP_FULL), 1);
+	for (uint64_t page = 0; page < 128; page += 8)
+		check_pages(&f, &store, page, 8, 0);
+	store_close(&store);
+	stop(&f);
+}
+
+/* Breaks when pages of one word take a slot or do I/O, read back as something else, or a word that looks like the name of
+ * a slot is taken for one. */
+static void pages_of_one_word_need_no_slot(void **state)
+{
+	static const uint64_t words[] = {0, UINT64_MAX, 0x0123456789abcdefull, 1};
+	struct fixture f;
+	struct store store;
+	enum placed placed;
+	uint64_t word;
+	struct iovec iov;
+
+	(void)state;
+	start(&f);
+	store = anon_store(&f, 600);
+	assert_int_equal(add(&f, 16, 0, false), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
+		for (unsigned k = 0; k < PAGE_SIZE / 8; k++)
+			((uint64_t *)f.data[i])[k] = words[i];
+	assert_int_equal(anon_place(anon_of(&store), 510, f.data, ARRAY_SIZE(words), &placed), ARRAY_SIZE(words));
+	assert_int_equal(placed, PLACED_WORD);
+	assert_int_equal(swap_nr_used(&f.swap), 0);
+	assert_int_equal(counted(&f, COUNT_SAME_FILLED), ARRAY_SIZE(words));
+	for (unsigned i = 0; i < ARRAY_SIZE(words); i++) {
+		iov = (struct iovec){f.data[10], PAGE_SIZE};
+		memset(f.data[10], 0xee, PAGE_SIZE);
+		assert_int_equal(store_read(&store, &iov, 1, (510ull + i) << PAGE_SHIFT), PAGE_SIZE);
+		assert_memory_equal(f.data[10], f.data[i], PAGE_SIZE);
+	}
+	/* A page that repeats what the entry of a slot is. */
+	pattern_fill(f.data[0], PAGE_SIZE, 0, 3);
+	assert_int_equal(anon_place(anon_of(&store), 5, f.data, 1, &placed), 1);
+	assert_int_equal(placed, PLACED_SLOTS);
+	word = atomic_load(&anon_of(&store)->entries[5]);
+	for (unsigned k = 0; k < PAGE_SIZE / 8; k++)
+		((uint64_t *)f.data[1])[k] = word;
+	assert_int_equal(anon_place(anon_of(&store), 6, &f.data[1], 1, &placed), 1);
+	assert_int_equal(placed, PLACED_SLOTS);
+	assert_int_equal(swap_nr_used(&f.swap), 2);
+	assert_int_equal(counted(&f, COUNT_PSWPIN), 0);
+	store_close(&store);
+	stop(&f);
+}
+
+/* Breaks when neighbours that are written together are torn for no need, or a page keeps its old slot beside a new one. */
+static void neighbours_lie_together_and_old_slots_come_back(void **state)
+{
+	struct fixture f;
+	struct store store;
+	int error;
+
+	(void)state;
+	start(&f);
+	store = anon_store(&f, 512);
+	assert_int_equal(add(&f, 1024, 0, false), 0);
+	for (uint64_t page = 0; page < 64; page += 2) /* every other one first */
+		assert_int_equal(write_pages(&f, &store, page, 1, 1, &error), 1);
+	assert_int_equal(swap_nr_used(&f.swap), 32);
+	assert_false(anon_neighbours(anon_of(&store), 0));
+	assert_int_equal(write_pages(&f, &store, 0, 64, 2, &error), 64);
+	assert_int_equal(swap_nr_used(&f.swap), 64);
+	for (uint64_t page = 0; page < 63; page++)
+		assert_true(anon_neighbours(anon_of(&store), page));
+	assert_int_equal(counted(&f, COUNT_PSWPOUT), 96);
+	weir_fault_store_rules(f.fault[0], NULL, 0);
+	check_pages(&f, &store, 0, 64, 2);
+	assert_int_equal(weir_fault_store_calls(f.fault[0], WEIR_FAULT_READ), 1);
+	store_close(&store);
+	stop(&f);
+}
+
+/* Breaks when, with all swap taken, a page that has a slot can't be written any more. */
+static void full_swap_is_written_in_place(void **state)
+{
+	struct fixture f;
+	struct store store;
+	int error;
+
+	(void)state;
+	start(&f);
+	store = anon_store(&f, 100);
+	assert_int_equal(add(&f, 8, 0, false), 0);
+	assert_int_equal(write_pages(&f, &store, 10, 8, 1, &error), 8);
+	assert_int_equal(write_pages(&f, &store, 10, 8, 2, &error), 8);
+	assert_int_equal(error, 0);
+	check_pages(&f, &store, 10, 8, 2);
+	assert_int_equal(write_pages(&f, &store, 17, 2, 3, &error), 1); /* one has a slot, one has none */
+	assert_int_equal(swap_nr_used(&f.swap), 8);
+	/* Tight: a page that is changed gives its slot back. */
+	anon_dirtied(anon_of(&store), 12);
+	assert_int_equal(swap_nr_used(&f.swap), 7);
+	assert_false(anon_has_slot(anon_of(&store), 12));
+	store_close(&store);
+	stop(&f);
+}
+
+/* Breaks when slots whose write failed are given to anyone again. */
+static void slots_that_failed_are_not_used_again(void **state)
+{
+	struct weir_fault_rule rule = {
+		.kind = WEIR_FAULT_ERROR, .ops = WEIR_FAULT_WRITE, .first = 0, .last = 4 << PAGE_SHIFT};
+	struct fixture f;
+	struct store store;
+	int error;
+
+	(void)state;
+	start(&f);
+	store = anon_store(&f, 100);
+	assert_int_equal(add(&f, 16, 0, false), 0);
+	assert_int_equal(weir_fault_store_rules(f.fault[0], &rule, 1), 0);
+	assert_int_equal(write_pages(&f, &store, 0, 4, 1, &error), 4);
+	assert_int_equal(error, -EIO);
+	assert_int_equal(swap_nr_bad(&f.swap), 4);
+	assert_int_equal(swap_nr_used(&f.swap), 0);
+	assert_false(anon_has_content(anon_of(&store), 0));
+	assert_int_equal(write_pages(&f, &store, 0, 4, 1, &error), 4);
+	assert_int_equal(error, 0);
+	check_pages(&f, &store, 0, 4, 1);
+	assert_int_equal(write_pages(&f, &store, 20, 16, 1, &error), 8);
+	assert_int_equal(swap_nr_free(&f.swap), 0);
+	store_close(&store);
+	stop(&f);
+}
+
+/* Breaks when a cut keeps slots or old content, or takes those of pages that stay. */
+static void a_cut_gives_slots_back_and_forgets(void **state)
+{
+	struct fixture f;
+	struct store store;
+	struct iovec iov;
+	int error;
+
+	(void)state;
+	start(&f);
+	iov = (struct iovec){f.data[0], PAGE_SIZE};
+	store = anon_store(&f, 2000);
+	assert_int_equal(add(&f, 256, 0, false), 0);
+	assert_int_equal(write_pages(&f, &store, 480, 64, 1, &error), 64); /* across a chunk's end */
+	assert_int_equal(write_pages(&f, &store, 1500, 64, 1, &error), 64);
+	assert_int_equal(store_resize(&store, 500ull << PAGE_SHIFT), 0);
+	assert_int_equal(swap_nr_used(&f.swap), 20);
+	assert_int_equal(store_read(&store, &iov, 1, 500ull << PAGE_SHIFT), 0); /* its end */
+	assert_int_equal(store_resize(&store, 2000ull << PAGE_SHIFT), 0);
+	check_pages(&f, &store, 480, 20, 1);
+	for (unsigned i = 0; i < 2; i++) {
+		memset(f.data[0], 0xee, PAGE_SIZE);
+		assert_int_equal(store_read(&store, &iov, 1, (i ? 1510ull : 505ull) << PAGE_SHIFT), PAGE_SIZE);
+		for (unsigned k = 0; k < PAGE_SIZE; k++)
+			assert_int_equal(((char *)f.data[0])[k], 0);
+	}
+	store_close(&store);
+	stop(&f);
+}
+
+/* Breaks when what is on the disk is what was in memory, two places hold the same bytes, or reading gives another page. */
+static void encrypted_pages_are_not_readable_on_the_disk(void **state)
+{
+	static char raw[2][4096];
+	struct fixture f;
+	struct store store;
+	struct iovec iov;
+	enum placed placed;
+	int error;
+
+	(void)state;
+	start(&f);
+	error = add(&f, 256, 0, true);
+	if (error == -ENOTSUP) {
+		stop(&f);
+		skip();
+	}
+	assert_int_equal(error, 0);
+	store = anon_store(&f, 512);
+	assert_int_equal(write_pages(&f, &store, 3, 64, 1, &error), 64);
+	assert_int_equal(error, 0);
+	check_pages(&f, &store, 3, 64, 1);
+	pattern_fill(f.data[0], PAGE_SIZE, 0, 9);
+	memcpy(f.data[1], f.data[0], PAGE_SIZE);
+	assert_int_equal(anon_place(anon_of(&store), 100, f.data, 2, &placed), 2);
+	for (unsigned i = 0; i < 2; i++) {
+		iov = (struct iovec){f.data[i], PAGE_SIZE};
+		assert_int_equal(store_write(&store, &iov, 1, (100ull + i) << PAGE_SHIFT), PAGE_SIZE);
+		assert_true(pattern_is(f.data[i], PAGE_SIZE, 0, 9)); /* the page itself stays as it is */
+		iov = (struct iovec){raw[i], PAGE_SIZE};
+		assert_int_equal(store_read(&f.swap.areas[0].store, &iov, 1,
+					    (uint64_t)(uint32_t)atomic_load(&anon_of(&store)->entries[100 + i])
+						    << PAGE_SHIFT),
+				 PAGE_SIZE);
+		assert_memory_not_equal(raw[i], f.data[i], 64);
+	}
+	assert_memory_not_equal(raw[0], raw[1], 64);
+	store_close(&store);
+	stop(&f);
+}
+
+/* ---- files ---- */
+
+static int add_file(struct fixture *f, const char *path, uint64_t bytes)
+{
+	struct weir_swap_config config = {.size = sizeof(config), .path = path, .bytes = bytes};
+
+	return swap_add_file(&f->swap, &config);
+}
+
+static void temporary_directory(char *path, size_t bytes)
+{
+	const char *folder = getenv("TMPDIR");
+
+	snprintf(path, bytes, "%s/weir-test-swap.XXXXXX", folder && *folder ? folder : "/var/tmp");
+	assert_non_null(mkdtemp(path));
+}
+
+/* Breaks when a swap file can be found by its name, overwrites what is there, or is not of the size that was asked for. */
+static void a_swap_file_has_no_name_and_all_its_room(void **state)
+{
+	char folder[256], path[300];
+	struct fixture f;
+	struct store store;
+	struct stat st;
+	uint64_t bytes;
+	int error, fd;
+
+	(void)state;
+	start(&f);
+	temporary_directory(folder, sizeof(folder));
+	snprintf(path, sizeof(path), "%s/swap", folder);
+	assert_int_equal(add_file(&f, folder, 1 << 20), 0);
+	assert_int_equal(add_file(&f, path, (1 << 20) + 5000), 0);
+	assert_int_equal(swap_nr_total(&f.swap), 256 + 257);
+	assert_int_equal(stat(path, &st), -1);
+	assert_int_equal(store_size(&f.swap.areas[1].store, &bytes), 0);
+	assert_int_equal(bytes, 257 << PAGE_SHIFT);
+	store = anon_store(&f, 600);
+	for (uint64_t page = 0; page < 512; page += 64)
+		assert_int_equal(write_pages(&f, &store, page, 64, 4, &error), 64);
+	for (uint64_t page = 0; page < 512; page += 64)
+		check_pages(&f, &store, page, 64, 4);
+	store_close(&store);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(add_file(&f, path, 1 << 20), -EEXIST);
+	assert_non_null(strstr(weir_error_text(), path));
+	assert_int_equal(stat(path, &st), 0);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/none/swap", folder);
+	assert_int_equal(add_file(&f, path, 1 << 20), -ENOENT);
+	assert_int_equal(add_file(&f, folder, 4095), -EINVAL);
+	assert_int_equal(rmdir(folder), 0); /* nothing was left in it */
+	stop(&f);
+}
+
+/* Breaks when a disk without room is found out when pages are written, and not before; or the room that was tried is kept. */
+static void a_full_disk_is_told_of_at_once(void **state)
+{
+	char folder[256];
+	struct fixture f;
+	struct statvfs space;
+
+	(void)state;
+	temporary_directory(folder, sizeof(folder));
+	if (mount("weir-test", folder, "tmpfs", 0, "size=1m") < 0) {
+		rmdir(folder);
+		skip();
+	}
+	start(&f);
+	assert_int_equal(add_file(&f, folder, 8 << 20), -ENOSPC);
+	assert_non_null(strstr(weir_error_text(), "room"));
+	assert_int_equal(statvfs(folder, &space), 0);
+	assert_int_equal(space.f_bfree, space.f_blocks);
+	assert_int_equal(add_file(&f, folder, 512 << 10), 0);
+	assert_int_equal(swap_nr_total(&f.swap), 128);
+	stop(&f);
+	assert_int_equal(umount(folder), 0);
+	assert_int_equal(rmdir(folder), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(areas_by_priority_and_equals_in_turn),
+		cmocka_unit_test(pages_of_one_word_need_no_slot),
+		cmocka_unit_test(neighbours_lie_together_and_old_slots_come_back),
+		cmocka_unit_test(full_swap_is_written_in_place),
+		cmocka_unit_test(slots_that_failed_are_not_used_again),
+		cmocka_unit_test(a_cut_gives_slots_back_and_forgets),
+		cmocka_unit_test(encrypted_pages_are_not_readable_on_the_disk),
+		cmocka_unit_test(a_swap_file_has_no_name_and_all_its_room),
+		cmocka_unit_test(a_full_disk_is_told_of_at_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_swap_map.c - which slots are given, and that each is given once.
+ */
+#include "store_test.h"
+
+#include "store/swap_map.h"
+
+/* Breaks when a run is torn although its cluster has room, or when a cluster's end is overrun. */
+static void runs_are_neighbours_within_a_cluster(void **state)
+{
+	struct swap_map map;
+	uint32_t first;
+
+	(void)state;
+	assert_int_equal(swap_map_init(&map, 3 * SWAP_CLUSTER_SLOTS), 0);
+	for (uint32_t i = 0; i < SWAP_CLUSTER_SLOTS / 64; i++) {
+		assert_int_equal(swap_map_take(&map, 64, &first), 64);
+		assert_int_equal(first, 64 * i);
+	}
+	assert_int_equal(swap_map_take(&map, 200, &first), 200);
+	assert_int_equal(first, SWAP_CLUSTER_SLOTS);
+	assert_int_equal(swap_map_take(&map, 200, &first), 56); /* what its cluster has left */
+	assert_int_equal(first, SWAP_CLUSTER_SLOTS + 200);
+	swap_map_check(&map);
+	swap_map_destroy(&map);
+}
+
+/* Breaks when holes are filled while an empty cluster is there: runs would be torn for no need. */
+static void empty_clusters_come_before_holes(void **state)
+{
+	struct swap_map map;
+	uint32_t first;
+
+	(void)state;
+	assert_int_equal(swap_map_init(&map, 2 * SWAP_CLUSTER_SLOTS), 0);
+	assert_int_equal(swap_map_take(&map, 256, &first), 256);
+	swap_map_give(&map, 7);
+	swap_map_give(&map, 9);
+	assert_int_equal(swap_map_take(&map, 256, &first), 256);
+	assert_int_equal(first, SWAP_CLUSTER_SLOTS);
+	assert_int_equal(swap_map_take(&map, 64, &first), 1);
+	assert_int_equal(first, 7);
+	assert_int_equal(swap_map_take(&map, 64, &first), 1);
+	assert_int_equal(first, 9);
+	assert_int_equal(swap_map_take(&map, 1, &first), 0);
+	swap_map_check(&map);
+	swap_map_destroy(&map);
+}
+
+/* Breaks when a slot whose write failed is given again, also after its whole cluster was. */
+static void a_bad_slot_is_never_given_again(void **state)
+{
+	struct swap_map map;
+	uint32_t first;
+
+	(void)state;
+	assert_int_equal(swap_map_init(&map, 8), 0);
+	assert_int_equal(swap_map_take(&map, 8, &first), 8);
+	swap_map_retire(&map, 3);
+	for (uint32_t slot = 0; slot < 8; slot++)
+		if (slot != 3)
+			swap_map_give(&map, slot);
+	swap_map_check(&map);
+	assert_int_equal(swap_map_take(&map, 8, &first), 3);
+	assert_int_equal(first, 0);
+	assert_int_equal(swap_map_take(&map, 8, &first), 4);
+	assert_int_equal(first, 4);
+	assert_int_equal(swap_map_take(&map, 8, &first), 0);
+	assert_int_equal(map.nr_used, 8);
+	assert_int_equal(map.nr_bad, 1);
+	swap_map_destroy(&map);
+}
+
+/* Breaks when, in any order of taking and giving, a slot is given twice, lost, or held back: against a plain array. */
+static void any_order_gives_each_slot_once(void **state)
+{
+	enum { SLOTS = 5 * SWAP_CLUSTER_SLOTS + 17 };
+	static bool taken[SLOTS];
+	struct swap_map map;
+	uint32_t first, nr_taken = 0;
+	uint64_t random = 1;
+
+	(void)state;
+	assert_int_equal(swap_map_init(&map, SLOTS), 0);
+	for (int step = 0; step < 20000; step++) {
+		random = random * 6364136223846793005ull + 1442695040888963407ull;
+		/* In spells: towards full, then towards empty. */
+		if ((random >> 33) % 100 < (step / 2000 % 2 ? 20 : 60)) {
+			unsigned want = 1 + (unsigned)(random >> 50) % 64, got = swap_map_take(&map, want, &first);
+
+			assert_true(got <= want && (got || nr_taken == SLOTS));
+			for (unsigned i = 0; i < got; i++) {
+				assert_false(taken[first + i]);
+				taken[first + i] = true;
+			}
+			nr_taken += got;
+		}
+		for (unsigned i = 0; i < 30; i++) {
+			uint32_t slot;
+
+			random = random * 6364136223846793005ull + 1442695040888963407ull;
+			slot = (uint32_t)((random >> 33) % SLOTS);
+			if (!taken[slot])
+				continue;
+			taken[slot] = false;
+			swap_map_give(&map, slot);
+			nr_taken--;
+		}
+		assert_int_equal(map.nr_used, nr_taken);
+		if (step % 500 == 0)
+			swap_map_check(&map);
+	}
+	while (swap_map_take(&map, 64, &first))
+		;
+	assert_int_equal(map.nr_used, SLOTS); /* none was held back */
+	swap_map_check(&map);
+	swap_map_destroy(&map);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(runs_are_neighbours_within_a_cluster),
+		cmocka_unit_test(empty_clusters_come_before_holes),
+		cmocka_unit_test(a_bad_slot_is_never_given_again),
+		cmocka_unit_test(any_order_gives_each_slot_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
