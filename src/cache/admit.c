@@ -54,20 +54,25 @@ static uint32_t count_of(const struct newcomers *newcomers)
 /* Where a page goes is decided by what it left behind when it was evicted. The lruvec's lock is held. */
 static enum lru_list list_for(weir_pool *pool, struct frame *frame, uint64_t shadow)
 {
+	static const enum counter refaults[] = {COUNT_WORKINGSET_REFAULT_ANON, COUNT_WORKINGSET_REFAULT_FILE};
+	static const enum counter activates[] = {COUNT_WORKINGSET_ACTIVATE_ANON, COUNT_WORKINGSET_ACTIVATE_FILE};
+	static const enum counter restores[] = {COUNT_WORKINGSET_RESTORE_ANON, COUNT_WORKINGSET_RESTORE_FILE};
 	struct refault refault = pool->policy->admit(pool->lruvec_of, frame, shadow, frame->ahead);
+	enum lru_type type = frame_lru_type(frame);
 
 	if (!refault.happened || refault.node >= pool->mem.nr_nodes)
-		return LRU_INACTIVE_FILE;
-	count(pool, refault.node, COUNT_WORKINGSET_REFAULT_FILE, 1);
+		return lru_list_of(type, false);
+	count(pool, refault.node, refaults[type], 1);
+	lru_note_cost(&pool->lruvecs[frame->node], type, 1, 0);
 	if (!refault.activate)
-		return LRU_INACTIVE_FILE;
-	count(pool, refault.node, COUNT_WORKINGSET_ACTIVATE_FILE, 1);
+		return lru_list_of(type, false);
+	count(pool, refault.node, activates[type], 1);
 	if (refault.restore) {
-		count(pool, refault.node, COUNT_WORKINGSET_RESTORE_FILE, 1);
+		count(pool, refault.node, restores[type], 1);
 		frame->was_active = true;
 	}
 	atomic_fetch_add_explicit(&pool->lruvecs[refault.node].nonresident_age, 1, memory_order_relaxed);
-	return LRU_ACTIVE_FILE;
+	return lru_list_of(type, true);
 }
 
 /* The lruvec's lock is held. */

@@ -4,6 +4,12 @@
  */
 #include "cache/batch.h"
 #include "cache/durable.h"
+#include "store/anon.h"
+
+static _Atomic int64_t *nr_dirty_of(const struct weir_object *object)
+{
+	return object->anon ? &object->pool->nr_anon_dirty : &object->pool->nr_dirty;
+}
 
 void account_dirtied(struct weir_object *object, struct frame *frame)
 {
@@ -12,7 +18,7 @@ void account_dirtied(struct weir_object *object, struct frame *frame)
 	atomic_fetch_add_explicit(&object->chunks[frame->index >> CHUNK_SHIFT].dirty, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&object->nr_dirty, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&object->domain->nr_dirty, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&pool->nr_dirty, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(nr_dirty_of(object), 1, memory_order_relaxed);
 	tally(pool, frame->node, TALLY_DIRTY, 1);
 }
 
@@ -20,6 +26,8 @@ void note_dirtied(struct weir_object *object, struct frame *frame)
 {
 	atomic_store_explicit(&frame->dirtied_ms, (uint32_t)now_ms(), memory_order_relaxed);
 	account_dirtied(object, frame);
+	if (object->anon) /* the caller holds the page to write, so that nobody writes it out meanwhile */
+		anon_dirtied(object->anon, frame->index);
 	count(object->pool, frame->node, COUNT_NR_DIRTIED, 1);
 }
 
@@ -30,7 +38,7 @@ void account_cleaned(struct weir_object *object, struct frame *frame)
 	atomic_fetch_sub_explicit(&object->chunks[frame->index >> CHUNK_SHIFT].dirty, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&object->nr_dirty, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&object->domain->nr_dirty, 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&pool->nr_dirty, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(nr_dirty_of(object), 1, memory_order_relaxed);
 	tally(pool, frame->node, TALLY_DIRTY, -1);
 }
 

@@ -44,11 +44,23 @@ static void clock_set(_Atomic uint32_t *clock, uint32_t value)
 	atomic_store_explicit(clock, value, memory_order_relaxed);
 }
 
-/* Pages that fit: what is managed but kept free or locked. */
-static uint64_t capacity_of(const struct lruvec *lruvec)
+static uint64_t inactive_size(const struct lruvec *lruvec, enum lru_type type)
 {
+	return lru_size(lruvec, lru_list_of(type, false));
+}
+
+static uint64_t active_size(const struct lruvec *lruvec, enum lru_type type)
+{
+	return lru_size(lruvec, lru_list_of(type, true));
+}
+
+/* Pages that fit: what is managed but kept free or locked, or the other pair's. */
+static uint64_t capacity_of(const struct lruvec *lruvec, enum lru_type type)
+{
+	enum lru_type other = type == LRU_ANON ? LRU_FILE : LRU_ANON;
 	uint64_t frames = lruvec->nr_frames;
-	uint64_t kept = zone_watermark(lruvec->mem, lruvec->node, ALLOC_HIGH_MARK) + lru_size(lruvec, LRU_UNEVICTABLE);
+	uint64_t kept = zone_watermark(lruvec->mem, lruvec->node, ALLOC_HIGH_MARK) + lru_size(lruvec, LRU_UNEVICTABLE) +
+			inactive_size(lruvec, other) + active_size(lruvec, other);
 
 	return frames > kept + NEAR ? frames - kept : NEAR;
 }
@@ -62,20 +74,21 @@ static uint64_t target_min(const struct lruvec *lruvec, uint64_t capacity)
 	return MIN(MAX(capacity / 100, run), capacity);
 }
 
-static uint64_t target_of(const struct lruvec *lruvec, uint64_t capacity)
+static uint64_t target_of(const struct lruvec *lruvec, enum lru_type type, uint64_t capacity)
 {
-	uint64_t target = atomic_load_explicit(&lruvec->irr.inactive, memory_order_relaxed);
+	uint64_t target = atomic_load_explicit(&lruvec->irr[type].inactive, memory_order_relaxed);
 
 	return target ? MAX(MIN(target, capacity), target_min(lruvec, capacity))
 		      : MAX(capacity / START, target_min(lruvec, capacity));
 }
 
-static void move_target(struct lruvec *lruvec, uint64_t capacity, bool longer)
+static void move_target(struct lruvec *lruvec, enum lru_type type, uint64_t capacity, bool longer)
 {
-	uint64_t step = MIN(MAX(capacity / STEP, 1), STEP_MAX), target = target_of(lruvec, capacity);
+	uint64_t step = MIN(MAX(capacity / STEP, 1), STEP_MAX), target = target_of(lruvec, type, capacity);
 
 	target = longer ? MIN(target + step, capacity - capacity / 100) : target - MIN(step, target - 1);
-	atomic_store_explicit(&lruvec->irr.inactive, MAX(target, target_min(lruvec, capacity)), memory_order_relaxed);
+	atomic_store_explicit(&lruvec->irr[type].inactive, MAX(target, target_min(lruvec, capacity)),
+			      memory_order_relaxed);
 }
 
 static uint32_t stamp_of(const struct frame *frame)
@@ -98,41 +111,42 @@ static uint16_t eviction_age(const struct lruvec *lruvec, uint32_t evictions)
 }
 
 /* Move used pages off the active tail, so that its stamp is that of a page which went unused since. Lock held. */
-static void age_tail(struct lruvec *lruvec)
+static void age_tail(struct lruvec *lruvec, enum lru_type type)
 {
-	uint32_t now = clock_now(&lruvec->irr.loads);
+	enum lru_list active = lru_list_of(type, true);
+	uint32_t now = clock_now(&lruvec->irr[type].loads);
 	struct frame *frame;
 
-	for (unsigned i = 0; (frame = lru_tail(lruvec, LRU_ACTIVE_FILE)) && i < ROTATE_MAX; i++) {
+	for (unsigned i = 0; (frame = lru_tail(lruvec, active)) && i < ROTATE_MAX; i++) {
 		if (!(word_load(frame_word(frame)) & WORD_REF))
 			break;
 		atomic_fetch_and(frame_word(frame), ~(WORD_REF | WORD_REF2));
 		frame->policy = now;
-		lru_move_tail(lruvec, LRU_ACTIVE_FILE, LRU_ACTIVE_FILE);
+		lru_move_tail(lruvec, active, active);
 	}
 	if (frame)
-		clock_set(&lruvec->irr.tail_stamp, stamp_of(frame));
+		clock_set(&lruvec->irr[type].tail_stamp, stamp_of(frame));
 }
 
-static bool beats_active_tail(const struct lruvec *lruvec, uint32_t stamp)
+static bool beats_active_tail(const struct lruvec *lruvec, enum lru_type type, uint32_t stamp)
 {
-	return !lru_size(lruvec, LRU_ACTIVE_FILE) || later(stamp, clock_now(&lruvec->irr.tail_stamp));
+	return !active_size(lruvec, type) || later(stamp, clock_now(&lruvec->irr[type].tail_stamp));
 }
 
 /* What the refault says about the lengths of the lists, and whether the page belongs on the active one. */
-static bool learn(struct lruvec *lruvec, uint64_t shadow)
+static bool learn(struct lruvec *lruvec, enum lru_type type, uint64_t shadow)
 {
-	uint64_t capacity = capacity_of(lruvec);
+	uint64_t capacity = capacity_of(lruvec, type);
 
 	if (shadow & WORD_WORKINGSET) {
-		if (clock_now(&lruvec->irr.demotions) - shadow_key(shadow) <= capacity / NEAR)
-			move_target(lruvec, capacity, false);
+		if (clock_now(&lruvec->irr[type].demotions) - shadow_key(shadow) <= capacity / NEAR)
+			move_target(lruvec, type, capacity, false);
 		return false;
 	}
-	if ((uint16_t)(eviction_age(lruvec, clock_now(&lruvec->irr.evictions)) - shadow_extra(shadow)) <=
+	if ((uint16_t)(eviction_age(lruvec, clock_now(&lruvec->irr[type].evictions)) - shadow_extra(shadow)) <=
 	    eviction_age(lruvec, (uint32_t)(capacity / NEAR)))
-		move_target(lruvec, capacity, true);
-	return beats_active_tail(lruvec, shadow_key(shadow));
+		move_target(lruvec, type, capacity, true);
+	return beats_active_tail(lruvec, type, shadow_key(shadow));
 }
 
 /* More is free than reclaim leaves behind: two batches above high. */
@@ -146,39 +160,41 @@ static bool memory_fills(const struct lruvec *lruvec)
 
 /* While memory fills, the inactive list's overflow fills the active one. Not later: what a batch of reclaim has freed is
  * for newcomers, and no reason to make pages active that nobody used. */
-static void fill_active(struct lruvec *lruvec)
+static void fill_active(struct lruvec *lruvec, enum lru_type type)
 {
-	uint64_t capacity = capacity_of(lruvec), target = target_of(lruvec, capacity);
+	uint64_t capacity = capacity_of(lruvec, type), target = target_of(lruvec, type, capacity);
 
-	if (memory_fills(lruvec) && lru_size(lruvec, LRU_INACTIVE_FILE) > target &&
-	    lru_size(lruvec, LRU_ACTIVE_FILE) + target < capacity)
-		lru_move_tail(lruvec, LRU_INACTIVE_FILE, LRU_ACTIVE_FILE);
+	if (memory_fills(lruvec) && inactive_size(lruvec, type) > target &&
+	    active_size(lruvec, type) + target < capacity)
+		lru_move_tail(lruvec, lru_list_of(type, false), lru_list_of(type, true));
 }
 
 static struct refault irr_admit(struct lruvec *const *lruvecs, struct frame *frame, uint64_t shadow, bool ahead)
 {
 	struct refault refault = {.happened = shadow & WORD_SHADOW, .node = shadow_node(shadow)};
 	struct lruvec *here = lruvecs[frame->node], *from = lruvecs[refault.node];
-	uint32_t now = clock_now(&here->irr.loads) + 1;
+	enum lru_type type = frame_lru_type(frame);
+	uint32_t now = clock_now(&here->irr[type].loads) + 1;
 
 	if (refault.happened && from && !ahead) {
 		if (from == here)
-			age_tail(here);
-		refault.activate = learn(from, shadow);
+			age_tail(here, type);
+		refault.activate = learn(from, type, shadow);
 	}
-	clock_set(&here->irr.loads, now);
+	clock_set(&here->irr[type].loads, now);
 	frame->policy = now | (ahead ? STREAM : 0);
-	fill_active(here);
+	fill_active(here, type);
 	return refault;
 }
 
 static uint64_t irr_evict(struct lruvec *lruvec, struct frame *frame, bool was_active)
 {
+	struct irr *irr = &lruvec->irr[frame_lru_type(frame)];
 	uint32_t evictions;
 
 	if (was_active)
-		return shadow_pack(clock_now(&lruvec->irr.demotions), 0, frame->node, true);
-	evictions = atomic_fetch_add_explicit(&lruvec->irr.evictions, 1, memory_order_relaxed);
+		return shadow_pack(clock_now(&irr->demotions), 0, frame->node, true);
+	evictions = atomic_fetch_add_explicit(&irr->evictions, 1, memory_order_relaxed);
 	return shadow_pack(stamp_of(frame), eviction_age(lruvec, evictions), frame->node, false);
 }
 
@@ -189,33 +205,35 @@ static enum page_references irr_check_references(struct lruvec *lruvec, struct f
 
 	if (!(word & WORD_REF))
 		return REFERENCES_RECLAIM;
-	frame->policy = clock_now(&lruvec->irr.loads);
-	if (!(stamp & STREAM) && beats_active_tail(lruvec, (uint32_t)stamp))
+	frame->policy = clock_now(&lruvec->irr[frame_lru_type(frame)].loads);
+	if (!(stamp & STREAM) && beats_active_tail(lruvec, frame_lru_type(frame), (uint32_t)stamp))
 		return REFERENCES_ACTIVATE;
 	return REFERENCES_KEEP;
 }
 
 /* So short that newcomers are evicted before they can be used again. */
-static bool inactive_starves(const struct lruvec *lruvec)
+static bool inactive_starves(const struct lruvec *lruvec, enum lru_type type)
 {
-	return lru_size(lruvec, LRU_INACTIVE_FILE) < target_of(lruvec, capacity_of(lruvec)) / 2;
+	return inactive_size(lruvec, type) < target_of(lruvec, type, capacity_of(lruvec, type)) / 2;
 }
 
 /* A used page that has to leave takes its referenced bits along, and so has another round on the inactive list. */
 static bool irr_stay_active(struct lruvec *lruvec, struct frame *frame, uint64_t word)
 {
-	if ((word & WORD_REF) && !inactive_starves(lruvec)) {
-		frame->policy = clock_now(&lruvec->irr.loads);
+	struct irr *irr = &lruvec->irr[frame_lru_type(frame)];
+
+	if ((word & WORD_REF) && !inactive_starves(lruvec, frame_lru_type(frame))) {
+		frame->policy = clock_now(&irr->loads);
 		return true;
 	}
-	atomic_fetch_add_explicit(&lruvec->irr.demotions, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&irr->demotions, 1, memory_order_relaxed);
 	return false;
 }
 
-static uint64_t irr_excess_active(const struct lruvec *lruvec)
+static uint64_t irr_excess_active(const struct lruvec *lruvec, enum lru_type type)
 {
-	uint64_t inactive = lru_size(lruvec, LRU_INACTIVE_FILE), active = lru_size(lruvec, LRU_ACTIVE_FILE);
-	uint64_t capacity = capacity_of(lruvec), target = target_of(lruvec, capacity);
+	uint64_t inactive = inactive_size(lruvec, type), active = active_size(lruvec, type);
+	uint64_t capacity = capacity_of(lruvec, type), target = target_of(lruvec, type, capacity);
 
 	if (active + target > capacity)
 		return MIN(active, active + target - capacity);

@@ -184,6 +184,27 @@ void lru_forget_isolated(struct lruvec *lruvec, unsigned n)
 	atomic_fetch_sub_explicit(&lruvec->nr_isolated, n, memory_order_relaxed);
 }
 
+#define IO_COST 32 /* pages: SWAP_CLUSTER_MAX */
+
+void lru_note_cost(struct lruvec *lruvec, enum lru_type type, uint64_t nr_io, uint64_t nr_rotated)
+{
+	uint64_t pages = 0, cost = 0;
+
+	if (!nr_io && !nr_rotated)
+		return;
+	atomic_fetch_add_explicit(&lruvec->cost[type], nr_io * IO_COST + nr_rotated, memory_order_relaxed);
+	for (int i = 0; i < LRU_UNEVICTABLE; i++)
+		pages += lru_size(lruvec, (enum lru_list)i);
+	for (int i = 0; i < NR_LRU_TYPES; i++)
+		cost += atomic_load_explicit(&lruvec->cost[i], memory_order_relaxed);
+	if (cost <= pages / 4)
+		return;
+	for (int i = 0; i < NR_LRU_TYPES; i++)
+		atomic_store_explicit(&lruvec->cost[i],
+				      atomic_load_explicit(&lruvec->cost[i], memory_order_relaxed) / 2,
+				      memory_order_relaxed);
+}
+
 void lruvec_check(struct lruvec *lruvec)
 {
 	for (int i = 0; i < NR_LRU_LISTS; i++) {

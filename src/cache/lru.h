@@ -31,6 +31,23 @@ enum lru_list {
 	LRU_NONE = 0xff,     /* isolated, or not a page of an object yet */
 };
 
+/* The lists come in pairs: pages of anonymous objects, and those of files and other stores. */
+enum lru_type { LRU_ANON, LRU_FILE, NR_LRU_TYPES };
+
+static inline enum lru_list lru_list_of(enum lru_type type, bool active)
+{
+	if (type == LRU_ANON)
+		return active ? LRU_ACTIVE_ANON : LRU_INACTIVE_ANON;
+	return active ? LRU_ACTIVE_FILE : LRU_INACTIVE_FILE;
+}
+static inline enum lru_type lru_type_of(enum lru_list list)
+{
+	return list == LRU_INACTIVE_ANON || list == LRU_ACTIVE_ANON ? LRU_ANON : LRU_FILE;
+}
+static inline enum lru_type frame_lru_type(const struct frame *frame)
+{
+	return frame->anon ? LRU_ANON : LRU_FILE;
+}
 static inline bool lru_is_active(enum lru_list list)
 {
 	return list == LRU_ACTIVE_ANON || list == LRU_ACTIVE_FILE;
@@ -49,13 +66,14 @@ struct lruvec {
 	_Atomic int64_t nr_isolated;         /* off the lists, and pages of objects */
 	_Atomic uint64_t deferred;           /* top of the stack: frame number + 1, 0 empty; see lru.c */
 	_Atomic uint64_t nonresident_age;    /* evictions and activations so far (workingset.c) */
-	struct {
+	_Atomic uint64_t cost[NR_LRU_TYPES]; /* what reclaim of each pair has cost lately (lru_note_cost) */
+	struct irr {
 		_Atomic uint64_t inactive;   /* target length of the inactive list, pages; 0: not set yet */
 		_Atomic uint32_t loads;      /* clock: pages read in */
 		_Atomic uint32_t evictions;  /* clock: pages evicted that had not been active */
 		_Atomic uint32_t demotions;  /* clock: pages that left the active list */
 		_Atomic uint32_t tail_stamp; /* when the coldest active page was last found used */
-	} irr;                               /* irr.c; written under lock, but evictions and demotions */
+	} irr[NR_LRU_TYPES];                 /* irr.c; written under lock, but evictions and demotions */
 	struct newcomers *newcomers;         /* admit.c, as the next two: a batch for each CPU */
 	unsigned nr_newcomers, newcomers_max;
 	weir_pool *pool;
@@ -99,6 +117,11 @@ static inline uint64_t lru_size(const struct lruvec *lruvec, enum lru_list list)
 {
 	return atomic_load_explicit(&lruvec->size[list], memory_order_relaxed);
 }
+
+/* What it cost to reclaim pages of a pair of lists: reads and writes, each worth a batch of pages that were looked at in
+ * vain (Linux mm/swap.c, lru_note_cost). Both costs are halved once they pass a quarter of all pages, so that what counts is
+ * lately. Any thread; a race may lose a note, which is one of many. */
+void lru_note_cost(struct lruvec *lruvec, enum lru_type type, uint64_t nr_io, uint64_t nr_rotated);
 
 /* Debug: lengths match the lists, frames say which list they are on. Lock held. */
 void lruvec_check(struct lruvec *lruvec);

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "pool.h"
+#include "store/anon.h"
 
 #define CAPACITY_MIN_BYTES (64ull << 30)
 
@@ -32,10 +33,16 @@ static void *reserve(size_t bytes)
 	return p;
 }
 
+uint64_t object_capacity(uint64_t bytes)
+{
+	uint64_t pages = MIN(MAX(2 * bytes, CAPACITY_MIN_BYTES), OBJECT_MAX_BYTES) >> PAGE_SHIFT;
+
+	return (pages + CHUNK_PAGES - 1) & ~(uint64_t)(CHUNK_PAGES - 1);
+}
+
 int object_create(weir_pool *pool, const struct store *store, uint64_t bytes, bool writable,
 		  struct weir_object **result)
 {
-	uint64_t capacity = MIN(MAX(2 * bytes, CAPACITY_MIN_BYTES), OBJECT_MAX_BYTES) >> PAGE_SHIFT;
 	struct weir_object *object;
 
 	if (bytes > OBJECT_MAX_BYTES)
@@ -43,19 +50,19 @@ int object_create(weir_pool *pool, const struct store *store, uint64_t bytes, bo
 	object = mmap(NULL, round_to_page(sizeof(*object)), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (object == MAP_FAILED)
 		return -ENOMEM;
-	capacity = (capacity + CHUNK_PAGES - 1) & ~(uint64_t)(CHUNK_PAGES - 1);
 	object->pool = pool;
 	object->frames_base = pool->mem.base;
 	object->versions = pool->mem.versions;
 	object->threads = &pool->threads;
-	object->capacity = capacity;
-	object->words = reserve(words_bytes(capacity));
-	object->chunks = reserve(chunks_bytes(capacity));
+	object->capacity = object_capacity(bytes);
+	object->words = reserve(words_bytes(object->capacity));
+	object->chunks = reserve(chunks_bytes(object->capacity));
 	if (!object->words || !object->chunks) {
 		object_destroy(object);
 		return -ENOMEM;
 	}
 	object->store = *store;
+	object->anon = anon_of(store);
 	object->writable = writable;
 	atomic_init(&object->bytes, bytes);
 	atomic_init(&object->npages, object_pages_of(bytes));
@@ -108,7 +115,7 @@ uint64_t object_metadata_bytes(const struct weir_object *object)
 {
 	uint64_t touched = atomic_load_explicit(&object->nr_touched, memory_order_relaxed);
 
-	/* A touched chunk is one page of words; chunk records are 1024 to a page. */
-	return round_to_page(sizeof(*object)) + touched * CHUNK_PAGES * sizeof(page_word) +
+	/* A touched chunk is one page of words, and of entries; chunk records are 1024 to a page. */
+	return round_to_page(sizeof(*object)) + touched * CHUNK_PAGES * sizeof(page_word) * (object->anon ? 2 : 1) +
 	       MIN(chunks_bytes(object->capacity), touched * PAGE_SIZE);
 }

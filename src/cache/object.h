@@ -52,6 +52,7 @@ struct weir_object {
 	void *_Atomic fault_handler_user;
 
 	struct store store;
+	struct anon *anon; /* the store, where it is that of anonymous memory (store/anon.h); else NULL */
 	_Atomic uint64_t bytes;
 	uint64_t capacity; /* in pages: what words and chunks are reserved for */
 	struct chunk *chunks;
@@ -90,11 +91,18 @@ struct weir_object {
 	struct list_head pool_link; /* pool->objects_lock */
 };
 
+/* Pages that an object of so many bytes can have in its life. bytes: at most OBJECT_MAX_BYTES. */
+uint64_t object_capacity(uint64_t bytes);
 /* Map words and chunks for a store of that size. Errors: -EFBIG, -ENOMEM. Allocates: yes. */
 int object_create(weir_pool *pool, const struct store *store, uint64_t bytes, bool writable,
 		  struct weir_object **object);
 /* No page may be resident. The store is not closed. */
 void object_destroy(struct weir_object *object);
+
+static inline enum lru_type object_lru_type(const struct weir_object *object)
+{
+	return object->anon ? LRU_ANON : LRU_FILE;
+}
 
 static inline uint64_t object_pages_of(uint64_t bytes)
 {

@@ -45,9 +45,9 @@ static bool never_stay(struct lruvec *lruvec, struct frame *frame, uint64_t word
 }
 
 /* Nothing is made active by these policies; what is, leaves. */
-static uint64_t all_active(const struct lruvec *lruvec)
+static uint64_t all_active(const struct lruvec *lruvec, enum lru_type type)
 {
-	return lru_size(lruvec, LRU_ACTIVE_FILE);
+	return lru_size(lruvec, lru_list_of(type, true));
 }
 
 const struct policy policy_clock = {"clock", plain_admit, plain_evict, clock_references, never_stay, all_active, NULL};

@@ -3,7 +3,8 @@
  * policy.h - the replacement policy: the few decisions that reclaim leaves to it.
  *
  * A policy keeps no memory of its own but what is in the page word (two referenced bits, and 52 bits once the page is
- * absent), in the frame (64 bits) and in the lruvec. So it can't allocate, and hits stay lock-free:
+ * absent), in the frame (64 bits) and in the lruvec. Anonymous pages and those of files have a pair of lists each, and a
+ * policy works on each pair by itself; how much is scanned of each, reclaim/scan_count.c decides. So it can't allocate, and hits stay lock-free:
  * they only set referenced bits. Every function may run under NOMEMALLOC: no locks, no waiting.
  */
 #ifndef WEIR_POLICY_H
@@ -31,9 +32,9 @@ struct policy {
 	/* At the tail of the active list: stay there (true) or go to the inactive list? The caller owns the frame. */
 	bool (*stay_active)(struct lruvec *lruvec, struct frame *frame, uint64_t word);
 	/* By how many pages is the active list too long now? */
-	uint64_t (*excess_active)(const struct lruvec *lruvec);
+	uint64_t (*excess_active)(const struct lruvec *lruvec, enum lru_type type);
 	/* Before a batch of the inactive list is judged, the lruvec's lock held. NULL: nothing to do. */
-	void (*before_scan)(struct lruvec *lruvec);
+	void (*before_scan)(struct lruvec *lruvec, enum lru_type type);
 };
 
 extern const struct policy policy_irr, policy_workingset, policy_two_list, policy_clock, policy_fifo;

@@ -19,6 +19,7 @@
  * Linux mm/workingset.c.
  */
 #include "cache/policy.h"
+#include "pool.h"
 
 static uint64_t age_evict(struct lruvec *lruvec, struct frame *frame, bool was_active)
 {
@@ -27,18 +28,30 @@ static uint64_t age_evict(struct lruvec *lruvec, struct frame *frame, bool was_a
 	return shadow_pack((uint32_t)age, 0, frame->node, was_active);
 }
 
+/* What the page would have to compete with for memory: all but what it would push out first (the kernel's
+ * workingset_test_recent). */
+static uint64_t competitors(const struct lruvec *lruvec, enum lru_type type)
+{
+	uint64_t size = lru_size(lruvec, LRU_ACTIVE_FILE), anon = lru_size(lruvec, LRU_ACTIVE_ANON);
+
+	if (type == LRU_ANON)
+		size += lru_size(lruvec, LRU_INACTIVE_FILE);
+	else
+		anon += lru_size(lruvec, LRU_INACTIVE_ANON);
+	return anon && swap_nr_free(&lruvec->pool->swap) ? size + anon : size;
+}
+
 static struct refault distance_admit(struct lruvec *const *lruvecs, struct frame *frame, uint64_t shadow, bool ahead)
 {
 	struct refault refault = {.happened = shadow & WORD_SHADOW, .node = shadow_node(shadow)};
 	struct lruvec *lruvec = lruvecs[refault.node];
 	uint32_t distance;
 
-	(void)frame;
 	(void)ahead;
 	if (!refault.happened || !lruvec)
 		return refault;
 	distance = (uint32_t)atomic_load_explicit(&lruvec->nonresident_age, memory_order_relaxed) - shadow_key(shadow);
-	refault.activate = distance <= lru_size(lruvec, LRU_ACTIVE_FILE);
+	refault.activate = distance <= competitors(lruvec, frame_lru_type(frame));
 	refault.restore = refault.activate && (shadow & WORD_WORKINGSET);
 	return refault;
 }
@@ -72,9 +85,10 @@ static bool stay_if_used(struct lruvec *lruvec, struct frame *frame, uint64_t wo
 }
 
 /* The kernel's: at 1 GiB a list pair of 1:3, and more active with size (ratio = int_sqrt(10 * GiB), 1 below 1 GiB). */
-static uint64_t excess_by_ratio(const struct lruvec *lruvec)
+static uint64_t excess_by_ratio(const struct lruvec *lruvec, enum lru_type type)
 {
-	uint64_t inactive = lru_size(lruvec, LRU_INACTIVE_FILE), active = lru_size(lruvec, LRU_ACTIVE_FILE);
+	uint64_t inactive = lru_size(lruvec, lru_list_of(type, false)),
+		 active = lru_size(lruvec, lru_list_of(type, true));
 	uint64_t gib = (inactive + active) >> (30 - PAGE_SHIFT);
 	uint64_t ratio = gib ? int_sqrt(10 * gib) : 1;
 

@@ -42,7 +42,7 @@ static void cool_down(struct weir_object *object, uint64_t first, uint64_t last)
 		if (word_state(seen) != PAGE_RESIDENT || (seen & WORD_MLOCKED) ||
 		    !word_change(&object->words[page], &seen, seen & ~(WORD_REF | WORD_REF2)))
 			continue;
-		move_page(object, page, seen, LRU_INACTIVE_FILE, true);
+		move_page(object, page, seen, lru_list_of(object_lru_type(object), false), true);
 	}
 }
 
@@ -102,7 +102,8 @@ static void set_mlocked(struct weir_object *object, uint64_t page, bool locked)
 		return;
 	/* Where reclaim has the frame it will see the bit, or the unevictable list's page is found at the next
 	 * munlock. */
-	if (move_page(object, page, seen, locked ? LRU_UNEVICTABLE : LRU_INACTIVE_FILE, false))
+	if (move_page(object, page, seen, locked ? LRU_UNEVICTABLE : lru_list_of(object_lru_type(object), false),
+		      false))
 		count(object->pool, 0, locked ? COUNT_UNEVICTABLE_PGS_CULLED : COUNT_UNEVICTABLE_PGS_RESCUED, 1);
 }
 

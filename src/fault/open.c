@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cache/hold.h"
+#include "fault/open.h"
 #include "fault/pin.h"
 #include "observe/error.h"
 #include "reclaim/bdi.h"
@@ -64,9 +65,13 @@ static int settle_size(weir_pool *pool, const struct store *store, bool truncate
 	return error ? weir_error_set(error, "cannot learn the store's size: %s", strerror(-error)) : 0;
 }
 
-/* Reserve what one writeout of this store needs, find its flusher, make the object known. The store is not closed on
- * failure. */
-static int open_store(weir_pool *pool, const struct store *store, unsigned flags, struct weir_object **result)
+/* Does it count where writers share the limit for dirty pages? Those of anonymous memory are held by none. */
+static bool shares_dirty_limit(const struct weir_object *object)
+{
+	return object->writable && !object->anon;
+}
+
+int object_open(weir_pool *pool, const struct store *store, unsigned flags, struct weir_object **result)
 {
 	HOLD_SIGNALS(pool);
 	bool writable = flags & WEIR_RDWR;
@@ -82,20 +87,20 @@ static int open_store(weir_pool *pool, const struct store *store, unsigned flags
 		return weir_error_set(-ENOMEM,
 				      "the store needs %u frames to write one out: more than this budget can reserve",
 				      store->ops->writeout_frames);
-	error = object_create(pool, store, bytes, writable, &object);
+	error = object_create(pool, store, bytes, flags & WEIR_RDWR, &object);
 	if (error) {
 		weir_error_set(error, "cannot map an object of %llu bytes: %s", (unsigned long long)bytes,
 			       strerror(-error));
 		goto unreserve;
 	}
-	error = bdi_get(pool, store_device(store), writable, &bdi);
+	error = bdi_get(pool, store_device(store), shares_dirty_limit(object), &bdi);
 	if (error) {
 		weir_error_set(error, "cannot start a flusher thread: %s", strerror(-error));
 		goto destroy;
 	}
 	if (!enlist(pool, object)) {
 		error = busy();
-		bdi_put(bdi, writable);
+		bdi_put(bdi, shares_dirty_limit(object));
 		goto destroy;
 	}
 	bdi_attach(bdi, object);
@@ -111,7 +116,7 @@ unreserve:
 
 int weir_open(weir_pool *pool, const char *path, unsigned flags, weir_object **object)
 {
-	unsigned later = flags & WEIR_RDWR ? WEIR_TRUNCATE : 0; /* open_store empties it, when it knows whose it is */
+	unsigned later = flags & WEIR_RDWR ? WEIR_TRUNCATE : 0; /* object_open empties it, when it knows whose it is */
 	struct store store;
 	int error;
 
@@ -120,7 +125,7 @@ int weir_open(weir_pool *pool, const char *path, unsigned flags, weir_object **o
 	error = weir_file_store_open(path, flags & ~later, &store.ops, &store.data);
 	if (error)
 		return error;
-	error = open_store(pool, &store, flags, object);
+	error = object_open(pool, &store, flags, object);
 	if (error)
 		store_close(&store);
 	return error;
@@ -135,7 +140,7 @@ int weir_open_store(weir_pool *pool, const struct weir_store_ops *ops, void *dat
 		return weir_error_set(-EINVAL, "weir_open_store: %s",
 				      error ? "a required function of the store is missing"
 					    : "flags may be WEIR_RDONLY or WEIR_RDWR");
-	return open_store(pool, &store, flags, object);
+	return object_open(pool, &store, flags, object);
 }
 
 /* Everything out, dirty pages too if asked; -EBUSY leaves the object as it can be. */
@@ -144,7 +149,7 @@ static int empty_object(struct weir_object *object, bool discard)
 	uint64_t npages = atomic_load(&object->npages);
 	int error;
 
-	if (discard)
+	if (discard || object->anon)
 		return object_empty(object, 0, object->capacity, DROP_DIRTY);
 	if (object->writable) {
 		error = weir_sync(object, 0, 0);
@@ -184,7 +189,7 @@ int weir_close(weir_object *object, unsigned flags)
 	list_del(&object->pool_link);
 	lock_release(&pool->objects_lock);
 	bdi_detach(object->bdi, object);
-	bdi_put(object->bdi, object->writable);
+	bdi_put(object->bdi, shares_dirty_limit(object));
 	store_close(&object->store);
 	object_destroy(object);
 	mem_reserve_adjust(&pool->mem, -(long)writeout);

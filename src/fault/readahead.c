@@ -24,6 +24,7 @@
 #include "cache/load.h"
 #include "fault/frame_take.h"
 #include "reclaim/bdi.h"
+#include "store/anon.h"
 
 #define WINDOW_MIN 4
 #define WINDOW_MAX 2048 /* 8 MiB, as far as that is at most 1/16 of memory */
@@ -40,8 +41,9 @@ uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, u
 		uint64_t seen = word_load(&object->words[page]);
 		struct frame *frame;
 
-		if (word_state(seen) != PAGE_ABSENT)
-			continue;
+		if (word_state(seen) != PAGE_ABSENT ||
+		    (object->anon && !anon_has_content(object->anon, (uint64_t)page)))
+			continue; /* zeros are quicker made than read ahead */
 		frame = frame_take_spare(object->pool);
 		if (!frame)
 			break;

@@ -147,6 +147,12 @@ static int resize(struct weir_object *object, uint64_t bytes)
 	return error;
 }
 
+/* Anonymous memory is whole pages. */
+static uint64_t length_of(const struct weir_object *object, uint64_t bytes)
+{
+	return object->anon && bytes <= OBJECT_MAX_BYTES ? object_pages_of(bytes) << PAGE_SHIFT : bytes;
+}
+
 static int check_new_length(const struct weir_object *object, uint64_t bytes)
 {
 	if (!object->writable)
@@ -166,7 +172,7 @@ int weir_resize(weir_object *object, uint64_t bytes)
 	if (error)
 		return error;
 	lock_acquire(&object->resize);
-	error = resize(object, bytes);
+	error = resize(object, length_of(object, bytes));
 	lock_release(&object->resize);
 	return error;
 }
@@ -183,7 +189,7 @@ int object_grow(struct weir_object *object, uint64_t bytes)
 		return error;
 	lock_acquire(&object->resize);
 	if (bytes > atomic_load(&object->bytes)) /* another writer may have been here */
-		error = resize(object, bytes);
+		error = resize(object, length_of(object, bytes));
 	lock_release(&object->resize);
 	return error;
 }

@@ -25,7 +25,7 @@ static void wait_for_writeback(struct weir_object *object)
 }
 
 /* A page that reclaim had in writeback is passed over, as its write is waited for; but it may come back unwritten, as
- * someone has it pinned. Then it is ours to write. */
+ * someone has it pinned. Then it is ours to write; but not where it is anonymous, which is never written under a pin. */
 int object_write_and_wait(struct weir_object *object, uint64_t first, uint64_t last)
 {
 	unsigned reverted;
@@ -36,7 +36,7 @@ int object_write_and_wait(struct weir_object *object, uint64_t first, uint64_t l
 		reverted = atomic_load(&object->nr_reverted);
 		held = bdi_write_range(object, first, last, &passed_over);
 		wait_for_writeback(object);
-	} while (!held && passed_over && atomic_load(&object->nr_reverted) != reverted);
+	} while (!held && passed_over && !object->anon && atomic_load(&object->nr_reverted) != reverted);
 	error = atomic_exchange(&object->wb_error, 0);
 	return error ? error : held;
 }
@@ -68,6 +68,8 @@ int weir_sync(weir_object *object, uint64_t offset, uint64_t bytes)
 
 	if (error || !object->writable)
 		return error;
+	if (object->anon) /* nothing to make durable; but a page that could not be written is told of, once */
+		return atomic_exchange(&object->wb_error, 0);
 	lock_acquire(&object->resize);
 	error = object_write_and_wait(object, first, last);
 	synced = make_durable(object);

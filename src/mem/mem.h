@@ -48,7 +48,8 @@ struct frame {
 	bool was_active;          /* the owner's: the page came down from the active list, which its shadow will say */
 	bool ahead;               /* the owner's: read ahead, and not on a list yet (cache/admit.c) */
 	_Atomic uint8_t slot;     /* enum slot_state: are its 4096 bytes there (cache/hollow.h) */
-	uint8_t pad[5];           /* to a cache line */
+	bool anon;                /* the owner's: the page is an anonymous object's */
+	uint8_t pad[4];           /* to a cache line */
 };
 _Static_assert(sizeof(struct frame) == 64, "one cache line a frame: metadata is at most 96 bytes a frame");
 

@@ -6,6 +6,8 @@
 
 #include <sys/mman.h>
 
+#include "store/anon.h"
+
 static int bdi_start(struct bdi *bdi)
 {
 	int error = server_start(&bdi->flusher, bdi, "weir-flusher", flusher_step);
@@ -40,6 +42,11 @@ static int bdi_create(weir_pool *pool, uint64_t device, struct bdi **result)
 	}
 	*result = bdi;
 	return 0;
+}
+
+bool bdi_is_swap(const struct bdi *bdi)
+{
+	return bdi->device == ANON_DEVICE;
 }
 
 int bdi_get(weir_pool *pool, uint64_t device, bool writable, struct bdi **result)
@@ -161,7 +168,7 @@ void bdi_wake_all(weir_pool *pool, uint64_t pages)
 	list_for_each_entry(bdi, &pool->bdis, link) {
 		uint64_t dirty = not_negative(atomic_load(&bdi->domain.nr_dirty));
 
-		if (!dirty)
+		if (!dirty || bdi_is_swap(bdi)) /* who wants memory finds its pages by the lists, coldest first */
 			continue;
 		atomic_store(&bdi->wanted, MIN(dirty, pages)); /* not added up: a later request renews it */
 		server_wake(&bdi->flusher);

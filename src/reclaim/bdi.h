@@ -47,6 +47,9 @@ struct bdi {
 	struct server flusher, reader;
 };
 
+/* Of anonymous objects: it writes what reclaim and advice ask for, and nothing by age or for a limit. */
+bool bdi_is_swap(const struct bdi *bdi);
+
 /* The device's bdi, made where it is new, with one more user. Errors: -ENOMEM, -EAGAIN. Allocates: yes (open only). */
 int bdi_get(weir_pool *pool, uint64_t device, bool writable, struct bdi **bdi);
 /* One user less; the last one ends its threads. Blocks. */

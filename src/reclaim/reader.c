@@ -4,6 +4,7 @@
  */
 #include "cache/load.h"
 #include "reclaim/bdi.h"
+#include "store/anon.h"
 
 static void read_done(struct weir_io *io)
 {
@@ -28,6 +29,12 @@ static void read_done(struct weir_io *io)
 	pool_progress(pool);
 }
 
+/* May page be read in one transfer with the one before it? */
+static bool joins(const struct weir_object *object, uint64_t page)
+{
+	return !object->anon || anon_neighbours(object->anon, page - 1);
+}
+
 static void read_frames(struct bdi *bdi, struct frame **frames, unsigned n)
 {
 	sort_frames(frames, n);
@@ -37,9 +44,10 @@ static void read_frames(struct bdi *bdi, struct frame **frames, unsigned n)
 		transfer->object = frames[i]->object;
 		transfer->first = frames[i]->index;
 		transfer->n = 0;
-		while (i < n && transfer->n < TRANSFER_PAGES && frames[i]->object == transfer->object &&
-		       frames[i]->index == transfer->first + transfer->n)
+		do
 			transfer->frames[transfer->n++] = frames[i++];
+		while (i < n && transfer->n < TRANSFER_PAGES && frames[i]->object == transfer->object &&
+		       frames[i]->index == transfer->first + transfer->n && joins(transfer->object, frames[i]->index));
 		transfer->bytes = transfer->n * PAGE_SIZE;
 		transfer_start(transfer, false, read_done);
 	}

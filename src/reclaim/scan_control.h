@@ -2,11 +2,11 @@
  *
  * scan_control.h - one reclaim call's whole question, and its tally.
  *
- *   mode        may_writepage       may_unmap  may_swap  writes files  shrinkers  throttled  waits
- *   default     not laptop_mode *)  yes        yes       yes           yes        yes        yes
- *   NOFS        as default          yes        yes       no            told       yes        yes
- *   NOIO        as default          yes        yes       no            told       no         not for I/O
- *   NOMEMALLOC  never               yes        no        no            never      no         never
+ *   mode        may_writepage       may_unmap  may_swap  writes files  writes swap  shrinkers  throttled  waits
+ *   default     not laptop_mode *)  yes        yes       yes           yes          yes        yes        yes
+ *   NOFS        as default          yes        yes       no            yes          told       yes        yes
+ *   NOIO        as default          yes        yes       no            no           told       no         not for I/O
+ *   NOMEMALLOC  never               yes        no        no            no           never      no         never
  *
  *   *) turned on by escalation, after a pass that fell short
  */
@@ -24,15 +24,16 @@ struct scan_control {
 	unsigned flags; /* WEIR_NOFS, WEIR_NOIO, WEIR_NOMEMALLOC: what shrinkers and stores are told */
 	unsigned order; /* of the block that is wanted */
 	uint64_t nr_to_reclaim;
-	unsigned swappiness; /* weight of anonymous against file pages, for when there are both */
+	unsigned swappiness; /* weight of anonymous against file pages, where there are both (scan_count.c) */
 	int priority;        /* 12 down to 0: lists are scanned by size >> priority */
 
-	bool may_writepage; /* may dirty pages be written? */
-	bool may_unmap;     /* may pages in windows be taken? */
-	bool may_swap;      /* may anonymous pages be given a swap slot? */
-	bool may_enter_fs;  /* may file pages be written? */
-	bool may_throttle;  /* may it nap? */
-	bool may_wait;      /* may it sleep for a lock? */
+	bool may_writepage;  /* may dirty pages be written? */
+	bool may_unmap;      /* may pages in windows be taken? */
+	bool may_swap;       /* may anonymous pages be given a swap slot? */
+	bool may_enter_fs;   /* may file pages be written? */
+	bool may_write_swap; /* may pages be written to swap? */
+	bool may_throttle;   /* may it nap? */
+	bool may_wait;       /* may it sleep for a lock? */
 
 	enum counter scan_counter, steal_counter;
 

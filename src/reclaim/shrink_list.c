@@ -9,8 +9,8 @@
  *   fate       when                                                        then
  *   CULL       mlocked (ordinary modes)                                    the unevictable list
  *   KEEP       held, in I/O, mlocked; dirty and may not be written         head of its list
- *   ACTIVATE   seen twice, or used and dirty (ordinary modes); mapped and used    active list, bits cleared
- *   PAGEOUT    dirty, may be written                                       writeback; freed when it is done
+ *   ACTIVATE   seen twice, or used and dirty (ordinary modes); mapped, used, clean   active list, bits cleared
+ *   PAGEOUT    dirty, may be written (anonymous: has a slot, or gets one)  writeback; freed when it is done
  *   EVICT      clean                                                       free, a shadow stays
  */
 #include "reclaim/shrink_list.h"
@@ -18,6 +18,8 @@
 #include "cache/batch.h"
 #include "reclaim/bdi.h"
 #include "reclaim/reclaim.h"
+#include "reclaim/scan_count.h"
+#include "store/anon.h"
 
 enum page_fate { FATE_KEEP, FATE_CULL, FATE_ACTIVATE, FATE_PAGEOUT, FATE_EVICT };
 
@@ -28,19 +30,27 @@ struct scan_result {
 	unsigned nr_freed, nr_kept, nr_activated, nr_culled;
 };
 
-static bool may_write(const struct scan_control *sc, const struct frame *frame)
+/* Anonymous pages go to swap: also where no file may be written, and only where a slot is held or to be had. */
+static bool may_write_to(const weir_pool *pool, const struct scan_control *sc, const struct frame *frame)
+{
+	if (!frame->anon)
+		return sc->may_enter_fs;
+	return sc->may_write_swap && (may_give_slots(pool, sc) || anon_has_slot(frame->object->anon, frame->index));
+}
+
+static bool may_write(const weir_pool *pool, const struct scan_control *sc, const struct frame *frame)
 {
 	const struct weir_object *object = frame->object;
 
 	/* After a failed write the object is left alone for a while, so that its pages can't keep reclaim busy. */
-	return sc->may_enter_fs && sc->may_writepage &&
+	return sc->may_writepage && may_write_to(pool, sc, frame) &&
 	       (atomic_load_explicit(&object->wb_backoff_until_ms, memory_order_relaxed) == 0 ||
 		now_ms() >= atomic_load_explicit(&object->wb_backoff_until_ms, memory_order_relaxed));
 }
 
-static enum page_fate fate_of_dirty(const struct scan_control *sc, const struct frame *frame)
+static enum page_fate fate_of_dirty(const weir_pool *pool, const struct scan_control *sc, const struct frame *frame)
 {
-	return may_write(sc, frame) ? FATE_PAGEOUT : FATE_KEEP;
+	return may_write(pool, sc, frame) ? FATE_PAGEOUT : FATE_KEEP;
 }
 
 static enum page_fate page_fate(weir_pool *pool, const struct scan_control *sc, enum lru_list list, struct frame *frame,
@@ -67,7 +77,7 @@ static enum page_fate page_fate(weir_pool *pool, const struct scan_control *sc, 
 	case REFERENCES_RECLAIM:
 		break;
 	}
-	return word & WORD_DIRTY ? fate_of_dirty(sc, frame) : FATE_EVICT;
+	return word & WORD_DIRTY ? fate_of_dirty(pool, sc, frame) : FATE_EVICT;
 }
 
 /* A page found in writeback is freed when the write is done, if this call could have started that write itself. */
@@ -151,7 +161,7 @@ static void put_back_all(weir_pool *pool, unsigned node, const struct scan_contr
 		return;
 	locked = lru_lock(lruvec, sc->may_wait);
 	put_back(lruvec, result->kept, result->nr_kept, list, locked);
-	put_back(lruvec, result->activated, result->nr_activated, LRU_ACTIVE_FILE, locked);
+	put_back(lruvec, result->activated, result->nr_activated, lru_list_of(lru_type_of(list), true), locked);
 	put_back(lruvec, result->culled, result->nr_culled, LRU_UNEVICTABLE, locked);
 	if (locked)
 		lru_unlock(lruvec);
@@ -161,7 +171,8 @@ static void put_back_all(weir_pool *pool, unsigned node, const struct scan_contr
 	count(pool, node, COUNT_UNEVICTABLE_PGS_CULLED, result->nr_culled);
 }
 
-static void free_evicted(weir_pool *pool, unsigned node, struct scan_control *sc, struct scan_result *result)
+static void free_evicted(weir_pool *pool, unsigned node, struct scan_control *sc, enum lru_type type,
+			 struct scan_result *result)
 {
 	if (!result->nr_freed)
 		return;
@@ -169,9 +180,30 @@ static void free_evicted(weir_pool *pool, unsigned node, struct scan_control *sc
 	zone_free_batch(&pool->mem, result->freed, result->nr_freed);
 	atomic_store_explicit(&pool->kswapd[node].failures, 0, memory_order_relaxed);
 	count(pool, node, sc->steal_counter, result->nr_freed);
+	count(pool, node, type == LRU_ANON ? COUNT_PGSTEAL_ANON : COUNT_PGSTEAL_FILE, result->nr_freed);
 	count(pool, node, COUNT_PGFREE, result->nr_freed);
 	sc->nr_reclaimed += result->nr_freed;
 	pool_progress(pool);
+}
+
+/* Would it need a slot to leave? NOMEMALLOC takes no dirty page at all, and looks no further than the word. */
+static bool needs_slot(const struct scan_control *sc, const struct frame *frame, uint64_t word)
+{
+	return (word & WORD_DIRTY) && (sc_nomemalloc(sc) || !anon_has_slot(frame->object->anon, frame->index));
+}
+
+/* Where no slots can be given, pages that would need one go back unscanned. Returns how many are left in frames[]. */
+static unsigned pass_over(struct scan_control *sc, struct frame **frames, unsigned n, struct scan_result *result)
+{
+	unsigned left = 0;
+
+	prefetch_words(frames, n);
+	for (unsigned i = 0; i < n; i++)
+		if (needs_slot(sc, frames[i], word_load(frame_word(frames[i]))))
+			result->kept[result->nr_kept++] = frames[i];
+		else
+			frames[left++] = frames[i];
+	return left;
 }
 
 /* Scan one batch off the tail of a list. Returns how many were there. */
@@ -179,35 +211,41 @@ static unsigned shrink_batch(weir_pool *pool, unsigned node, enum lru_list list,
 {
 	struct lruvec *lruvec = &pool->lruvecs[node];
 	struct frame *frames[SCAN_BATCH];
+	enum lru_type type = lru_type_of(list);
 	struct scan_result result;
-	unsigned n, nr_written;
+	unsigned taken, n, nr_written;
 
 	if (!lru_lock(lruvec, sc->may_wait))
 		return 0;
 	if (pool->policy->before_scan && !sc_nomemalloc(sc))
-		pool->policy->before_scan(lruvec);
-	n = lru_isolate_tail(lruvec, list, frames, max);
+		pool->policy->before_scan(lruvec, type);
+	n = taken = lru_isolate_tail(lruvec, list, frames, max);
 	lru_unlock(lruvec);
-	if (!n)
+	if (!taken)
 		return 0;
 	result.evict.n = result.pageout.n = 0;
 	result.nr_freed = result.nr_kept = result.nr_activated = result.nr_culled = 0;
+	if (type == LRU_ANON && !may_give_slots(pool, sc))
+		n = pass_over(sc, frames, n, &result);
 	sc->nr_scanned += n;
 	count(pool, node, sc->scan_counter, n);
+	count(pool, node, type == LRU_ANON ? COUNT_PGSCAN_ANON : COUNT_PGSCAN_FILE, n);
 	sort_by_fate(pool, sc, list, frames, n, &result);
 	evict_batch(pool, &result.evict, lru_is_active(list), false, result.freed, &result.nr_freed, result.kept,
 		    &result.nr_kept);
 	pageout(pool, node, &result, frames, &nr_written);
+	lru_note_cost(lruvec, type, nr_written, n - result.nr_freed);
 	put_back_all(pool, node, sc, list, &result);
-	free_evicted(pool, node, sc, &result);
+	free_evicted(pool, node, sc, type, &result);
 	for (unsigned i = 0; i < nr_written; i++) /* after they are on a list again, for the end of the write to find */
 		bdi_queue_pageout(frames[i]);
-	return n;
+	return taken;
 }
 
 /* Move the coldest of the active list to the inactive one; those used since they were last looked at stay. Returns how
  * many were looked at. */
-static unsigned shrink_active_batch(weir_pool *pool, unsigned node, struct scan_control *sc, unsigned max)
+static unsigned shrink_active_batch(weir_pool *pool, unsigned node, enum lru_type type, struct scan_control *sc,
+				    unsigned max)
 {
 	struct lruvec *lruvec = &pool->lruvecs[node];
 	struct frame *frames[SCAN_BATCH], *stay[SCAN_BATCH], *leave[SCAN_BATCH];
@@ -216,7 +254,7 @@ static unsigned shrink_active_batch(weir_pool *pool, unsigned node, struct scan_
 
 	if (!lru_lock(lruvec, sc->may_wait))
 		return 0;
-	n = lru_isolate_tail(lruvec, LRU_ACTIVE_FILE, frames, max);
+	n = lru_isolate_tail(lruvec, lru_list_of(type, true), frames, max);
 	lru_unlock(lruvec);
 	prefetch_words(frames, n);
 	for (unsigned i = 0; i < n; i++) {
@@ -233,21 +271,14 @@ static unsigned shrink_active_batch(weir_pool *pool, unsigned node, struct scan_
 	if (!n)
 		return 0;
 	locked = lru_lock(lruvec, sc->may_wait);
-	put_back(lruvec, stay, nr_stay, LRU_ACTIVE_FILE, locked);
-	put_back(lruvec, leave, nr_leave, LRU_INACTIVE_FILE, locked);
+	put_back(lruvec, stay, nr_stay, lru_list_of(type, true), locked);
+	put_back(lruvec, leave, nr_leave, lru_list_of(type, false), locked);
 	if (locked)
 		lru_unlock(lruvec);
+	lru_note_cost(lruvec, type, 0, nr_stay);
 	count(pool, node, COUNT_PGREFILL, n);
 	count(pool, node, COUNT_PGDEACTIVATE, nr_leave);
 	return n;
-}
-
-/* size >> priority, but at least a cluster: small lists must not need many passes. */
-static uint64_t nr_to_scan(const weir_pool *pool, unsigned node, enum lru_list list, int priority)
-{
-	uint64_t size = lru_size(&pool->lruvecs[node], list);
-
-	return MAX(size >> priority, MIN(size, SCAN_BATCH));
 }
 
 /* What is left of a list's share after a batch of it; nothing where the batch found the list empty or its lock held. */
@@ -258,30 +289,42 @@ static uint64_t share_after(uint64_t share, unsigned scanned)
 
 /* By how many pages the active list is too long. NOMEMALLOC leaves that for later as long as the inactive list has what
  * it takes: pages that come down go to the head, so it would take the same ones, and each would be looked at twice. */
-static uint64_t excess_active(weir_pool *pool, unsigned node, const struct scan_control *sc)
+static uint64_t excess_active(weir_pool *pool, unsigned node, enum lru_type type, const struct scan_control *sc)
 {
-	if (sc_nomemalloc(sc) && lru_size(&pool->lruvecs[node], LRU_INACTIVE_FILE) >= sc->batch)
+	if (sc_nomemalloc(sc) && lru_size(&pool->lruvecs[node], lru_list_of(type, false)) >= sc->batch)
 		return 0;
-	return pool->policy->excess_active(&pool->lruvecs[node]);
+	return pool->policy->excess_active(&pool->lruvecs[node], type);
 }
 
+/* A batch of one pair of lists. False: its share is used up. */
+static bool shrink_pair(weir_pool *pool, unsigned node, enum lru_type type, struct scan_control *sc,
+			struct scan_count *left)
+{
+	uint64_t excess = MIN(left->active[type], excess_active(pool, node, type, sc));
+
+	if (sc->nr_reclaimed >= sc->nr_to_reclaim || (!excess && !left->inactive[type]))
+		return false;
+	if (excess)
+		left->active[type] =
+			share_after(left->active[type],
+				    shrink_active_batch(pool, node, type, sc, (unsigned)MIN(excess, SCAN_BATCH)));
+	if (left->inactive[type])
+		left->inactive[type] =
+			share_after(left->inactive[type], shrink_batch(pool, node, lru_list_of(type, false), sc,
+								       (unsigned)MIN(left->inactive[type], sc->batch)));
+	return true;
+}
+
+/* In turn, so that neither pair gives all that is wanted before the other was looked at. */
 static void shrink_lruvec(weir_pool *pool, unsigned node, struct scan_control *sc)
 {
-	uint64_t inactive = nr_to_scan(pool, node, LRU_INACTIVE_FILE, sc->priority);
-	uint64_t active = nr_to_scan(pool, node, LRU_ACTIVE_FILE, sc->priority);
+	struct scan_count left = get_scan_count(pool, node, sc);
+	bool more;
 
-	while (sc->nr_reclaimed < sc->nr_to_reclaim) {
-		uint64_t excess = MIN(active, excess_active(pool, node, sc));
-
-		if (!excess && !inactive)
-			break;
-		if (excess)
-			active = share_after(active,
-					     shrink_active_batch(pool, node, sc, (unsigned)MIN(excess, SCAN_BATCH)));
-		if (inactive)
-			inactive = share_after(inactive, shrink_batch(pool, node, LRU_INACTIVE_FILE, sc,
-								      (unsigned)MIN(inactive, sc->batch)));
-	}
+	do {
+		more = shrink_pair(pool, node, LRU_FILE, sc, &left);
+		more |= shrink_pair(pool, node, LRU_ANON, sc, &left);
+	} while (more);
 }
 
 void shrink_node(weir_pool *pool, unsigned node, struct scan_control *sc)
@@ -295,14 +338,17 @@ void shrink_node(weir_pool *pool, unsigned node, struct scan_control *sc)
 
 void shrink_active_for_nomemalloc(weir_pool *pool, unsigned node, struct scan_control *sc)
 {
-	uint64_t left = lru_size(&pool->lruvecs[node], LRU_ACTIVE_FILE);
-
 	weir_assert(sc_nomemalloc(sc));
-	while (left && sc->nr_reclaimed < sc->nr_to_reclaim) {
-		unsigned n = shrink_batch(pool, node, LRU_ACTIVE_FILE, sc, (unsigned)MIN(left, sc->batch));
+	for (enum lru_type type = NR_LRU_TYPES; type-- > 0;) {
+		enum lru_list list = lru_list_of(type, true);
+		uint64_t left = lru_size(&pool->lruvecs[node], list);
 
-		if (!n)
-			break;
-		left -= n;
+		while (left && sc->nr_reclaimed < sc->nr_to_reclaim) {
+			unsigned n = shrink_batch(pool, node, list, sc, (unsigned)MIN(left, sc->batch));
+
+			if (!n)
+				break;
+			left -= n;
+		}
 	}
 }

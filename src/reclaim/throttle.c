@@ -13,6 +13,12 @@
  *
  * Each device has an equal share of the limit, so a device that stalls holds up those who write to it, and no others.
  *
+ * Anonymous pages are dirty by nature, and no such limit is for them. But what they leave clean or free must not fall
+ * under a floor while swap can take more, or those who write them out would find nothing to take (contract 24):
+ *
+ *      0 ────────────────────────────────────────────────────── all - floor ──── all
+ *        nothing                                                  │ swap's flusher writes, writers are held
+ *
  * Reclaimers nap while writeback they wait for makes progress, at most 100 ms, and are held back while less than half
  * of min is free and the background reclaimer works, so that what comes free refills the reserve first.
  */
@@ -24,8 +30,11 @@
 #define MIN_PAUSE_NS 1000000ull
 #define NAP_NS 100000000ull
 #define HOLD_BACK_NS 100000000ull
+#define FILE_SHARE_MIN 16         /* of memory that dirty limits are reckoned from, whatever anonymous pages take */
+#define FLOOR_SHARE 64            /* beside high: what anonymous writers leave clean or free */
 #define DEFAULT_PAGES_PER_S 12800 /* 50 MiB/s, until it was measured */
 
+/* Frames that may hold pages. */
 static uint64_t available(const weir_pool *pool)
 {
 	uint64_t other = 0;
@@ -35,14 +44,24 @@ static uint64_t available(const weir_pool *pool)
 	return pool->mem.nr_frames - MIN(other, pool->mem.nr_frames);
 }
 
+/* Those that may hold pages of files: what anonymous ones have is theirs, but for a share that is always left. */
+static uint64_t available_to_files(const weir_pool *pool)
+{
+	uint64_t all = available(pool), anon = 0;
+
+	for (unsigned i = 0; i < pool->mem.nr_nodes; i++)
+		anon += lru_size(&pool->lruvecs[i], LRU_INACTIVE_ANON) + lru_size(&pool->lruvecs[i], LRU_ACTIVE_ANON);
+	return MAX(all - MIN(anon, all), all / FILE_SHARE_MIN);
+}
+
 uint64_t dirty_limit(const weir_pool *pool)
 {
-	return available(pool) * pool->config.dirty_pct / 100;
+	return available_to_files(pool) * pool->config.dirty_pct / 100;
 }
 
 uint64_t dirty_background(const weir_pool *pool)
 {
-	return available(pool) * pool->config.dirty_background_pct / 100;
+	return available_to_files(pool) * pool->config.dirty_background_pct / 100;
 }
 
 static uint64_t domain_dirty(const struct dirty_domain *domain)
@@ -102,11 +121,54 @@ static void slow_writer(struct weir_object *object, uint64_t dirty, uint64_t fre
 
 static bool nothing_else_left(const weir_pool *pool)
 {
-	uint64_t limit = dirty_limit(pool), all = available(pool);
+	uint64_t limit = dirty_limit(pool), all = available_to_files(pool);
 	int64_t dirty = atomic_load_explicit(&pool->nr_dirty, memory_order_relaxed) +
 			atomic_load_explicit(&pool->nr_writeback, memory_order_relaxed);
 
 	return dirty > (int64_t)(limit + (all - limit) / 2);
+}
+
+/* So many dirty pages leave as much clean or free as writeout may need. */
+static uint64_t anon_cap(const weir_pool *pool)
+{
+	uint64_t all = available(pool), floor = all / FLOOR_SHARE;
+
+	for (unsigned i = 0; i < pool->mem.nr_nodes; i++)
+		floor += zone_watermark(&pool->mem, i, ALLOC_HIGH_MARK);
+	return all - MIN(floor, all);
+}
+
+static uint64_t all_dirty(const weir_pool *pool)
+{
+	return not_negative(atomic_load_explicit(&pool->nr_dirty, memory_order_relaxed) +
+			    atomic_load_explicit(&pool->nr_anon_dirty, memory_order_relaxed) +
+			    atomic_load_explicit(&pool->nr_writeback, memory_order_relaxed));
+}
+
+/* Hold who writes to anonymous memory as long as swap can take what is over the cap. Where it can't, waiting would be in
+ * vain: the pages stay, and it is the next frame that can't be had. */
+static int balance_anon(struct weir_object *object, bool may_wait)
+{
+	weir_pool *pool = object->pool;
+	struct bdi *bdi = object->bdi;
+	uint64_t deadline = 0;
+
+	for (;;) {
+		uint32_t seen = atomic_load(&pool->progress);
+		uint64_t cap = anon_cap(pool), dirty = all_dirty(pool);
+
+		if (likely(dirty <= cap) || !swap_nr_free(&pool->swap))
+			return 0;
+		atomic_store(&bdi->wanted, MAX(dirty - cap, SCAN_BATCH));
+		server_wake(&bdi->flusher);
+		if (!may_wait)
+			return -EAGAIN;
+		if (!deadline)
+			deadline = now_ms() + pool->config.wait_ms;
+		else if (now_ms() >= deadline)
+			return -ENOMEM;
+		pause_writer(pool, seen, MAX_PAUSE_NS / 10);
+	}
 }
 
 int balance_dirty_pages(struct weir_object *object, bool may_wait)
@@ -116,6 +178,8 @@ int balance_dirty_pages(struct weir_object *object, bool may_wait)
 
 	if (thread_context.flags & PF_MEMALLOC)
 		return 0; /* never in a reclaiming context (contract 29) */
+	if (object->anon)
+		return balance_anon(object, may_wait);
 	for (;;) {
 		uint32_t seen = atomic_load(&pool->progress);
 

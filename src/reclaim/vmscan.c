@@ -45,6 +45,7 @@ struct scan_control scan_control_for(const weir_pool *pool, unsigned flags, unsi
 		.may_unmap = true,
 		.may_swap = !nomemalloc,
 		.may_enter_fs = !(flags & (WEIR_NOMEMALLOC | WEIR_NOFS | WEIR_NOIO)),
+		.may_write_swap = !(flags & (WEIR_NOMEMALLOC | WEIR_NOIO)),
 		.may_throttle = !(flags & (WEIR_NOMEMALLOC | WEIR_NOIO)),
 		.may_wait = !nomemalloc,
 		.scan_counter = nomemalloc ? COUNT_PGSCAN_NOMEMALLOC : COUNT_PGSCAN_DIRECT,
@@ -58,7 +59,7 @@ void scan_control_check(const struct scan_control *sc)
 {
 	if (sc_nomemalloc(sc))
 		weir_assert(!sc->may_writepage && sc->may_unmap && !sc->may_swap && !sc->may_enter_fs &&
-			    !sc->may_throttle && !sc->may_wait);
+			    !sc->may_write_swap && !sc->may_throttle && !sc->may_wait);
 }
 
 /* One pass over the nodes, the preferred one first. */

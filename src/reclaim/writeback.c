@@ -15,10 +15,12 @@
 #include "cache/durable.h"
 #include "reclaim/bdi.h"
 #include "reclaim/reclaim.h"
+#include "store/anon.h"
 
 #define STEP_TRANSFERS 16
 
 static void write_done(struct weir_io *io);
+static void end_run(struct weir_object *object, uint64_t first, struct frame **frames, unsigned n, bool failed);
 
 /* ---- writing ---- */
 
@@ -35,7 +37,8 @@ static struct frame *join_neighbour(weir_pool *pool, struct weir_object *object,
 	struct batch batch = {.n = 0};
 	uint64_t seen;
 
-	if (page >= atomic_load(&object->npages))
+	/* Anonymous pages leave in the order of their use: a neighbour that is in use would be dirty again soon. */
+	if (object->anon || page >= atomic_load(&object->npages))
 		return NULL;
 	seen = word_load(&object->words[page]);
 	if (word_state(seen) != PAGE_RESIDENT || !(seen & WORD_DIRTY))
@@ -62,20 +65,57 @@ static bool hook_refuses(struct weir_object *object, uint64_t first, unsigned n)
 	return refused;
 }
 
+static void start_write(struct bdi *bdi, struct weir_object *object, struct frame **frames, unsigned n, size_t bytes)
+{
+	struct transfer *transfer = transfer_take(&bdi->flusher);
+
+	transfer->object = object;
+	transfer->first = frames[0]->index;
+	transfer->n = n;
+	transfer->bytes = bytes;
+	memcpy(transfer->frames, frames, n * sizeof(*frames));
+	transfer_start(transfer, true, write_done);
+}
+
+/* Pages of anonymous memory go where there is room in swap, in as many pieces as that takes. */
+static void write_to_swap(struct bdi *bdi, struct weir_object *object, struct frame **frames, unsigned n)
+{
+	void *data[TRANSFER_PAGES];
+	unsigned length;
+
+	for (unsigned i = 0; i < n; i++)
+		data[i] = frame_address(&bdi->pool->mem, frames[i]);
+	for (unsigned i = 0; i < n; i += length) {
+		uint64_t first = frames[i]->index;
+		enum placed placed;
+
+		length = anon_place(object->anon, first, &data[i], n - i, &placed);
+		switch (placed) {
+		case PLACED_SLOTS:
+			start_write(bdi, object, &frames[i], length, length * PAGE_SIZE);
+			break;
+		case PLACED_WORD:
+			end_run(object, first, &frames[i], length, false);
+			break;
+		case PLACED_NOWHERE:
+			for (unsigned k = i; k < i + length; k++)
+				revert_writeback(bdi->pool, frames[k]);
+			break;
+		}
+	}
+}
+
 /* Write neighbouring pages of one object, all in writeback. Returns false where the hook held some back. */
 static bool write_run(struct bdi *bdi, struct weir_object *object, struct frame **frames, unsigned n)
 {
 	weir_pool *pool = bdi->pool;
-	struct transfer *transfer;
 	uint64_t first = frames[0]->index;
-	size_t tail;
 
 	/* A resize that waits for us may cut them off or change how much of them is to be written: left dirty. */
 	while (n && first + n > atomic_load(&object->npages))
 		revert_writeback(pool, frames[--n]);
 	if (!n)
 		return true;
-	tail = object_page_bytes(object, first + n - 1);
 	if (hook_refuses(object, first, n)) {
 		if (n == 1)
 			revert_writeback(pool, frames[0]);
@@ -83,13 +123,10 @@ static bool write_run(struct bdi *bdi, struct weir_object *object, struct frame 
 			write_run(bdi, object, &frames[i], 1);
 		return false;
 	}
-	transfer = transfer_take(&bdi->flusher);
-	transfer->object = object;
-	transfer->first = first;
-	transfer->n = n;
-	transfer->bytes = (n - 1) * PAGE_SIZE + tail;
-	memcpy(transfer->frames, frames, n * sizeof(*frames));
-	transfer_start(transfer, true, write_done);
+	if (object->anon)
+		write_to_swap(bdi, object, frames, n);
+	else
+		start_write(bdi, object, frames, n, (n - 1) * PAGE_SIZE + object_page_bytes(object, first + n - 1));
 	return true;
 }
 
@@ -136,6 +173,7 @@ static void free_written(weir_pool *pool, struct weir_object *object, struct fra
 		if (!lru_isolate_frame(lruvec, frames[i], object, indices[i], &from))
 			continue; /* a reclaimer has it, or it is another page's by now */
 		count(pool, frames[i]->node, COUNT_PGSCAN_FLUSHER, 1);
+		count(pool, frames[i]->node, frames[i]->anon ? COUNT_PGSCAN_ANON : COUNT_PGSCAN_FILE, 1);
 		batch_add(&batch, object, frames[i], frame_word(frames[i]), word_load(frame_word(frames[i])));
 		if (word_state(batch.seen[batch.n - 1]) != PAGE_RESIDENT || (batch.seen[batch.n - 1] & WORD_REF)) {
 			batch.n--;
@@ -145,10 +183,12 @@ static void free_written(weir_pool *pool, struct weir_object *object, struct fra
 	if (batch.n)
 		evict_batch(pool, &batch, false, false, freed, &nr_freed, kept, &nr_kept);
 	for (unsigned i = 0; i < nr_kept; i++)
-		lru_put_back_nowait(&pool->lruvecs[kept[i]->node], kept[i], LRU_INACTIVE_FILE);
+		lru_put_back_nowait(&pool->lruvecs[kept[i]->node], kept[i],
+				    lru_list_of(object_lru_type(object), false));
 	for (unsigned i = 0; i < nr_freed; i++) {
 		lru_forget_isolated(&pool->lruvecs[freed[i]->node], 1);
 		count(pool, freed[i]->node, COUNT_PGSTEAL_FLUSHER, 1);
+		count(pool, freed[i]->node, freed[i]->anon ? COUNT_PGSTEAL_ANON : COUNT_PGSTEAL_FILE, 1);
 		count(pool, freed[i]->node, COUNT_PGFREE, 1);
 		atomic_store_explicit(&pool->kswapd[freed[i]->node].failures, 0, memory_order_relaxed);
 	}
@@ -180,41 +220,51 @@ static void write_failed(struct weir_object *object, unsigned node, unsigned n, 
 	count(pool, node, COUNT_WRITE_ERROR, n);
 }
 
+/* Their write is over: clean, and free where that was what it was for; or dirty again. */
+static void end_run(struct weir_object *object, uint64_t first, struct frame **frames, unsigned n, bool failed)
+{
+	weir_pool *pool = object->pool;
+	struct frame *reclaim[TRANSFER_PAGES];
+	uint32_t indices[TRANSFER_PAGES];
+	unsigned nr_reclaim = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t index = (uint32_t)(first + i);
+		uint64_t before;
+
+		if (failed) /* to be tried again by age */
+			atomic_store_explicit(&frames[i]->dirtied_ms, (uint32_t)now_ms(), memory_order_relaxed);
+		before = end_writeback(pool, frames[i], &object->words[index], failed);
+		if (!failed && (before & (WORD_RECLAIM | WORD_DIRTY | WORD_REF)) == WORD_RECLAIM) {
+			reclaim[nr_reclaim] = frames[i];
+			indices[nr_reclaim++] = index;
+		}
+	}
+	if (!failed) /* again, after the words: see durable_succeeded */
+		durable_mark(object, first, n);
+	if (nr_reclaim)
+		free_written(pool, object, reclaim, indices, nr_reclaim);
+}
+
 static void write_done(struct weir_io *io)
 {
 	struct transfer *transfer = container_of(io, struct transfer, io);
 	struct weir_object *object = transfer->object;
 	weir_pool *pool = object->pool;
 	bool failed = io->result != (ssize_t)transfer->bytes;
-	struct frame *reclaim[TRANSFER_PAGES];
-	uint32_t indices[TRANSFER_PAGES];
-	unsigned nr_reclaim = 0, node = transfer->frames[0]->node;
+	unsigned node = transfer->frames[0]->node;
 
 	if (failed) {
 		write_failed(object, node, transfer->n, io->result);
+		if (object->anon)
+			anon_write_failed(object->anon, transfer->first, transfer->n);
 	} else {
 		atomic_store_explicit(&object->wb_backoff_until_ms, 0, memory_order_relaxed);
 		count(pool, node, COUNT_NR_WRITTEN, transfer->n);
 		count(pool, node, COUNT_BYTES_WRITTEN, transfer->bytes);
 		measure_bandwidth(transfer->server->bdi, transfer->n);
 	}
-	for (unsigned i = 0; i < transfer->n; i++) {
-		struct frame *frame = transfer->frames[i];
-		uint32_t index = (uint32_t)(transfer->first + i);
-		uint64_t before;
-
-		if (failed) /* to be tried again by age */
-			atomic_store_explicit(&frame->dirtied_ms, (uint32_t)now_ms(), memory_order_relaxed);
-		before = end_writeback(pool, frame, &object->words[index], failed);
-		if (!failed && (before & (WORD_RECLAIM | WORD_DIRTY | WORD_REF)) == WORD_RECLAIM) {
-			reclaim[nr_reclaim] = frame;
-			indices[nr_reclaim++] = index;
-		}
-	}
-	if (!failed) /* again, after the words: see durable_succeeded */
-		durable_mark(object, transfer->first, transfer->n);
-	if (nr_reclaim)
-		free_written(pool, object, reclaim, indices, nr_reclaim);
+	end_run(object, transfer->first, transfer->frames, transfer->n, failed);
 	transfer_put(transfer);
 	atomic_fetch_sub(&object->nr_in_flight, 1); /* the object may be gone from here on */
 	pool_progress(pool);
@@ -230,7 +280,7 @@ static bool expired(const struct frame *frame, uint32_t now, uint32_t expire_ms)
 }
 
 /* Take up to TRANSFER_PAGES dirty pages from *page on into writeback, in order; *page moves on. sync: what for, or NULL:
- * then also pinned ones. */
+ * then also pinned ones, but for anonymous ones. */
 static unsigned collect_dirty(struct weir_object *object, uint64_t *page, uint64_t last, enum collect what,
 			      struct flush_work *sync, struct frame **frames)
 {
@@ -262,7 +312,7 @@ static unsigned collect_dirty(struct weir_object *object, uint64_t *page, uint64
 		batch_add(&batch, object, frame, &object->words[*page], seen);
 	}
 	found = batch.n;
-	begin_writeback(pool, &batch, 0, sync);
+	begin_writeback(pool, &batch, 0, sync && !object->anon);
 	if (sync && batch.n < found)
 		sync->passed_over = true;
 	memcpy(frames, batch.frames, batch.n * sizeof(*frames));
@@ -362,7 +412,7 @@ static bool serve_background(struct bdi *bdi)
 {
 	uint64_t wanted = atomic_load(&bdi->wanted), written = 0;
 
-	if (!wanted && !over_background(bdi->pool, &bdi->domain))
+	if (!wanted && (bdi_is_swap(bdi) || !over_background(bdi->pool, &bdi->domain)))
 		return false;
 	write_some(bdi, COLLECT_ANY, STEP_TRANSFERS * TRANSFER_PAGES, &written);
 	/* Where nothing could be written the request is dropped; whoever made it will ask again. */
@@ -375,7 +425,7 @@ static bool serve_age(struct bdi *bdi)
 {
 	uint64_t now = now_ms(), written = 0;
 
-	if (now - bdi->last_periodic_ms < bdi->pool->config.flush_interval_ms)
+	if (bdi_is_swap(bdi) || now - bdi->last_periodic_ms < bdi->pool->config.flush_interval_ms)
 		return false;
 	bdi->last_periodic_ms = now;
 	for (unsigned objects = bdi->users; objects > 0; objects--)
