@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_anon.c - anonymous objects from the outside: what is written is read again, whatever swap does meanwhile.
+ */
+#include "../anon_rig.h"
+
+#include <stdlib.h>
+
+#define MIB (1ull << 20)
+#define POOL_PAGES (4 * MIB >> PAGE_SHIFT)
+
+/* Breaks when a page that nobody wrote reads as anything but zeros, or costs I/O. */
+static void never_written_pages_are_zeros_without_io(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 4 * MIB);
+	anon_start(&rig, 4 * POOL_PAGES, 64);
+	for (uint64_t page = 0; page < 4 * POOL_PAGES; page += 3)
+		assert_true(is_zeros(rig.object, page));
+	assert_int_equal(counter(rig.pool, "pswpin") + counter(rig.pool, "pswpout"), 0);
+	assert_true(counter(rig.pool, "pgsteal_anon") > 0);
+	assert_int_equal(weir_fault_store_calls(rig.fault, WEIR_FAULT_READ | WEIR_FAULT_WRITE), 0);
+	anon_stop(&rig);
+}
+
+struct worker {
+	pthread_t thread;
+	weir_object *object;
+	uint64_t first, pages, rounds;
+	bool good;
+	int error;
+};
+
+/* Writes its pages in a scattered order, and each next version only when it has seen the one before, byte by byte. */
+static void *rewrite(void *arg)
+{
+	struct worker *w = arg;
+
+	w->good = true;
+	for (uint64_t round = 1; round <= w->rounds && w->good && !w->error; round++)
+		for (uint64_t i = 0; i < w->pages && w->good && !w->error; i++) {
+			uint64_t page = w->first + i * 611 % w->pages;
+			struct weir_pin pin;
+
+			w->error = weir_pin(w->object, page, WEIR_WRITE | WEIR_WAIT, &pin);
+			if (w->error)
+				break;
+			w->good = round == 1 || stamped(pin.data, page, round - 1);
+			stamp(pin.data, page, round);
+			weir_unpin(&pin);
+		}
+	return NULL;
+}
+
+static void four_times_the_budget(struct rig *rig)
+{
+	struct worker workers[2] = {{.pages = 2 * POOL_PAGES, .rounds = 3}, {.pages = 2 * POOL_PAGES, .rounds = 3}};
+
+	for (unsigned i = 0; i < 2; i++) {
+		workers[i].object = rig->object;
+		workers[i].first = i * 2 * POOL_PAGES;
+		assert_int_equal(pthread_create(&workers[i].thread, NULL, rewrite, &workers[i]), 0);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		pthread_join(workers[i].thread, NULL);
+		assert_int_equal(workers[i].error, 0);
+		assert_true(workers[i].good);
+	}
+	for (uint64_t page = 0; page < 4 * POOL_PAGES; page++)
+		assert_true(has_stamp(rig->object, page, 3));
+	assert_true(counter(rig->pool, "pswpin") > 2 * POOL_PAGES);
+	assert_true(counter(rig->pool, "pswpout") > 2 * POOL_PAGES);
+	assert_true(counter(rig->pool, "workingset_refault_anon") > 0);
+	assert_true(counter(rig->pool, "pgscan_anon") >= counter(rig->pool, "pgsteal_anon"));
+	assert_int_equal(counter(rig->pool, "pgscan_file"), 0);
+}
+
+/* Breaks when a byte of what two threads keep in four times the budget is lost or another's, under each policy. */
+static void contents_four_times_the_budget_survive(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; weir_policy_name(i); i++) {
+		struct rig rig;
+
+		rig_config(&rig, 4 * MIB);
+		rig.config.policy = weir_policy_name(i);
+		anon_start(&rig, 4 * POOL_PAGES, 5 * POOL_PAGES);
+		four_times_the_budget(&rig);
+		anon_stop(&rig);
+	}
+}
+
+/* Breaks when a real file, O_DIRECT and the ring give back another page, or encrypted ones are deciphered wrongly. */
+static void contents_survive_in_files_and_enciphered(void **state)
+{
+	const char *folder = getenv("TMPDIR");
+	struct weir_swap_config swap = {.size = sizeof(swap), .path = folder && *folder ? folder : "/var/tmp"};
+	struct rig rig;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		int error;
+
+		swap.bytes = 20 * MIB;
+		swap.flags = i ? WEIR_SWAP_ENCRYPT : 0;
+		rig_config(&rig, 4 * MIB);
+		rig.config.policy = NULL;
+		anon_start(&rig, 4 * POOL_PAGES, 0);
+		error = weir_swap_add(rig.pool, &swap);
+		if (error != -ENOTSUP) {
+			assert_int_equal(error, 0);
+			assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_NORMAL), 0);
+			four_times_the_budget(&rig);
+		}
+		anon_stop(&rig);
+	}
+}
+
+/* Write pages until no frame can be had. Returns how many could be. */
+static uint64_t fill_up(weir_object *object, uint64_t pages, int *error)
+{
+	for (uint64_t page = 0; page < pages; page++) {
+		*error = write_stamp(object, page, 1);
+		if (*error)
+			return page;
+	}
+	return pages;
+}
+
+/* Breaks when dirty pages without a place to go are lost, block reclaim for ever, or memory can't be used to its end. */
+static void without_swap_memory_fills_and_then_fails(void **state)
+{
+	struct rig rig;
+	uint64_t written, start;
+	int error = 0;
+
+	(void)state;
+	rig_config(&rig, 4 * MIB);
+	anon_start(&rig, 2 * POOL_PAGES, 0);
+	for (uint64_t page = POOL_PAGES; page < POOL_PAGES + 300; page++) /* zeros are room as well */
+		assert_true(is_zeros(rig.object, page));
+	start = now_ms();
+	written = fill_up(rig.object, 2 * POOL_PAGES, &error);
+	assert_int_equal(error, -ENOMEM);
+	assert_true(now_ms() - start < 20000); /* it ends: far from any bound that is waited for */
+	assert_true(written > POOL_PAGES * 3 / 4);
+	for (uint64_t page = 0; page < written; page++)
+		assert_true(has_stamp(rig.object, page, 1));
+	assert_int_equal(counter(rig.pool, "nr_vmscan_write"), 0);
+	/* Room in swap ends it. */
+	rig.fault = add_swap(rig.pool, 2 * POOL_PAGES, false);
+	assert_int_equal(fill_up(rig.object, 2 * POOL_PAGES, &error), 2 * POOL_PAGES);
+	for (uint64_t page = 0; page < 2 * POOL_PAGES; page++)
+		assert_true(has_stamp(rig.object, page, 1));
+	anon_stop(&rig);
+}
+
+/* Breaks when, with all slots taken, a page is dropped without one, or a writer hangs; and when slots that come back are not
+ * used again. */
+static void full_swap_loses_nothing(void **state)
+{
+	struct rig rig;
+	uint64_t written, kept;
+	int error = 0;
+
+	(void)state;
+	rig_config(&rig, 4 * MIB);
+	anon_start(&rig, 4 * POOL_PAGES, POOL_PAGES);
+	written = fill_up(rig.object, 4 * POOL_PAGES, &error);
+	assert_int_equal(error, -ENOMEM);
+	assert_true(written > POOL_PAGES * 3 / 2 && written <= 2 * POOL_PAGES);
+	/* A page that is out needs a frame, and no other page can leave. */
+	for (uint64_t page = 0; page < written && !error; page++)
+		if (state_of(rig.object, page) == PAGE_ABSENT)
+			error = write_stamp(rig.object, page, 9);
+	assert_int_equal(error, -ENOMEM);
+	kept = written - POOL_PAGES / 2;
+	assert_int_equal(weir_resize(rig.object, kept << PAGE_SHIFT), 0);
+	for (uint64_t page = 0; page < kept; page++)
+		assert_true(has_stamp(rig.object, page, 1));
+	assert_int_equal(weir_resize(rig.object, written << PAGE_SHIFT), 0);
+	for (uint64_t page = kept; page < written - POOL_PAGES / 4; page++)
+		assert_int_equal(write_stamp(rig.object, page, 2), 0);
+	for (uint64_t page = 0; page < written - POOL_PAGES / 4; page++)
+		assert_true(has_stamp(rig.object, page, page < kept ? 1 : 2));
+	anon_stop(&rig);
+}
+
+/* Breaks when a page whose write to swap failed is lost, its error told never or twice, or its slot used again. */
+static void a_failed_write_keeps_the_page_and_retires_the_slot(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 8 * MIB);
+	rig.config.dirty_expire_ms = 1; /* how long it is left alone after a failure */
+	anon_start(&rig, 64, 64);
+	for (uint64_t page = 0; page < 16; page++)
+		assert_int_equal(write_stamp(rig.object, page, 1), 0);
+	fault_rule(rig.fault, WEIR_FAULT_ERROR, WEIR_FAULT_WRITE, EIO, 0);
+	weir_advise(rig.object, 0, 0, WEIR_ADV_PAGEOUT);
+	assert_true(counter(rig.pool, "nr_swap_bad") > 0);
+	assert_int_equal(counter(rig.pool, "nr_swap_used"), 0);
+	weir_fault_store_rules(rig.fault, NULL, 0);
+	for (uint64_t page = 0; page < 16; page++)
+		assert_true((word_of(rig.object, page) & (WORD_DIRTY | WORD_STATE)) == (WORD_DIRTY | PAGE_RESIDENT));
+	sleep_ms(2);
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_PAGEOUT), 0);
+	assert_int_equal(counter(rig.pool, "nr_swap_used"), 16);
+	for (uint64_t page = 0; page < 16; page++) {
+		assert_int_equal(state_of(rig.object, page), PAGE_ABSENT);
+		assert_true(has_stamp(rig.object, page, 1));
+	}
+	anon_stop(&rig);
+}
+
+/* The same when nobody asked for the write but reclaim: then weir_sync tells. */
+static void a_failed_write_is_told_once(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 8 * MIB);
+	anon_start(&rig, 64, 64);
+	for (uint64_t page = 0; page < 16; page++)
+		assert_int_equal(write_stamp(rig.object, page, 1), 0);
+	assert_int_equal(weir_sync(rig.object, 0, 0), 0);
+	assert_int_equal(weir_fault_store_calls(rig.fault, WEIR_FAULT_WRITE), 0); /* a sync writes nothing */
+	fault_rule(rig.fault, WEIR_FAULT_ERROR, WEIR_FAULT_WRITE, EIO, 0);
+	assert_int_equal(weir_reclaim(rig.pool, 16, 0), 0);
+	wait_until(counter(rig.pool, "write_error") >= 16);
+	wait_until(atomic_load(&rig.object->wb_error));
+	assert_int_equal(weir_sync(rig.object, 0, 0), -EIO);
+	assert_int_equal(weir_sync(rig.object, 0, 0), 0);
+	for (uint64_t page = 0; page < 16; page++)
+		assert_true(has_stamp(rig.object, page, 1));
+	anon_stop(&rig);
+}
+
+/* Breaks when a slot that can't be read gives anything but an error, or the error outlives its cause. */
+static void a_failed_read_is_the_readers_error(void **state)
+{
+	struct weir_pin pin;
+	weir_queue *queue;
+	struct weir_completion done;
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 8 * MIB);
+	anon_start(&rig, 64, 64);
+	for (uint64_t page = 0; page < 16; page++)
+		assert_int_equal(write_stamp(rig.object, page, 1), 0);
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_PAGEOUT), 0);
+	fault_rule(rig.fault, WEIR_FAULT_ERROR, WEIR_FAULT_READ, EIO, 0);
+	assert_int_equal(weir_pin(rig.object, 3, WEIR_READ, &pin), -EIO);
+	assert_int_equal(weir_pin(rig.object, 3, WEIR_WRITE, &pin), -EIO);
+	assert_int_equal(weir_queue_create(rig.pool, 4, &queue), 0);
+	assert_int_equal(weir_queue_pin(queue, rig.object, 4, WEIR_READ, 7), 0);
+	assert_int_equal(weir_queue_wait(queue, &done, 1, 1), 1);
+	assert_int_equal(done.result, -EIO);
+	weir_fault_store_rules(rig.fault, NULL, 0);
+	assert_int_equal(weir_queue_pin(queue, rig.object, 4, WEIR_READ, 7), 0);
+	assert_int_equal(weir_queue_wait(queue, &done, 1, 1), 1);
+	assert_int_equal(done.result, 0);
+	assert_true(stamped(done.pin.data, 4, 1));
+	assert_int_equal(weir_unpin(&done.pin), 0);
+	assert_int_equal(weir_queue_destroy(queue), 0);
+	for (uint64_t page = 0; page < 16; page++)
+		assert_true(has_stamp(rig.object, page, 1));
+	anon_stop(&rig);
+}
+
+/* Breaks when what was cut off comes back, resident or not, or a length is no whole pages. */
+static void a_resize_forgets_what_it_cuts(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 8 * MIB);
+	anon_start(&rig, 1000, 1000);
+	for (uint64_t page = 0; page < 1000; page++)
+		assert_int_equal(write_stamp(rig.object, page, 1), 0);
+	assert_int_equal(weir_advise(rig.object, 0, 700 << PAGE_SHIFT, WEIR_ADV_PAGEOUT), 0);
+	assert_int_equal(counter(rig.pool, "nr_swap_used"), 700);
+	assert_int_equal(weir_resize(rig.object, (500ull << PAGE_SHIFT) - 100), 0);
+	assert_int_equal(weir_size(rig.object), 500 << PAGE_SHIFT);
+	assert_int_equal(counter(rig.pool, "nr_swap_used"), 500);
+	assert_int_equal(weir_resize(rig.object, 1000 << PAGE_SHIFT), 0);
+	for (uint64_t page = 0; page < 500; page++)
+		assert_true(has_stamp(rig.object, page, 1));
+	for (uint64_t page = 500; page < 1000; page++)
+		assert_true(is_zeros(rig.object, page));
+	assert_int_equal(weir_pwrite(rig.object, "x", 1, (1000 << PAGE_SHIFT) + 5), 1);
+	assert_int_equal(weir_size(rig.object), 1001 << PAGE_SHIFT);
+	anon_stop(&rig);
+}
+
+/* Breaks when a page that is held to be written goes out under its holder, or waiting for it never ends. */
+static void advice_leaves_held_pages_alone(void **state)
+{
+	struct weir_pin pin;
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 8 * MIB);
+	anon_start(&rig, 64, 64);
+	assert_int_equal(write_stamp(rig.object, 1, 1), 0);
+	assert_int_equal(weir_pin(rig.object, 2, WEIR_WRITE, &pin), 0);
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_PAGEOUT), 0);
+	assert_int_equal(state_of(rig.object, 1), PAGE_ABSENT);
+	assert_int_equal(state_of(rig.object, 2), PAGE_RESIDENT);
+	assert_int_equal(counter(rig.pool, "nr_swap_used"), 1);
+	assert_int_equal(weir_unpin(&pin), 0);
+	anon_stop(&rig);
+}
+
+/* Breaks when reading in order from swap does one page at a time, or reads ahead where nothing was written. */
+static void streams_are_read_ahead_in_runs(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 8 * MIB);
+	anon_start(&rig, 1500, 2000);
+	for (uint64_t page = 0; page < 1000; page++)
+		assert_int_equal(write_stamp(rig.object, page, 1), 0);
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_PAGEOUT), 0);
+	weir_fault_store_rules(rig.fault, NULL, 0);
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_NORMAL), 0);
+	for (uint64_t page = 0; page < 1000; page++)
+		assert_true(has_stamp(rig.object, page, 1));
+	assert_int_equal(counter(rig.pool, "pswpin"), 1000);
+	assert_true(weir_fault_store_calls(rig.fault, WEIR_FAULT_READ) < 500);
+	for (uint64_t page = 1000; page < 1200; page++)
+		assert_true(is_zeros(rig.object, page));
+	assert_int_equal(counter(rig.pool, "pswpin"), 1000);
+	assert_true(counter(rig.pool, "readahead") < 1000);
+	anon_stop(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(never_written_pages_are_zeros_without_io),
+		cmocka_unit_test(contents_four_times_the_budget_survive),
+		cmocka_unit_test(contents_survive_in_files_and_enciphered),
+		cmocka_unit_test(without_swap_memory_fills_and_then_fails),
+		cmocka_unit_test(full_swap_loses_nothing),
+		cmocka_unit_test(a_failed_write_keeps_the_page_and_retires_the_slot),
+		cmocka_unit_test(a_failed_write_is_told_once),
+		cmocka_unit_test(a_failed_read_is_the_readers_error),
+		cmocka_unit_test(a_resize_forgets_what_it_cuts),
+		cmocka_unit_test(advice_leaves_held_pages_alone),
+		cmocka_unit_test(streams_are_read_ahead_in_runs),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
