@@ -10,9 +10,9 @@
  *   inactive file pages are many, and none need to come down              files
  *   else                                                                  by swappiness and cost:
  *
- *       anon : file  =  swappiness / (all + anon) : (200 - swappiness) / (all + file)
+ *       anon : file  =  swappiness / (sum + anon) : (200 - swappiness) / (sum + file)
  *
- *       anon, file   what reclaim of each pair has cost lately (lru_note_cost); all: their sum
+ *       anon, file   what reclaim of each pair has cost lately (lru_note_cost); sum: of both
  *
  *   *) which needs no slot. It is looked at beside them, and what is dirty is passed over (shrink_list.c).
  *
@@ -39,13 +39,13 @@ static struct shares shares_of(uint64_t anon, uint64_t file)
 	return (struct shares){{[LRU_ANON] = anon, [LRU_FILE] = file}, anon + file};
 }
 
-/* The kernel damps the costs: each pair's is reckoned from the sum up, so that no share comes near 0 by cost alone. */
+/* Each cost is reckoned from the sum up, so that no share comes near 0 by cost alone. */
 static struct shares shares_by_cost(const struct lruvec *lruvec, unsigned swappiness)
 {
-	uint64_t anon = cost_of(lruvec, LRU_ANON), file = cost_of(lruvec, LRU_FILE), all = 2 * (anon + file);
+	uint64_t sum = cost_of(lruvec, LRU_ANON) + cost_of(lruvec, LRU_FILE);
+	uint64_t anon = sum + cost_of(lruvec, LRU_ANON), file = sum + cost_of(lruvec, LRU_FILE), all = anon + file;
 
-	return shares_of(swappiness * (all + 1) / (anon + file + anon + 1),
-			 (200 - swappiness) * (all + 1) / (anon + file + file + 1));
+	return shares_of(swappiness * (all + 1) / (anon + 1), (200 - swappiness) * (all + 1) / (file + 1));
 }
 
 static bool file_is_tiny(const weir_pool *pool, unsigned node, uint64_t files)

@@ -13,14 +13,14 @@ static void contract_01_each_mode_sets_exactly_its_row(void **state)
 {
 	static const struct {
 		unsigned flags;
-		bool laptop, writepage, swap, enter_fs, throttle, wait;
+		bool laptop, writepage, swap, enter_fs, write_swap, throttle, wait;
 	} rows[] = {
-		{0, false, true, true, true, true, true},
-		{0, true, false, true, true, true, true},
-		{WEIR_NOFS, false, true, true, false, true, true},
-		{WEIR_NOIO, false, true, true, false, false, true},
-		{WEIR_NOMEMALLOC, false, false, false, false, false, false},
-		{WEIR_NOMEMALLOC | WEIR_NOFS, true, false, false, false, false, false},
+		{0, false, true, true, true, true, true, true},
+		{0, true, false, true, true, true, true, true},
+		{WEIR_NOFS, false, true, true, false, true, true, true},
+		{WEIR_NOIO, false, true, true, false, false, false, true},
+		{WEIR_NOMEMALLOC, false, false, false, false, false, false, false},
+		{WEIR_NOMEMALLOC | WEIR_NOFS, true, false, false, false, false, false, false},
 	};
 	struct rig rig;
 
@@ -36,6 +36,7 @@ static void contract_01_each_mode_sets_exactly_its_row(void **state)
 		assert_int_equal(sc.may_writepage, rows[i].writepage);
 		assert_int_equal(sc.may_swap, rows[i].swap);
 		assert_int_equal(sc.may_enter_fs, rows[i].enter_fs);
+		assert_int_equal(sc.may_write_swap, rows[i].write_swap);
 		assert_int_equal(sc.may_throttle, rows[i].throttle);
 		assert_int_equal(sc.may_wait, rows[i].wait);
 		rig_stop(&rig);

@@ -2,19 +2,20 @@
  *
  * contract_table.c - statement 11: what one scan does with each page, under each mode, cell by cell.
  *
- * Mapped and anonymous pages have their rows where windows and swap have theirs.
+ * Mapped pages have their rows where windows have theirs.
  */
-#include "../rig.h"
+#include "../anon_rig.h"
 
 enum outcome {
 	F,  /* freed, nothing written */
 	W,  /* written, then freed */
+	S,  /* given a slot, written, then freed */
 	K,  /* kept: on its list, flags as they were */
 	KF, /* kept, and freed when the write that is under way is done */
 	A,  /* made active */
 	U,  /* to the unevictable list */
 };
-static const char *const outcome_names[] = {"F", "W", "K", "K (freed when done)", "A", "U"};
+static const char *const outcome_names[] = {"F", "W", "S", "K", "K (freed when done)", "A", "U"};
 
 enum mode { DEFAULT, LAPTOP, NOFS, NOIO, NOMEMALLOC, NESTED, NR_MODES };
 static const char *const mode_names[] = {"default", "laptop", "NOFS", "NOIO", "NOMEMALLOC", "NOMEMALLOC nested"};
@@ -26,6 +27,7 @@ struct page_rig {
 	struct weir_pin pin;
 	pthread_t writer;
 	bool writing;
+	uint64_t swap_used; /* before the scan */
 };
 
 static int not_yet(weir_object *object, uint64_t page, uint64_t n, void *user)
@@ -66,7 +68,8 @@ static void mlocked(struct page_rig *r)
 	assert_true(
 		lru_isolate_frame(&r->rig.pool->lruvecs[0], frame_of(r->rig.object, PAGE), r->rig.object, PAGE, &from));
 	assert_int_equal(from, LRU_UNEVICTABLE);
-	lru_put_back_nowait(&r->rig.pool->lruvecs[0], frame_of(r->rig.object, PAGE), LRU_INACTIVE_FILE);
+	lru_put_back_nowait(&r->rig.pool->lruvecs[0], frame_of(r->rig.object, PAGE),
+			    lru_list_of(object_lru_type(r->rig.object), false));
 }
 static void pin_page(struct page_rig *r, unsigned flags)
 {
@@ -103,23 +106,62 @@ static void hook_says_not_yet(struct page_rig *r)
 	dirty(r);
 }
 
+/* In memory and in its slot, the same. */
+static void swapped_out(struct page_rig *r)
+{
+	assert_int_equal(write_stamp(r->rig.object, PAGE, 1), 0);
+	swap_out(r->rig.object);
+	assert_int_equal(counter(r->rig.pool, "nr_swap_used"), 1);
+	assert_int_equal(state_of(r->rig.object, PAGE), PAGE_RESIDENT);
+}
+static void dirty_again(struct page_rig *r)
+{
+	swapped_out(r);
+	assert_int_equal(write_stamp(r->rig.object, PAGE, 2), 0);
+	atomic_fetch_and(&r->rig.object->words[PAGE], ~(WORD_REF | WORD_REF2));
+	assert_int_equal(counter(r->rig.pool, "nr_swap_used"), 1);
+}
+static void dirty_stamp(struct page_rig *r)
+{
+	assert_int_equal(write_stamp(r->rig.object, PAGE, 1), 0);
+}
+static void held_again(struct page_rig *r)
+{
+	swapped_out(r);
+	pin_page(r, WEIR_READ);
+}
+
+enum store_kind { MEMORY, SWAP, NO_SWAP };
+
 static const struct row {
 	const char *name;
 	void (*set_up)(struct page_rig *);
 	enum outcome expected[NR_MODES];
+	enum store_kind kind; /* what the object is over; not MEMORY: it is anonymous */
 } rows[] = {
 	/*                                            default  laptop  NOFS  NOIO  NOMEMALLOC  nested */
-	{"clean", clean, {F, F, F, F, F, F}},
-	{"dirty", dirty, {W, K, K, K, K, K}},
-	{"under writeback", under_writeback, {KF, K, K, K, K, K}},
-	{"mlocked", mlocked, {U, U, U, U, K, K}},
-	{"pinned", pinned, {K, K, K, K, K, K}},
-	{"pinned exclusively", pinned_exclusively, {K, K, K, K, K, K}},
-	{"pinned to write", pinned_dirty, {K, K, K, K, K, K}},
-	{"referenced, clean", referenced, {F, F, F, F, F, F}},
-	{"seen twice, clean", seen_twice, {A, A, A, A, F, F}},
-	{"referenced, dirty", referenced_dirty, {A, A, A, A, K, K}},
-	{"hook says not yet", hook_says_not_yet, {K, K, K, K, K, K}},
+	{"clean", clean, {F, F, F, F, F, F}, MEMORY},
+	{"dirty", dirty, {W, K, K, K, K, K}, MEMORY},
+	{"under writeback", under_writeback, {KF, K, K, K, K, K}, MEMORY},
+	{"mlocked", mlocked, {U, U, U, U, K, K}, MEMORY},
+	{"pinned", pinned, {K, K, K, K, K, K}, MEMORY},
+	{"pinned exclusively", pinned_exclusively, {K, K, K, K, K, K}, MEMORY},
+	{"pinned to write", pinned_dirty, {K, K, K, K, K, K}, MEMORY},
+	{"referenced, clean", referenced, {F, F, F, F, F, F}, MEMORY},
+	{"seen twice, clean", seen_twice, {A, A, A, A, F, F}, MEMORY},
+	{"referenced, dirty", referenced_dirty, {A, A, A, A, K, K}, MEMORY},
+	{"hook says not yet", hook_says_not_yet, {K, K, K, K, K, K}, MEMORY},
+	{"anonymous, clean with swap copy", swapped_out, {F, F, F, F, F, F}, SWAP},
+	{"anonymous, never written", clean, {F, F, F, F, F, F}, SWAP},
+	{"anonymous, never written, no swap", clean, {F, F, F, F, F, F}, NO_SWAP},
+	{"anonymous, dirty, slot held", dirty_again, {W, K, W, K, K, K}, SWAP},
+	{"anonymous, dirty, no slot", dirty_stamp, {S, K, S, K, K, K}, SWAP},
+	{"anonymous, dirty, no swap", dirty_stamp, {K, K, K, K, K, K}, NO_SWAP},
+	{"anonymous, mlocked", mlocked, {U, U, U, U, K, K}, SWAP},
+	{"anonymous, clean with swap copy, pinned", held_again, {K, K, K, K, K, K}, SWAP},
+	{"anonymous, pinned to write", pinned_dirty, {K, K, K, K, K, K}, SWAP},
+	{"anonymous, referenced, dirty", referenced_dirty, {A, A, A, A, K, K}, SWAP},
+	{"anonymous, hook says not yet", hook_says_not_yet, {K, K, K, K, K, K}, SWAP},
 };
 
 /* One scan, as try_to_free_pages makes it in its first pass. */
@@ -144,11 +186,12 @@ static enum outcome kept_or_moved(struct page_rig *r, uint64_t before)
 	weir_object *object = r->rig.object;
 	uint64_t now = word_of(object, PAGE);
 
-	if (list_of(object, PAGE) == LRU_ACTIVE_FILE)
+	if (list_of(object, PAGE) == lru_list_of(object_lru_type(object), true))
 		return A;
 	if (list_of(object, PAGE) == LRU_UNEVICTABLE)
 		return U;
-	assert_int_equal(list_of(object, PAGE), LRU_INACTIVE_FILE);
+	assert_int_equal(counter(r->rig.pool, "nr_swap_used"), r->swap_used); /* no slot taken */
+	assert_int_equal(list_of(object, PAGE), lru_list_of(object_lru_type(object), false));
 	if (now & WORD_RECLAIM) {
 		wait_until(state_of(object, PAGE) == PAGE_ABSENT);
 		return KF;
@@ -163,7 +206,9 @@ static enum outcome after_pageout(struct page_rig *r, uint64_t before)
 	weir_object *object = r->rig.object;
 
 	wait_until(state_of(object, PAGE) == PAGE_ABSENT || state_of(object, PAGE) == PAGE_RESIDENT);
-	return state_of(object, PAGE) == PAGE_ABSENT ? W : kept_or_moved(r, before);
+	if (state_of(object, PAGE) != PAGE_ABSENT)
+		return kept_or_moved(r, before);
+	return counter(r->rig.pool, "nr_swap_used") > r->swap_used ? S : W;
 }
 
 static enum outcome observe(const struct row *row, enum mode mode)
@@ -174,10 +219,14 @@ static enum outcome observe(const struct row *row, enum mode mode)
 
 	rig_config(&r.rig, 8 << 20);
 	r.rig.config.laptop_mode = mode == LAPTOP;
-	rig_start(&r.rig, 64);
+	if (row->kind == MEMORY)
+		rig_start(&r.rig, 64);
+	else
+		anon_start(&r.rig, 64, row->kind == SWAP ? 64 : 0);
 	row->set_up(&r);
 	before = word_of(r.rig.object, PAGE);
 	written = counter(r.rig.pool, "nr_vmscan_write");
+	r.swap_used = counter(r.rig.pool, "nr_swap_used");
 	scan_once(r.rig.pool, mode);
 	if (counter(r.rig.pool, "nr_vmscan_write") > written)
 		outcome = after_pageout(&r, before);
@@ -189,7 +238,10 @@ static enum outcome observe(const struct row *row, enum mode mode)
 		pthread_join(r.writer, NULL);
 	if (r.pin.data)
 		assert_int_equal(weir_unpin(&r.pin), 0);
-	rig_stop(&r.rig);
+	if (row->kind == MEMORY)
+		rig_stop(&r.rig);
+	else
+		anon_stop(&r.rig);
 	return outcome;
 }
 
