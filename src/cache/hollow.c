@@ -3,11 +3,11 @@
 
 #include <sched.h>
 
-static bool slot_change(struct frame *frame, enum slot_state from, enum slot_state to)
+static bool memory_change(struct frame *frame, enum frame_memory from, enum frame_memory to)
 {
 	uint8_t expected = (uint8_t)from;
 
-	return atomic_compare_exchange_strong(&frame->slot, &expected, (uint8_t)to);
+	return atomic_compare_exchange_strong(&frame->memory, &expected, (uint8_t)to);
 }
 
 static void drop_slots(weir_pool *pool, const uint32_t *numbers, unsigned n)
@@ -20,14 +20,14 @@ static void drop_slots(weir_pool *pool, const uint32_t *numbers, unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		struct frame *frame = &pool->mem.frames[numbers[i]];
 
-		if (!slot_change(frame, SLOT_LEAVING, SLOT_DROPPING))
+		if (!memory_change(frame, MEMORY_LEAVING, MEMORY_DROPPING))
 			continue;
 		dropping[nr++] = frame;
 		uffd_drop_add(&drop, frame_address(&pool->mem, frame));
 	}
 	uffd_drop_all(&pool->uffd, &drop);
 	for (unsigned i = 0; i < nr; i++)
-		atomic_store(&dropping[i]->slot, SLOT_GONE);
+		atomic_store(&dropping[i]->memory, MEMORY_GONE);
 }
 
 void hollow_out(weir_pool *pool, struct frame *frame)
@@ -35,7 +35,7 @@ void hollow_out(weir_pool *pool, struct frame *frame)
 	struct thread_record *record = thread_record(&pool->threads);
 	uint32_t number = frame_number(&pool->mem, frame);
 
-	if (!slot_change(frame, SLOT_FULL, SLOT_LEAVING))
+	if (!memory_change(frame, MEMORY_FULL, MEMORY_LEAVING))
 		return;                       /* is on its way, or gone */
 	frame_new_version(&pool->mem, frame); /* who peeks at the slot is about to see zeros */
 	if (!record) {
@@ -51,7 +51,7 @@ void hollow_out(weir_pool *pool, struct frame *frame)
 
 void frame_fill(struct frame *frame)
 {
-	while (frame_slot_state(frame) != SLOT_FULL)
-		if (!slot_change(frame, SLOT_LEAVING, SLOT_FULL) && !slot_change(frame, SLOT_GONE, SLOT_FULL))
+	while (frame_memory(frame) != MEMORY_FULL)
+		if (!memory_change(frame, MEMORY_LEAVING, MEMORY_FULL) && !memory_change(frame, MEMORY_GONE, MEMORY_FULL))
 			sched_yield(); /* another thread is just dropping it */
 }

@@ -2,10 +2,10 @@
  *
  * hollow.h - the memory of a frame whose page is in a window goes back to the kernel, which gave as much for the window.
  *
- *             hollow_out                  a batch of 32 is full              done
- *   SLOT_FULL ──────────► SLOT_LEAVING ───────────────────► SLOT_DROPPING ──────► SLOT_GONE
- *       ▲                      │ frame_fill: kept after all                          │ frame_fill
- *       └──────────────────────┴─────────────────────────────────────────────────────┘
+ *           hollow_out          a batch of 32 is full             done
+ *   FULL ───────────────► LEAVING ───────────────────► DROPPING ───────► GONE
+ *     ▲                     │ frame_fill: kept after all                  │ frame_fill
+ *     └─────────────────────┴─────────────────────────────────────────────┘
  *
  * In batches, as each call to the kernel flushes the translations of every processor that runs this process. Batches are
  * the threads', so the process is at most 32 pages for each of its threads above what its frames allow. A frame may leave
@@ -16,9 +16,9 @@
 
 #include "pool.h"
 
-static inline enum slot_state frame_slot_state(const struct frame *frame)
+static inline enum frame_memory frame_memory(const struct frame *frame)
 {
-	return (enum slot_state)atomic_load_explicit(&frame->slot, memory_order_acquire);
+	return (enum frame_memory)atomic_load_explicit(&frame->memory, memory_order_acquire);
 }
 
 /* The frame's page is in a window now, and its slot not used. The frame is the caller's to change; signals are held.

@@ -74,7 +74,6 @@ static bool shares_dirty_limit(const struct weir_object *object)
 int object_open(weir_pool *pool, const struct store *store, unsigned flags, struct weir_object **result)
 {
 	HOLD_SIGNALS(pool);
-	bool writable = flags & WEIR_RDWR;
 	struct weir_object *object;
 	struct bdi *bdi;
 	uint64_t bytes;

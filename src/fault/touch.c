@@ -69,7 +69,7 @@ static int load_mapped(struct weir_object *object, uint64_t page, struct frame *
 {
 	struct thread_record *record = thread_record(object->threads);
 	void *slot = frame_address(&object->pool->mem, frame);
-	bool full = frame_slot_state(frame) == SLOT_FULL || !record;
+	bool full = frame_memory(frame) == MEMORY_FULL || !record;
 	void *data = full ? slot : thread_staging(object->threads, record);
 	bool write = flags & WEIR_WRITE;
 	int error;

@@ -28,8 +28,8 @@ enum frame_state {
 	FRAME_CACHE,  /* holds, or is about to hold, a page of an object */
 };
 
-/* Of a frame's 4096 bytes: there; about to be given back to the kernel; just being; gone. */
-enum slot_state { SLOT_FULL, SLOT_LEAVING, SLOT_DROPPING, SLOT_GONE };
+/* A frame's own 4096 bytes, its slot: there; about to be given back to the kernel; just being; gone. */
+enum frame_memory { MEMORY_FULL, MEMORY_LEAVING, MEMORY_DROPPING, MEMORY_GONE };
 
 /* A frame's descriptor. `lru` serves whichever list the frame is on: buddy, per-CPU cache, LRU. */
 struct frame {
@@ -47,7 +47,7 @@ struct frame {
 	uint32_t jump;            /* a frame number: a hint of what comes some places on in its list (lru.c) */
 	bool was_active;          /* the owner's: the page came down from the active list, which its shadow will say */
 	bool ahead;               /* the owner's: read ahead, and not on a list yet (cache/admit.c) */
-	_Atomic uint8_t slot;     /* enum slot_state: are its 4096 bytes there (cache/hollow.h) */
+	_Atomic uint8_t memory;   /* enum frame_memory: are its 4096 bytes there (cache/hollow.h) */
 	bool anon;                /* the owner's: the page is an anonymous object's */
 	uint8_t pad[4];           /* to a cache line */
 };

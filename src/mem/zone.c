@@ -18,7 +18,7 @@
 #define POISON 0xAA
 static bool is_full(const struct frame *frame)
 {
-	return atomic_load(&frame->slot) == SLOT_FULL;
+	return atomic_load(&frame->memory) == MEMORY_FULL;
 }
 static void poison(struct zone *zone, struct frame *frame, unsigned order)
 {
