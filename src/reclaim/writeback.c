@@ -84,7 +84,7 @@ static void write_to_swap(struct bdi *bdi, struct weir_object *object, struct fr
 	unsigned length;
 
 	for (unsigned i = 0; i < n; i++)
-		data[i] = frame_address(&bdi->pool->mem, frames[i]);
+		data[i] = page_data(object, frames[i]->index, word_load(frame_word(frames[i])));
 	for (unsigned i = 0; i < n; i += length) {
 		uint64_t first = frames[i]->index;
 		enum placed placed;

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_window_anon.c - anonymous memory as plain memory, four times the budget, over swap that works, is full, or fails.
+ *
+ * The patterns are those by which memory is tested (moving inversions, walking ones, addresses, random values ...): what
+ * was stored must be there, in every word, whatever went to swap and came back in between.
+ */
+#include "anon_rig.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+
+#define MEMORY (4ull << 20)
+#define PAGES 4096u
+#define WORDS (PAGES * 512ull)
+
+static struct rig rig;
+static volatile uint64_t *window;
+
+/* As in test_window.c: inside the test, as cmocka has handlers of its own around it. */
+static void with_window(uint32_t slots, void (*test)(void))
+{
+	void *address;
+
+	signal(SIGBUS, SIG_DFL);
+	rig_config(&rig, MEMORY);
+	rig.config.windows = true;
+	rig.config.wait_ms = 200;
+	rig.config.dirty_expire_ms = 50; /* after a failed write it is tried again then */
+	anon_start(&rig, PAGES, slots);
+	assert_int_equal(weir_map(rig.object, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, &address), 0);
+	window = address;
+	test();
+	if (rig.fault)
+		weir_fault_store_rules(rig.fault, NULL, 0);
+	assert_int_equal(weir_unmap(rig.object), 0);
+	anon_stop(&rig);
+}
+
+/* ---- patterns ---- */
+
+static uint64_t scramble(uint64_t x)
+{
+	x = (x ^ x >> 31) * 0x9e3779b97f4a7c15ull;
+	return x ^ x >> 29;
+}
+
+/* What pattern `kind` has at word i, in its n-th round. */
+static uint64_t pattern(unsigned kind, unsigned round, uint64_t i)
+{
+	switch (kind) {
+	case 0: /* its own address */
+		return (uint64_t)(uintptr_t)&window[i] ^ (round % 2 ? UINT64_MAX : 0);
+	case 1: /* random values */
+		return scramble(i + round);
+	case 2: /* solid bits: pages that are one word */
+		return round % 2 ? UINT64_MAX : 0;
+	case 3: /* checkerboard */
+		return (i + round) % 2 ? 0x5555555555555555 : 0xaaaaaaaaaaaaaaaa;
+	case 4: /* walking ones, and zeros */
+		return round % 2 ? 1ull << i % 64 : ~(1ull << i % 64);
+	default: /* blocks in sequence */
+		return 0x0101010101010101 * ((i >> 9) + round);
+	}
+}
+
+static void store_pattern(unsigned kind, unsigned round)
+{
+	for (uint64_t i = 0; i < WORDS; i++)
+		window[i] = pattern(kind, round, i);
+}
+static void check_pattern(unsigned kind, unsigned round)
+{
+	for (uint64_t i = 0; i < WORDS; i++)
+		if (window[i] != pattern(kind, round, i))
+			fail_msg("pattern %u, round %u, word %llu", kind, round, (unsigned long long)i);
+}
+/* Upwards read the one round and write the next, then downwards: no two neighbours are ever alike for long. */
+static void invert(unsigned kind)
+{
+	for (uint64_t i = 0; i < WORDS; i++) {
+		if (window[i] != pattern(kind, 0, i))
+			fail_msg("pattern %u upwards, word %llu", kind, (unsigned long long)i);
+		window[i] = pattern(kind, 1, i);
+	}
+	for (uint64_t i = WORDS; i-- > 0;)
+		if (window[i] != pattern(kind, 1, i))
+			fail_msg("pattern %u downwards, word %llu", kind, (unsigned long long)i);
+}
+
+static void patterns(void)
+{
+	for (unsigned kind = 0; kind < 6; kind++) {
+		store_pattern(kind, 0);
+		invert(kind);
+		store_pattern(kind, 2);
+		check_pattern(kind, 2);
+	}
+	assert_true(counter(rig.pool, "pswpout") > 3 * PAGES);
+	assert_true(counter(rig.pool, "pswpin") > 3 * PAGES);
+	assert_true(counter(rig.pool, "same_filled") > 0);
+}
+static void patterns_come_back(void **state)
+{
+	(void)state;
+	with_window(PAGES + 256, patterns);
+}
+
+/* ---- first touches ---- */
+
+static void zeros(void)
+{
+	struct weir_meminfo m;
+
+	for (uint64_t page = 0; page < PAGES; page++)
+		assert_int_equal(window[page * 512 + page % 512], 0);
+	assert_int_equal(counter(rig.pool, "nr_dirtied"), 0);
+	assert_int_equal(counter(rig.pool, "pswpout"), 0);
+	assert_int_equal(weir_meminfo(rig.pool, WEIR_ALL_NODES, &m), 0);
+	assert_true(m.inactive_anon + m.active_anon > 0);
+	/* Cut, and grown again: nothing of it is left. */
+	store_pattern(1, 0);
+	assert_int_equal(weir_resize(rig.object, 100 * PAGE_SIZE), 0);
+	assert_int_equal(weir_resize(rig.object, PAGES * PAGE_SIZE), 0);
+	for (uint64_t i = 0; i < WORDS; i++)
+		if (window[i] != (i < 100 * 512 ? pattern(1, 0, i) : 0))
+			fail_msg("word %llu", (unsigned long long)i);
+}
+static void memory_begins_as_zeros(void **state)
+{
+	(void)state;
+	with_window(PAGES + 256, zeros);
+}
+
+/* ---- two threads ---- */
+
+static void *rewrite_half(void *arg)
+{
+	unsigned half = (unsigned)(uintptr_t)arg, dice = half + 1;
+	static uint64_t versions[2][PAGES / 2];
+
+	memset(versions[half], 0, sizeof(versions[half]));
+	for (unsigned n = 0; n < 6 * PAGES; n++) {
+		uint32_t i = (dice = dice * 1664525 + 1013904223) >> 8;
+		uint64_t page = (i % (PAGES / 2)) * 2 + half;
+		void *data = (void *)(uintptr_t)(window + page * 512);
+		uint64_t *version = &versions[half][page / 2];
+
+		if (*version && !stamped(data, page, *version))
+			return (void *)(uintptr_t)(page + 1);
+		if (n % 3)
+			stamp(data, page, ++*version);
+	}
+	return NULL;
+}
+static void two_threads(void)
+{
+	pthread_t threads[2];
+	void *wrong;
+
+	for (uintptr_t i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, rewrite_half, (void *)i), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(pthread_join(threads[i], &wrong), 0);
+		if (wrong)
+			fail_msg("page %lu is not as it was left", (unsigned long)(uintptr_t)wrong - 1);
+	}
+}
+static void two_threads_keep_their_pages(void **state)
+{
+	(void)state;
+	with_window(PAGES + 256, two_threads);
+}
+
+/* ---- when it can't be had ---- */
+
+static volatile sig_atomic_t nr_refused;
+static bool repair;
+
+static enum weir_fault_answer refused(const struct weir_fault *fault, void *user)
+{
+	(void)user;
+	nr_refused++;
+	assert_true(fault->error == -ENOMEM || fault->error == -ETIMEDOUT);
+	if (repair)
+		weir_fault_store_rules(rig.fault, NULL, 0);
+	return WEIR_FAULT_RETRY;
+}
+
+/* Swap fails: memory is full of pages that can't leave. Who asks for more is told; then it works again. */
+static void failing_swap(void)
+{
+	nr_refused = 0;
+	repair = true;
+	weir_set_fault_handler(rig.object, refused, NULL);
+	fault_rule(rig.fault, WEIR_FAULT_ERROR, WEIR_FAULT_WRITE, EIO, 0);
+	store_pattern(1, 0);
+	assert_true(nr_refused > 0);
+	check_pattern(1, 0);
+}
+static void swap_that_fails_loses_nothing(void **state)
+{
+	(void)state;
+	with_window(2 * PAGES, failing_swap); /* a slot that failed is not used again */
+}
+
+/* As many pages as memory and swap hold; one more is refused, until others are given up. */
+static sigjmp_buf escape;
+static uint64_t refused_page;
+
+static enum weir_fault_answer leave(const struct weir_fault *fault, void *user)
+{
+	(void)user;
+	assert_true(fault->error == -ENOMEM || fault->error == -ETIMEDOUT);
+	refused_page = fault->page;
+	siglongjmp(escape, 1);
+}
+static void full_swap(void)
+{
+	uint64_t keep;
+
+	refused_page = 0;
+	weir_set_fault_handler(rig.object, leave, NULL);
+	if (!sigsetjmp(escape, 1))
+		for (uint64_t page = 0; page < PAGES; page++)
+			stamp((void *)(uintptr_t)(window + page * 512), page, 1);
+	assert_true(refused_page > 1024 && refused_page < PAGES);
+	keep = refused_page - 200;
+	assert_int_equal(weir_resize(rig.object, keep * PAGE_SIZE), 0);
+	if (sigsetjmp(escape, 1))
+		fail_msg("page %llu can't be had, with room again", (unsigned long long)refused_page);
+	for (uint64_t page = 0; page < keep; page++)
+		if (!stamped((void *)(uintptr_t)(window + page * 512), page, 1))
+			fail_msg("page %llu", (unsigned long long)page);
+}
+static void swap_that_is_full_says_so(void **state)
+{
+	(void)state;
+	with_window(1024, full_swap);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(patterns_come_back),           cmocka_unit_test(memory_begins_as_zeros),
+		cmocka_unit_test(two_threads_keep_their_pages), cmocka_unit_test(swap_that_fails_loses_nothing),
+		cmocka_unit_test(swap_that_is_full_says_so),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
