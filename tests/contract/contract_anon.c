@@ -8,6 +8,7 @@
 #include "reclaim/scan_count.h"
 
 #define MIB (1ull << 20)
+#define FLOOD (12 * MIB)
 #define PAGES(bytes) ((bytes) >> PAGE_SHIFT)
 
 static void write_range(weir_object *object, uint64_t first, uint64_t n)
@@ -155,6 +156,21 @@ static void *dirty_it_all(void *arg)
 	return NULL;
 }
 
+/* Dirty or in writeback, at one instant: nothing has moved from the one to the other between two looks. */
+static uint64_t dirty_now(weir_pool *pool)
+{
+	int64_t dirty, writeback;
+	uint64_t dirtied;
+
+	do {
+		dirtied = counter(pool, "nr_dirtied");
+		dirty = atomic_load(&pool->nr_anon_dirty);
+		writeback = atomic_load(&pool->nr_writeback);
+	} while (dirty != atomic_load(&pool->nr_anon_dirty) || writeback != atomic_load(&pool->nr_writeback) ||
+		 dirtied != counter(pool, "nr_dirtied"));
+	return not_negative(dirty + writeback);
+}
+
 /* Breaks when, behind a slow swap, anonymous writers leave less clean or free than the floor; or are held where swap could
  * not take a page anyway. */
 static void contract_24_anonymous_writers_leave_a_floor_while_swap_takes(void **state)
@@ -167,17 +183,16 @@ static void contract_24_anonymous_writers_leave_a_floor_while_swap_takes(void **
 	(void)state;
 	rig_config(&rig, 8 * MIB);
 	rig.config.wait_ms = 10000;
-	anon_start(&rig, PAGES(12 * MIB), PAGES(16 * MIB));
+	anon_start(&rig, PAGES(FLOOD), PAGES(16 * MIB));
 	floor = zone_watermark(&rig.pool->mem, 0, ALLOC_HIGH_MARK);
 	fault_rule(rig.fault, WEIR_FAULT_DELAY, WEIR_FAULT_WRITE, 0, 200);
 	flood.object = rig.object;
-	flood.pages = PAGES(12 * MIB);
+	flood.pages = PAGES(FLOOD);
 	assert_int_equal(pthread_create(&thread, NULL, dirty_it_all, &flood), 0);
 	while (!atomic_load(&flood.over)) {
-		uint64_t dirty = not_negative(atomic_load(&rig.pool->nr_anon_dirty) +
-					      atomic_load(&rig.pool->nr_writeback));
+		uint64_t frames = rig.pool->mem.nr_frames, dirty = dirty_now(rig.pool);
 
-		least = MIN(least, rig.pool->mem.nr_frames - MIN(dirty, rig.pool->mem.nr_frames));
+		least = MIN(least, frames - MIN(dirty, frames));
 	}
 	pthread_join(thread, NULL);
 	assert_int_equal(flood.error, 0);

@@ -5,6 +5,7 @@
  * Mapped pages have their rows where windows have theirs.
  */
 #include "../anon_rig.h"
+#include "../sanitizer.h"
 
 enum outcome {
 	F,  /* freed, nothing written */
@@ -253,8 +254,11 @@ static void contract_11_each_page_has_the_fate_of_its_row(void **state)
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
 		for (enum mode mode = 0; mode < NR_MODES; mode++) {
-			enum outcome outcome = observe(&rows[i], mode);
+			enum outcome outcome;
 
+			if (UNDER_TSAN && rows[i].kind != MEMORY && mode != DEFAULT)
+				continue; /* each cell takes it half a second, and there are no threads to watch */
+			outcome = observe(&rows[i], mode);
 			if (outcome != rows[i].expected[mode]) {
 				print_error("%s under %s: %s instead of %s\n", rows[i].name, mode_names[mode],
 					    outcome_names[outcome], outcome_names[rows[i].expected[mode]]);
