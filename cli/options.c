@@ -32,6 +32,9 @@ const char options_help[] =
 	"  --size BYTES         of the file to make; default 8 times the memory, or what the trace needs\n"
 	"  --keep               leave the file that was made\n"
 	"  --buffered           through the kernel's page cache instead of O_DIRECT\n"
+	"  --anon               no file, but anonymous memory of --size, which begins as zeros\n"
+	"  --swap PATH:BYTES    ... with a swap file made as PATH, or in the folder PATH\n"
+	"  --swap-encrypt       ... whose contents are enciphered\n"
 	"\n"
 	"The pool\n"
 	"  --memory BYTES       the budget (K, M, G, T are understood), default 64M\n"
@@ -72,6 +75,9 @@ enum {
 	OPT_SIZE,
 	OPT_KEEP,
 	OPT_BUFFERED,
+	OPT_ANON,
+	OPT_SWAP,
+	OPT_SWAP_ENCRYPT,
 	OPT_MEMORY,
 	OPT_POLICY,
 	OPT_NODES,
@@ -114,6 +120,9 @@ static const struct option long_options[] = {
 	{"size", required_argument, NULL, OPT_SIZE},
 	{"keep", no_argument, NULL, OPT_KEEP},
 	{"buffered", no_argument, NULL, OPT_BUFFERED},
+	{"anon", no_argument, NULL, OPT_ANON},
+	{"swap", required_argument, NULL, OPT_SWAP},
+	{"swap-encrypt", no_argument, NULL, OPT_SWAP_ENCRYPT},
 	{"memory", required_argument, NULL, OPT_MEMORY},
 	{"policy", required_argument, NULL, OPT_POLICY},
 	{"nodes", required_argument, NULL, OPT_NODES},
@@ -263,6 +272,21 @@ static int set_source(struct options *options, int option)
 	}
 }
 
+/* PATH:BYTES; a path may have colons of its own. */
+static int set_swap(struct options *options)
+{
+	const char *colon = strrchr(optarg, ':');
+	size_t length = colon ? (size_t)(colon - optarg) : 0;
+
+	if (!length || !parse_bytes(colon + 1, &options->swap_bytes) || options->swap_bytes < WEIR_PAGE_SIZE)
+		return say_error("--swap %s: a path and a number of bytes are wanted, such as /var/tmp:1G", optarg);
+	if (length >= sizeof(options->swap))
+		return say_error("--swap: the path is longer than %d bytes", PATH_MAX - 1);
+	memcpy(options->swap, optarg, length);
+	options->swap[length] = 0;
+	return 0;
+}
+
 static int set_file(struct options *options, int option)
 {
 	switch (option) {
@@ -277,6 +301,14 @@ static int set_file(struct options *options, int option)
 		return 0;
 	case OPT_BUFFERED:
 		options->buffered = true;
+		return 0;
+	case OPT_ANON:
+		options->anon = true;
+		return 0;
+	case OPT_SWAP:
+		return set_swap(options);
+	case OPT_SWAP_ENCRYPT:
+		options->swap_encrypt = true;
 		return 0;
 	default:
 		if (bytes(option, &options->size_bytes) < 0)
@@ -371,6 +403,19 @@ static int set_rest(struct options *options, int option)
 	}
 }
 
+static int check_anon(const struct options *options)
+{
+	if (options->anon && (options->file || options->keep || options->buffered))
+		return say_error("--anon is memory without a file: --file, --keep and --buffered do not go with it");
+	if (options->anon && options->journal)
+		return say_error("--journal %s: what is anonymous is never durable", options->journal);
+	if (!options->anon && options->swap[0])
+		return say_error("--swap goes with --anon: pages of a file go back to the file");
+	if (options->swap_encrypt && !options->swap[0])
+		return say_error("--swap-encrypt goes with --swap, which says where");
+	return 0;
+}
+
 /* Options that contradict each other. */
 static int check(const struct options *options, const bool *given)
 {
@@ -399,6 +444,8 @@ static int check(const struct options *options, const bool *given)
 		return say_error("--fault-thread goes with --window: pins need no faults");
 	if (options->window && options->depth > 1)
 		return say_error("--depth %u: a thread touches one page at a time with --window", options->depth);
+	if (check_anon(options) < 0)
+		return -1;
 	/* Half of the frames at most: pins that fill the pool would have to wait for each other. */
 	if (options->memory_bytes &&
 	    (uint64_t)options->threads * options->depth > options->memory_bytes / WEIR_PAGE_SIZE / 2)
@@ -424,10 +471,10 @@ static int set(struct options *options, int option, const char *word)
 		option = OPT_HELP;
 	if (optarg && !*optarg)
 		return say_error("--%s: its value is empty", name_of(option));
-	return option <= OPT_SEED          ? set_source(options, option)
-	       : option <= OPT_BUFFERED    ? set_file(options, option)
-	       : option <= OPT_NO_IO_URING ? set_pool(options, option)
-					   : set_rest(options, option);
+	return option <= OPT_SEED           ? set_source(options, option)
+	       : option <= OPT_SWAP_ENCRYPT ? set_file(options, option)
+	       : option <= OPT_NO_IO_URING  ? set_pool(options, option)
+					    : set_rest(options, option);
 }
 
 int options_parse(struct options *options, int argc, char **argv)

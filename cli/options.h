@@ -5,6 +5,7 @@
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -42,6 +43,12 @@ struct options {
 	const char *file;    /* or NULL: one is made */
 	uint64_t size_bytes; /* of the file to make; 0: by the memory or the trace */
 	bool write_file, keep, buffered;
+
+	/* Or memory without one. */
+	bool anon;
+	char swap[PATH_MAX]; /* where its swap file is made; empty: it has none */
+	uint64_t swap_bytes;
+	bool swap_encrypt;
 
 	/* The pool. */
 	uint64_t memory_bytes;

@@ -150,6 +150,26 @@ static int open_window(struct run *run, bool writable)
 	return 0;
 }
 
+static int open_anon(struct run *run)
+{
+	const struct options *options = run->options;
+	struct weir_swap_config swap = {
+		.size = sizeof(swap),
+		.path = options->swap,
+		.bytes = options->swap_bytes,
+		.flags = options->swap_encrypt ? WEIR_SWAP_ENCRYPT : 0,
+	};
+
+	if (options->swap[0] && weir_swap_add(run->pool, &swap) < 0)
+		return say_error("--swap %s: %s", options->swap, weir_error_text());
+	if (weir_anon(run->pool, run->target.bytes, &run->object) < 0) {
+		run->object = NULL;
+		return say_error("%s", weir_error_text());
+	}
+	weir_advise(run->object, 0, 0, options->advice); /* only an unknown advice could fail */
+	return 0;
+}
+
 static int open_object(struct run *run)
 {
 	const struct options *options = run->options;
@@ -161,8 +181,6 @@ static int open_object(struct run *run)
 		return say_error("%s", weir_error_text());
 	}
 	weir_advise(run->object, 0, 0, options->advice); /* only an unknown advice could fail */
-	if (options->window && open_window(run, writable) < 0)
-		return -1;
 	/* Its name goes now: whatever ends this process, nothing is left behind. */
 	if (!options->keep)
 		target_unlink(&run->target);
@@ -193,9 +211,13 @@ static int prepare(struct run *run)
 	run->accesses = options->accesses ? options->accesses : run->trace.count ? run->trace.count : DEFAULT_ACCESSES;
 	if (make_pool(run) < 0)
 		return -1;
-	if (!options->file && target_make(&run->target, pages_to_make(run), options->seed) < 0)
+	if (options->anon)
+		target_anon(&run->target, pages_to_make(run));
+	else if (!options->file && target_make(&run->target, pages_to_make(run), options->seed) < 0)
 		return -1;
-	if (open_object(run) < 0)
+	if ((options->anon ? open_anon(run) : open_object(run)) < 0)
+		return -1;
+	if (options->window && open_window(run, run->target.anon || run->target.made || options->write_file) < 0)
 		return -1;
 	if (open_journal(run) < 0)
 		return -1;
@@ -287,6 +309,29 @@ static int execute(struct run *run, struct reclaimer *reclaimer, struct report *
 	return atomic_load(&run->failed) ? -1 : result;
 }
 
+static int verify_anon(struct run *run)
+{
+	char *scratch = aligned_alloc(WEIR_PAGE_SIZE, WEIR_PAGE_SIZE);
+	int error = 0;
+
+	if (!scratch)
+		return say_error("no memory for a buffer of 4 KiB");
+	for (uint64_t page = 0; page < run->target.pages && !error && !interrupt_signal(); page++) {
+		struct weir_pin pin;
+
+		error = weir_pin(run->object, page, WEIR_READ | WEIR_WAIT, &pin);
+		if (error)
+			break;
+		verify_last(run->verify, page, pin.data, scratch);
+		weir_unpin(&pin);
+		if (page % 1024 == 0 && progress_due())
+			progress_show("verifying: %llu %%", (unsigned long long)(page * 100 / run->target.pages));
+	}
+	free(scratch);
+	progress_clear();
+	return error ? say_error("cannot read %s to verify it: %s", run->target.path, strerror(-error)) : 0;
+}
+
 /* Write back and close; what cannot be written is dropped after saying so. */
 static int close_object(struct run *run)
 {
@@ -305,15 +350,21 @@ static int close_object(struct run *run)
 
 static int finish(struct run *run, struct report *report)
 {
+	bool anon = run->target.anon;
 	uint64_t start_ns = run_clock_ns();
 	int result;
 
 	weir_meminfo(run->pool, WEIR_ALL_NODES, &report->memory);
-	result = close_object(run);
+	if (anon) /* closing leaves nothing of it: neither what was in swap, nor what could be read again */
+		report_take_pool(report);
+	result = anon && run->verify ? verify_anon(run) : 0;
+	if (close_object(run) < 0)
+		result = -1;
 	report->close_seconds = (double)(run_clock_ns() - start_ns) / 1e9;
 	report->peak_rss_bytes = report_peak_rss();
-	report_take_pool(report);
-	if (run->verify && result == 0)
+	if (!anon)
+		report_take_pool(report);
+	if (run->verify && !anon && result == 0)
 		result = verify_file(run->verify);
 	if (run->verify && atomic_load(&run->verify->errors))
 		result = -1;

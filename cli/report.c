@@ -61,6 +61,11 @@ uint64_t report_counter(const struct report *report, const char *name)
 	return 0;
 }
 
+uint64_t report_refaults(const struct report *report)
+{
+	return report_counter(report, "workingset_refault_file") + report_counter(report, "workingset_refault_anon");
+}
+
 static uint64_t counter(const struct report *report, const char *name)
 {
 	return report_counter(report, name);
@@ -107,13 +112,18 @@ static void print_source(const struct report *report)
 		printf("replay of %s, seed %llu", pattern_names[options->pattern], (unsigned long long)options->seed);
 	if (options->writes_pct)
 		printf(", %u %% writes", options->writes_pct);
-	printf("\n  file    %s, %s%s\n", run->target.path, format_bytes(size, (double)run->target.bytes),
+	printf("\n  %s  %s, %s%s\n", run->target.anon ? "memory" : "file  ", run->target.path,
+	       format_bytes(size, (double)run->target.bytes),
 	       !run->target.made    ? ""
 	       : run->target.linked ? ", made for this and kept"
 				    : ", made for this and removed");
-	printf("  pool    %s, policy %s, %u thread%s, %s: the file is %.1f times the memory\n",
+	printf("  pool    %s, policy %s, %u thread%s, %s: %s is %.1f times the memory\n",
 	       format_bytes(memory, (double)options->memory_bytes), report->policy, options->threads,
-	       options->threads == 1 ? "" : "s", how, (double)run->target.bytes / (double)options->memory_bytes);
+	       options->threads == 1 ? "" : "s", how, run->target.anon ? "what is accessed" : "the file",
+	       (double)run->target.bytes / (double)options->memory_bytes);
+	if (run->target.anon && options->swap[0])
+		printf("  swap    %s, %s%s\n", options->swap, format_bytes(size, (double)options->swap_bytes),
+		       options->swap_encrypt ? ", enciphered" : "");
 	if (report->signal)
 		printf("  ended early by %s\n", strsignal(report->signal));
 }
@@ -141,7 +151,7 @@ static void print_accesses(const struct report *report)
 		print_count("syncs", report->syncs, 0);
 	print_count("hits", hits, hits + misses);
 	print_count("misses", misses, hits + misses);
-	print_count("refaults", counter(report, "workingset_refault_file"), hits + misses);
+	print_count("refaults", report_refaults(report), hits + misses);
 	if (report->run->options->window) {
 		print_count("major faults", counter(report, "pgmajfault"), report->accesses);
 		print_count("minor faults", counter(report, "pgminfault"), report->accesses);
@@ -191,6 +201,21 @@ static void print_writeback(const struct report *report)
 	};
 
 	printf("\nwriteback\n");
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		print_count(names[i][0], counter(report, names[i][1]), 0);
+}
+
+static void print_swap(const struct report *report)
+{
+	static const char *const names[][2] = {
+		{"slots used", "nr_swap_used"},     {"pages read", "pswpin"},
+		{"pages written", "pswpout"},       {"pages of one word", "same_filled"},
+		{"times it was full", "swap_full"}, {"slots that failed", "nr_swap_bad"},
+	};
+
+	if (!report->run->target.anon)
+		return;
+	printf("\nswap\n");
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		print_count(names[i][0], counter(report, names[i][1]), 0);
 }
@@ -269,9 +294,10 @@ static void print_verify(const struct report *report)
 	if (!verify)
 		return;
 	wrong = atomic_load(&verify->errors);
-	printf("\nverify\n  %s pages checked while running, %s in the file afterwards: ",
+	printf("\nverify\n  %s pages checked while running, %s %s: ",
 	       format_count(checked, atomic_load(&verify->checked)),
-	       format_count(in_file, atomic_load(&verify->file_checked)));
+	       format_count(in_file, atomic_load(&verify->file_checked)),
+	       verify->target->anon ? "at the end" : "in the file afterwards");
 	if (wrong)
 		printf("%s WRONG\n", format_count(errors, wrong));
 	else
@@ -284,6 +310,7 @@ void report_print(const struct report *report)
 	print_accesses(report);
 	print_reclaim(report);
 	print_writeback(report);
+	print_swap(report);
 	print_stalls(report);
 	print_locks(report);
 	print_memory(report);

@@ -30,6 +30,7 @@ void report_take_pool(struct report *report);
 /* The process's largest resident size so far. */
 uint64_t report_peak_rss(void);
 /* A counter by name, 0 where there is none. */
+uint64_t report_refaults(const struct report *report);
 uint64_t report_counter(const struct report *report, const char *name);
 
 /* Accesses whose page was there, and others. */

@@ -22,6 +22,9 @@ static void put_source(struct json *json, const struct report *report)
 	json_string(json, "file", run->target.path);
 	json_count(json, "file_bytes", run->target.bytes);
 	json_bool(json, "file_made", run->target.made);
+	json_bool(json, "anon", run->target.anon);
+	if (options->swap[0])
+		json_count(json, "swap_bytes", options->swap_bytes);
 	json_count(json, "memory_bytes", options->memory_bytes);
 	json_string(json, "policy", report->policy);
 	json_count(json, "threads", options->threads);
@@ -39,7 +42,7 @@ static void put_accesses(struct json *json, const struct report *report)
 	json_count(json, "syncs", report->syncs);
 	json_count(json, "hits", report_hits(report));
 	json_count(json, "misses", report_misses(report));
-	json_count(json, "refaults", report_counter(report, "workingset_refault_file"));
+	json_count(json, "refaults", report_refaults(report));
 	json_count(json, "bytes_read", report_counter(report, "bytes_read"));
 	json_count(json, "bytes_written", report_counter(report, "bytes_written"));
 	json_real(json, "seconds", report->seconds);
@@ -101,6 +104,8 @@ static void put_memory(struct json *json, const struct report *report)
 	json_count(json, "free", memory->free);
 	json_count(json, "inactive_file", memory->inactive_file);
 	json_count(json, "active_file", memory->active_file);
+	json_count(json, "inactive_anon", memory->inactive_anon);
+	json_count(json, "active_anon", memory->active_anon);
 	json_count(json, "unevictable", memory->unevictable);
 	json_count(json, "dirty", memory->dirty);
 	json_count(json, "writeback", memory->writeback);

@@ -152,6 +152,12 @@ int target_make(struct target *target, uint64_t pages, uint64_t seed)
 	return -1;
 }
 
+void target_anon(struct target *target, uint64_t pages)
+{
+	*target = (struct target){
+		.path = "anonymous memory", .fd = -1, .anon = true, .pages = pages, .bytes = pages * WEIR_PAGE_SIZE};
+}
+
 ssize_t target_read(const struct target *target, void *buffer, size_t bytes, uint64_t offset)
 {
 	size_t done = 0;

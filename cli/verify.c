@@ -2,6 +2,7 @@
 #include "verify.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -60,27 +61,30 @@ static void wrong(struct verify *verify, uint64_t page, uint32_t version, const 
 	if (version || verify->target->made)
 		content_describe(data, verify->seed, page, version, text, sizeof(text));
 	else
-		strcpy(text, "it differs from what the file holds");
+		snprintf(text, sizeof(text), "it differs from %s",
+			 verify->target->anon ? "zeros, and nobody wrote to it" : "what the file holds");
 	say_error("page %llu of %s is wrong %s: version %u was expected, %s", (unsigned long long)page,
 		  verify->target->path, where, version, text);
+}
+
+static bool is_right(struct verify *verify, uint64_t page, const void *data, char *scratch)
+{
+	uint32_t version = verify->versions[page];
+
+	if (version || verify->target->made)
+		return content_matches(data, bytes_in_file(verify, page), verify->seed, page, version);
+	memset(scratch, 0, WEIR_PAGE_SIZE);
+	if (!verify->target->anon && target_read(verify->target, scratch, WEIR_PAGE_SIZE, page * WEIR_PAGE_SIZE) < 0)
+		return false;
+	return memcmp(data, scratch, WEIR_PAGE_SIZE) == 0;
 }
 
 /* Under the page's lock. */
 static void check(struct verify *verify, uint64_t page, const void *data, char *scratch)
 {
-	uint32_t version = verify->versions[page];
-	bool right;
-
-	if (version || verify->target->made) {
-		right = content_matches(data, bytes_in_file(verify, page), verify->seed, page, version);
-	} else {
-		memset(scratch, 0, WEIR_PAGE_SIZE);
-		right = target_read(verify->target, scratch, WEIR_PAGE_SIZE, page * WEIR_PAGE_SIZE) >= 0 &&
-			memcmp(data, scratch, WEIR_PAGE_SIZE) == 0;
-	}
 	atomic_fetch_add_explicit(&verify->checked, 1, memory_order_relaxed);
-	if (!right)
-		wrong(verify, page, version, data, "in the pool");
+	if (!is_right(verify, page, data, scratch))
+		wrong(verify, page, verify->versions[page], data, "in the pool");
 }
 
 void verify_page(struct verify *verify, uint64_t page, const void *data, void *scratch)
@@ -153,4 +157,11 @@ int verify_file(struct verify *verify)
 	free(buffer);
 	progress_clear();
 	return result;
+}
+
+void verify_last(struct verify *verify, uint64_t page, const void *data, void *scratch)
+{
+	if (!is_right(verify, page, data, scratch))
+		wrong(verify, page, verify->versions[page], data, "at the end");
+	atomic_fetch_add(&verify->file_checked, 1);
 }

@@ -4,9 +4,10 @@
  *
  * Each page has a version, 0 at first and one more by each write of ours. What a page must hold:
  *
- *             file that was made          file of the user's
- *   version 0   content.h, version 0        what a plain read of the file gives: nobody has written to it
- *   version n   content.h, version n        content.h, version n
+ *             file that was made     file of the user's                  anonymous memory
+ *   version 0   content.h, version 0   what a plain read of it gives:      zeros
+ *                                      nobody has written to it
+ *   version n   content.h, version n   content.h, version n                content.h, version n
  *
  * Shared write pins may overlap, so a version and its contents change together under one of 1024 locks by page.
  */
@@ -39,5 +40,7 @@ uint32_t verify_write(struct verify *verify, uint64_t page, void *data, void *sc
 /* With the pool closed: read the file (of the user's: only the pages that were written) and check it.
  * -1 where it could not be read. Stops early when a signal arrives. */
 int verify_file(struct verify *verify);
+/* For a page of anonymous memory, which ends with its pool: while that is there, after all threads have ended. */
+void verify_last(struct verify *verify, uint64_t page, const void *data, void *scratch);
 
 #endif

@@ -129,6 +129,8 @@ static void touch(struct worker *worker, const struct access *access, void *data
 		write_verified(worker, access, data);
 	else if (verify)
 		verify_page(verify, access->page, data, worker->scratch);
+	else if (access->write && worker->run->target.anon) /* so that there is something that has to be kept */
+		atomic_store_explicit(word, access->page + 1, memory_order_relaxed);
 	else if (access->write) /* what is there is written again: without --verify no contents change */
 		atomic_store_explicit(word, atomic_load_explicit(word, memory_order_relaxed), memory_order_relaxed);
 	else

@@ -86,6 +86,9 @@ json "two threads with queues of 16 keep every page right" "r['accesses'] == $((
 json "a window, touched by two threads under every reclaim mode, keeps every page right" \
 	"r['accesses'] == $((2 * n)) and $sound and c['pgmajfault'] > 0 and c['pgwpfault'] > 0 and r['window']" \
 	"${small[@]}" --window --threads 2 --accesses $((2 * n)) --writes 30 --verify --reclaim default,nofs,noio,nomemalloc
+json "a window of anonymous memory keeps every page right" \
+	"r['accesses'] == $((2 * n)) and $sound and c['pswpout'] > 0 and c['pswpin'] > 0" \
+	"${small[@]}" --anon --swap .:128M --window --threads 2 --accesses $((2 * n)) --writes 30 --verify
 json "a window whose faults are served by threads keeps every page right" "r['accesses'] == $n and $sound" \
 	"${small[@]}" --window --fault-thread --accesses $n --writes 30 --verify
 json "the file is read from the disk, and what was written goes there" \
@@ -138,6 +141,33 @@ json "without io_uring" "$sound" "${small[@]}" --no-io-uring --accesses $n --wri
 json "through the kernel's page cache" "$sound" "${small[@]}" --buffered --accesses $n --writes 20 --verify
 json "two nodes" "$sound" "${small[@]}" --nodes 2 --accesses $n --writes 20 --verify
 json "laptop mode" "$sound" "${small[@]}" --laptop-mode --accesses $n --writes 20 --verify
+
+# --- anonymous memory
+anon=(--memory 8M --size 32M --anon --swap "$TMPDIR:40M" --accesses $((2 * n)) --writes 50)
+for pattern in uniform scan; do
+	json "anonymous memory under $pattern keeps every page right" \
+		"$sound and r['anon'] and r['verify']['file_pages_checked'] == 8192 and c['pswpout'] > 0 and c['pswpin'] > 0 and c['nr_swap_total'] == 10240" \
+		"${anon[@]}" --threads 2 --pattern "$pattern" --verify
+done
+json "the same with a queue" "$sound and c['pswpin'] > 0" "${anon[@]}" --depth 32 --pattern uniform --verify
+run "${anon[@]}" --swap-encrypt --verify --json
+if grep -q libcrypto err; then
+	skip "the same enciphered" "built without libcrypto"
+else
+	[ "$status" -eq 0 ] && holds "$sound and c['pswpin'] > 0"
+	result $? "the same enciphered"
+fi
+json "what fits the memory needs no swap" "$sound and c['pswpout'] == 0" \
+	--memory 16M --size 4M --anon --accesses 5000 --writes 50 --verify
+run "${anon[@]}" --pattern uniform
+[ "$status" -eq 0 ] && grep -Eq '^  memory  anonymous memory, 32.0 MiB$' out && grep -Eq 'pages written +[1-9]' out
+result $? "the report tells of swap"
+[ -z "$(ls "$TMPDIR")" ]
+result $? "no swap file is left behind"
+refused "--swap in a folder that is not there" 1 'its directory is not there' --anon --swap /none/at/all:1M
+refused "--swap without a size" 2 'a path and a number of bytes' --anon --swap /tmp
+refused "--swap without --anon" 2 'goes with --anon' --swap /tmp:1M
+refused "--anon with --file" 2 'memory without a file' --anon --file x
 
 # --- traces
 python3 - <<'PYTHON'
