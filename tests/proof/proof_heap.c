@@ -7,15 +7,17 @@
 #include <malloc.h>
 #include <stdlib.h>
 
+#include "../anon_rig.h"
 #include "planted.h"
 #include "situations.h"
 
 static __thread bool forbidden;
+static _Atomic bool forbidden_to_all; /* threads of the process, the pool's too */
 static _Atomic unsigned seen, frees_seen;
 
 static void note(void)
 {
-	if (forbidden)
+	if (forbidden || atomic_load(&forbidden_to_all))
 		atomic_fetch_add(&seen, 1);
 }
 static void note_free(void)
@@ -276,6 +278,38 @@ static void law_3_no_mode_touches_the_heap(void **state)
 	rig_stop(&rig);
 }
 
+/* Breaks when swap, enciphered or not, takes memory from the heap while pages go out or come in; in any thread. */
+static void law_3_swap_does_not_touch_the_heap(void **state)
+{
+	(void)state;
+	skip_under_tsan(ALLOCATOR_IS_TSANS);
+	for (int encrypt = 0; encrypt < 2; encrypt++) {
+		struct rig rig;
+		int error = 0;
+
+		rig_config(&rig, 4 << 20);
+		anon_start(&rig, 2048, 0);
+		rig.fault = add_swap(rig.pool, 2048, encrypt);
+		if (!rig.fault) { /* no libcrypto */
+			anon_stop(&rig);
+			continue;
+		}
+		atomic_store(&seen, 0);
+		atomic_store(&forbidden_to_all, true);
+		for (uint64_t i = 0; i < 8192 && !error; i++)
+			error = write_stamp(rig.object, i % 2048, 1);
+		atomic_store(&forbidden_to_all, false);
+		assert_int_equal(error, 0);
+		assert_true(counter(rig.pool, "pswpout") > 2048 && counter(rig.pool, "pswpin") > 2048);
+		assert_int_equal(atomic_load(&seen), 0);
+		atomic_store(&forbidden_to_all, true); /* the detector is not blind to other threads' */
+		plant_malloc();
+		atomic_store(&forbidden_to_all, false);
+		assert_true(atomic_load(&seen) > 0);
+		anon_stop(&rig);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -283,6 +317,7 @@ int main(void)
 		cmocka_unit_test(contract_04_nomemalloc_calls_no_allocator),
 		cmocka_unit_test(contract_04_nomemalloc_calls_no_allocator_in_any_situation),
 		cmocka_unit_test(law_3_no_mode_touches_the_heap),
+		cmocka_unit_test(law_3_swap_does_not_touch_the_heap),
 	};
 
 	install();
