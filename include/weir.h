@@ -438,15 +438,20 @@ enum weir_advice {
 	WEIR_ADV_SEQUENTIAL, /* will be read in order: a miss starts reading the pages behind it too */
 	WEIR_ADV_RANDOM,     /* will be read in no order: never read ahead */
 	WEIR_ADV_WILLNEED,   /* start reading the range in; returns at once */
-	WEIR_ADV_DONTNEED,   /* drop the clean, unpinned pages of the range */
+	WEIR_ADV_DONTNEED,   /* a file: drop the clean, unpinned pages of the range. Anonymous: zeros from now on */
 	WEIR_ADV_COLD,       /* to the inactive list: first to go */
 	WEIR_ADV_PAGEOUT,    /* write what is dirty and drop the range */
+	WEIR_ADV_FREE,       /* anonymous only: what the range holds is not needed any more. It is zeros at once here */
+	WEIR_ADV_POPULATE_READ,  /* bring the range in, and into the window, where there is one; returns when it is there */
+	WEIR_ADV_POPULATE_WRITE, /* the same, ready to be written to: dirty from now on */
 };
 
-/* Advice for [offset, offset + bytes), widened to whole pages; bytes 0: to the end. It may change speed,
- * never contents. NORMAL, SEQUENTIAL and RANDOM hold for the whole object.
- * Errors: -EINVAL (unknown advice, a range that overflows or starts past the end), PAGEOUT: the store's.
- * Blocks: PAGEOUT only. Allocates: no. */
+/* Advice for [offset, offset + bytes), widened to whole pages; bytes 0: to the end. It means what madvise(2)'s of
+ * that name means. It may change speed, never contents, but for DONTNEED and FREE on anonymous objects. NORMAL,
+ * SEQUENTIAL and RANDOM hold for the whole object.
+ * Errors: -EINVAL (unknown advice, FREE on a file, a range that overflows or starts past the end), -EBUSY (DONTNEED and
+ * FREE on anonymous objects: pages are pinned; nothing was changed), PAGEOUT: the store's, POPULATE: those of weir_pin.
+ * Blocks: PAGEOUT, POPULATE, and what changes contents. Allocates: no. */
 int weir_advise(weir_object *object, uint64_t offset, uint64_t bytes, enum weir_advice advice);
 
 /* Bring the pages in and keep them in memory until weir_munlock, on the unevictable list. Locks do not

@@ -6,7 +6,11 @@
 #include "cache/drop.h"
 #include "fault/pin.h"
 #include "fault/readahead.h"
+#include "fault/touch.h"
 #include "reclaim/bdi.h"
+#include "reclaim/reclaim.h"
+
+#include <sched.h>
 
 int object_range(const struct weir_object *object, uint64_t offset, uint64_t bytes, uint64_t *first, uint64_t *last)
 {
@@ -59,13 +63,53 @@ static int page_out(struct weir_object *object, uint64_t first, uint64_t last)
 	return error;
 }
 
+/* Anonymous pages: what they hold is given up, in memory and in swap. Nobody has them meanwhile, as in a resize. */
+static int discard(struct weir_object *object, uint64_t first, uint64_t last)
+{
+	int error = 0;
+
+	lock_acquire(&object->resize);
+	resize_begin(object, first << PAGE_SHIFT);
+	if (object_pinned(object, first, last))
+		error = -EBUSY;
+	if (!error) {
+		object_write_and_wait(object, last, last); /* what the flusher has begun */
+		while (object_empty(object, first, last, DROP_DIRTY) == -EBUSY)
+			sched_yield(); /* a pinner about to see that the page is not to be had */
+		error = store_discard(&object->store, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
+	}
+	resize_end(object);
+	lock_release(&object->resize);
+	return error;
+}
+
+/* As if each page was read from, or written to. */
+static int populate(struct weir_object *object, uint64_t first, uint64_t last, unsigned flags)
+{
+	int error = 0;
+
+	for (uint64_t page = first; !error && page < last; page++) {
+		struct weir_pin pin;
+
+		if (page_in_window(object, 0)) {
+			error = flags & WEIR_WRITE ? balance_dirty_pages(object, true) : 0;
+			error = error ? error : touch_page(object, page, flags | WEIR_WAIT, false);
+		} else {
+			error = weir_pin(object, page, flags | WEIR_WAIT, &pin);
+			if (!error)
+				weir_unpin(&pin);
+		}
+	}
+	return error == -ENXIO ? -EINVAL : error;
+}
+
 int weir_advise(weir_object *object, uint64_t offset, uint64_t bytes, enum weir_advice advice)
 {
 	HOLD_SIGNALS(object->pool);
 	uint64_t first, last;
 	int error;
 
-	if ((unsigned)advice > WEIR_ADV_PAGEOUT)
+	if ((unsigned)advice > WEIR_ADV_POPULATE_WRITE || (advice == WEIR_ADV_FREE && !object->anon))
 		return -EINVAL;
 	error = object_range(object, offset, bytes, &first, &last);
 	if (error)
@@ -80,12 +124,18 @@ int weir_advise(weir_object *object, uint64_t offset, uint64_t bytes, enum weir_
 		read_pages(object, (int64_t)first, 1, last - first, WORD_READAHEAD);
 		return 0;
 	case WEIR_ADV_DONTNEED:
+	case WEIR_ADV_FREE:
+		if (object->anon)
+			return discard(object, first, last);
 		return object_drop(object, first, last, DROP_CLEAN);
 	case WEIR_ADV_COLD:
 		cool_down(object, first, last);
 		return 0;
 	case WEIR_ADV_PAGEOUT:
 		return page_out(object, first, last);
+	case WEIR_ADV_POPULATE_READ:
+	case WEIR_ADV_POPULATE_WRITE:
+		return populate(object, first, last, advice == WEIR_ADV_POPULATE_WRITE ? WEIR_WRITE : WEIR_READ);
 	}
 	return -EINVAL;
 }

@@ -260,6 +260,18 @@ static int anon_resize(void *store, uint64_t bytes)
 	return 0;
 }
 
+/* Zeros from now on, and no room in swap for them. */
+static int anon_discard(void *store, uint64_t offset, uint64_t bytes)
+{
+	struct anon *anon = store;
+	uint64_t first = offset >> PAGE_SHIFT, last = MIN((offset + bytes) >> PAGE_SHIFT, anon->capacity);
+
+	for (uint64_t page = first; page < last; page++)
+		if (entry_of(anon, page))
+			set_entry(anon, page, 0);
+	return 0;
+}
+
 static void unmap(struct anon *anon)
 {
 	if (anon->entries)
@@ -283,6 +295,7 @@ static const struct weir_store_ops anon_ops = {
 	.writev = anon_writev,
 	.sync = anon_sync,
 	.resize = anon_resize,
+	.discard = anon_discard,
 	.get_size = anon_get_size,
 	.submit = anon_submit,
 	.device = anon_device,

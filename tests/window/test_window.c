@@ -369,6 +369,21 @@ static void mincore_and_advice(void)
 	assert_int_equal(weir_mincore(rig.object, 1ull << 50, 1, vec), -EINVAL);
 }
 
+static void populate(void)
+{
+	unsigned char vec[100];
+
+	assert_int_equal(weir_advise(rig.object, 0, 50 * PAGE_SIZE, WEIR_ADV_POPULATE_READ), 0);
+	assert_int_equal(weir_advise(rig.object, 50 * PAGE_SIZE, 50 * PAGE_SIZE, WEIR_ADV_POPULATE_WRITE), 0);
+	assert_int_equal(weir_mincore(rig.object, 0, 100 * PAGE_SIZE, vec), 0);
+	for (uint64_t page = 0; page < 100; page++) {
+		assert_true(vec[page]);
+		assert_true(word_of(rig.object, page) & WORD_MAPPED);
+		assert_int_equal(!!(word_of(rig.object, page) & WORD_WRITABLE), page >= 50);
+	}
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_FREE), -EINVAL); /* of a file */
+}
+
 static void queues_hold_pages_in_the_window(void)
 {
 	struct weir_completion done[32];
@@ -470,6 +485,7 @@ TEST(a_failed_read_is_sigbus_where_it_happened)
 TEST(the_program_may_answer)
 TEST(protection_is_mprotects)
 TEST(mincore_and_advice)
+TEST(populate)
 TEST(queues_hold_pages_in_the_window)
 TEST(a_child_has_no_window)
 TEST(ten_thousand_windows)
@@ -492,6 +508,7 @@ int main(void)
 		TEST(the_program_may_answer),
 		TEST(protection_is_mprotects),
 		TEST(mincore_and_advice),
+		TEST(populate),
 		TEST(queues_hold_pages_in_the_window),
 		TEST(a_child_has_no_window),
 		TEST(ten_thousand_windows),

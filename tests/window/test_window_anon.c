@@ -132,6 +132,32 @@ static void memory_begins_as_zeros(void **state)
 	with_window(PAGES + 256, zeros);
 }
 
+static void given_up(void)
+{
+	struct weir_pin pin;
+
+	store_pattern(1, 0);
+	assert_int_equal(weir_pin(rig.object, 20, WEIR_READ, &pin), 0);
+	assert_int_equal(weir_advise(rig.object, 0, 100 * PAGE_SIZE, WEIR_ADV_DONTNEED), -EBUSY);
+	assert_int_equal(weir_unpin(&pin), 0);
+	check_pattern(1, 0);
+	assert_int_equal(weir_advise(rig.object, 0, 100 * PAGE_SIZE, WEIR_ADV_DONTNEED), 0);
+	assert_int_equal(weir_advise(rig.object, 200 * PAGE_SIZE, 100 * PAGE_SIZE, WEIR_ADV_FREE), 0);
+	for (uint64_t i = 0; i < WORDS; i++) {
+		uint64_t page = i / 512;
+
+		if (window[i] != (page < 100 || (page >= 200 && page < 300) ? 0 : pattern(1, 0, i)))
+			fail_msg("word %llu", (unsigned long long)i);
+	}
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_DONTNEED), 0);
+	assert_int_equal(counter(rig.pool, "nr_swap_used"), 0);
+}
+static void what_is_given_up_is_zeros(void **state)
+{
+	(void)state;
+	with_window(PAGES + 256, given_up);
+}
+
 /* ---- two threads ---- */
 
 static void *rewrite_half(void *arg)
@@ -242,8 +268,11 @@ static void swap_that_is_full_says_so(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(patterns_come_back),           cmocka_unit_test(memory_begins_as_zeros),
-		cmocka_unit_test(two_threads_keep_their_pages), cmocka_unit_test(swap_that_fails_loses_nothing),
+		cmocka_unit_test(patterns_come_back),
+		cmocka_unit_test(memory_begins_as_zeros),
+		cmocka_unit_test(what_is_given_up_is_zeros),
+		cmocka_unit_test(two_threads_keep_their_pages),
+		cmocka_unit_test(swap_that_fails_loses_nothing),
 		cmocka_unit_test(swap_that_is_full_says_so),
 	};
 
