@@ -22,7 +22,7 @@ static void read_done(struct weir_io *io)
 
 		if (got >= 0)
 			got = MAX(0, MIN((ssize_t)PAGE_SIZE, got - (ssize_t)(i * PAGE_SIZE)));
-		load_finish(object, transfer->first + i, transfer->frames[i], got, 0);
+		load_finish(object, transfer->frames[i]->index, transfer->frames[i], got, 0);
 	}
 	transfer_put(transfer);
 	atomic_fetch_sub(&object->nr_in_flight, 1); /* the object may be gone from here on */
@@ -40,14 +40,16 @@ static void read_frames(struct bdi *bdi, struct frame **frames, unsigned n)
 	sort_frames(frames, n);
 	for (unsigned i = 0; i < n;) {
 		struct transfer *transfer = transfer_take(&bdi->reader);
+		uint32_t first = frames[i]->index;
 
 		transfer->object = frames[i]->object;
-		transfer->first = frames[i]->index;
+		transfer->store = &transfer->object->store;
+		transfer->offset = (uint64_t)first << PAGE_SHIFT;
 		transfer->n = 0;
 		do
 			transfer->frames[transfer->n++] = frames[i++];
 		while (i < n && transfer->n < TRANSFER_PAGES && frames[i]->object == transfer->object &&
-		       frames[i]->index == transfer->first + transfer->n && joins(transfer->object, frames[i]->index));
+		       frames[i]->index == first + transfer->n && joins(transfer->object, frames[i]->index));
 		transfer->bytes = transfer->n * PAGE_SIZE;
 		transfer_start(transfer, false, read_done);
 	}

@@ -107,11 +107,11 @@ void transfer_start(struct transfer *transfer, bool write, void (*done)(struct w
 		.write = write,
 		.iov_count = (int)transfer->n,
 		.iov = transfer->iov,
-		.offset = transfer->first << PAGE_SHIFT,
+		.offset = transfer->offset,
 		.done = done,
 	};
 	atomic_fetch_add(&transfer->object->nr_in_flight, 1);
-	while (channel_submit(server->channel, &transfer->object->store, &transfer->io) == -EAGAIN)
+	while (channel_submit(server->channel, transfer->store, &transfer->io) == -EAGAIN)
 		channel_reap(server->channel, 1, 100);
 }
 

@@ -17,13 +17,14 @@
 #define TRANSFERS 64      /* under way at once */
 #define TRANSFER_PAGES 64 /* neighbouring pages in one */
 
-/* Neighbouring pages of one object. */
+/* Neighbouring pages of one object; or any of one that go to neighbouring slots of swap. */
 struct transfer {
 	struct weir_io io;
 	struct transfer *next_free;
 	struct server *server;
 	struct weir_object *object;
-	uint64_t first; /* page */
+	const struct store *store; /* the object's, or swap's by slot */
+	uint64_t offset;           /* in it */
 	unsigned n;
 	size_t bytes;
 	struct frame *frames[TRANSFER_PAGES];
@@ -53,7 +54,7 @@ void server_wake(struct server *server);
 /* A free transfer; waits for one to end where all are under way. */
 struct transfer *transfer_take(struct server *server);
 void transfer_put(struct transfer *transfer);
-/* Start it: object, first, n, bytes and frames are set. It ends in done(), out of a later reap of the channel. */
+/* Start it: object, store, offset, n, bytes and frames are set. It ends in done(), out of a later reap of the channel. */
 void transfer_start(struct transfer *transfer, bool write, void (*done)(struct weir_io *));
 
 /* By object and page, in place. */

@@ -20,7 +20,7 @@
 #define STEP_TRANSFERS 16
 
 static void write_done(struct weir_io *io);
-static void end_run(struct weir_object *object, uint64_t first, struct frame **frames, unsigned n, bool failed);
+static void end_run(struct weir_object *object, struct frame **frames, unsigned n, bool failed);
 
 /* ---- writing ---- */
 
@@ -51,26 +51,40 @@ static struct frame *join_neighbour(weir_pool *pool, struct weir_object *object,
 	return batch.n ? batch.frames[0] : NULL;
 }
 
-static bool hook_refuses(struct weir_object *object, uint64_t first, unsigned n)
+/* How many of n pages, in order, are neighbours from the first on. */
+static unsigned neighbours(struct frame **frames, unsigned n)
+{
+	unsigned length = 1;
+
+	while (length < n && frames[length]->index == frames[0]->index + length)
+		length++;
+	return length;
+}
+
+static bool hook_refuses(struct weir_object *object, struct frame **frames, unsigned n)
 {
 	weir_write_hook hook;
 	bool refused = false;
 
 	atomic_fetch_add(&object->hook_running, 1); /* pairs with weir_set_write_hook, which waits for 0 */
 	hook = atomic_load(&object->hook);
-	if (hook)
-		refused = hook(object, first, n, atomic_load(&object->hook_user)) != 0;
+	for (unsigned i = 0, length; hook && i < n && !refused; i += length) {
+		length = neighbours(&frames[i], n - i);
+		refused = hook(object, frames[i]->index, length, atomic_load(&object->hook_user)) != 0;
+	}
 	if (atomic_fetch_sub(&object->hook_running, 1) == 1)
 		pool_progress(object->pool);
 	return refused;
 }
 
-static void start_write(struct bdi *bdi, struct weir_object *object, struct frame **frames, unsigned n, size_t bytes)
+static void start_write(struct bdi *bdi, struct weir_object *object, const struct store *store, uint64_t offset,
+			struct frame **frames, unsigned n, size_t bytes)
 {
 	struct transfer *transfer = transfer_take(&bdi->flusher);
 
 	transfer->object = object;
-	transfer->first = frames[0]->index;
+	transfer->store = store;
+	transfer->offset = offset;
 	transfer->n = n;
 	transfer->bytes = bytes;
 	memcpy(transfer->frames, frames, n * sizeof(*frames));
@@ -80,22 +94,25 @@ static void start_write(struct bdi *bdi, struct weir_object *object, struct fram
 /* Pages of anonymous memory go where there is room in swap, in as many pieces as that takes. */
 static void write_to_swap(struct bdi *bdi, struct weir_object *object, struct frame **frames, unsigned n)
 {
-	void *data[TRANSFER_PAGES];
+	struct swap *swap = &bdi->pool->swap;
+	struct anon_page pages[TRANSFER_PAGES];
 	unsigned length;
 
 	for (unsigned i = 0; i < n; i++)
-		data[i] = page_data(object, frames[i]->index, word_load(frame_word(frames[i])));
+		pages[i] = (struct anon_page){frames[i]->index,
+					      page_data(object, frames[i]->index, word_load(frame_word(frames[i])))};
 	for (unsigned i = 0; i < n; i += length) {
-		uint64_t first = frames[i]->index;
 		enum placed placed;
+		uint64_t slot;
 
-		length = anon_place(object->anon, first, &data[i], n - i, &placed);
+		length = anon_place(object->anon, &pages[i], n - i, &placed, &slot);
 		switch (placed) {
 		case PLACED_SLOTS:
-			start_write(bdi, object, &frames[i], length, length * PAGE_SIZE);
+			start_write(bdi, object, &swap->by_slot, slot << PAGE_SHIFT, &frames[i], length,
+				    length * PAGE_SIZE);
 			break;
 		case PLACED_WORD:
-			end_run(object, first, &frames[i], length, false);
+			end_run(object, &frames[i], length, false);
 			break;
 		case PLACED_NOWHERE:
 			for (unsigned k = i; k < i + length; k++)
@@ -105,18 +122,18 @@ static void write_to_swap(struct bdi *bdi, struct weir_object *object, struct fr
 	}
 }
 
-/* Write neighbouring pages of one object, all in writeback. Returns false where the hook held some back. */
+/* Write pages of one object, neighbours as far as its store or its hook wants them to be, all in writeback. Returns false where the hook held some back. */
 static bool write_run(struct bdi *bdi, struct weir_object *object, struct frame **frames, unsigned n)
 {
 	weir_pool *pool = bdi->pool;
 	uint64_t first = frames[0]->index;
 
 	/* A resize that waits for us may cut them off or change how much of them is to be written: left dirty. */
-	while (n && first + n > atomic_load(&object->npages))
+	while (n && frames[n - 1]->index >= atomic_load(&object->npages))
 		revert_writeback(pool, frames[--n]);
 	if (!n)
 		return true;
-	if (hook_refuses(object, first, n)) {
+	if (hook_refuses(object, frames, n)) {
 		if (n == 1)
 			revert_writeback(pool, frames[0]);
 		for (unsigned i = 0; n > 1 && i < n; i++) /* one page that must wait holds back none of the others */
@@ -126,7 +143,8 @@ static bool write_run(struct bdi *bdi, struct weir_object *object, struct frame 
 	if (object->anon)
 		write_to_swap(bdi, object, frames, n);
 	else
-		start_write(bdi, object, frames, n, (n - 1) * PAGE_SIZE + object_page_bytes(object, first + n - 1));
+		start_write(bdi, object, &object->store, first << PAGE_SHIFT, frames, n,
+			    (n - 1) * PAGE_SIZE + object_page_bytes(object, first + n - 1));
 	return true;
 }
 
@@ -144,8 +162,9 @@ static bool write_frames(struct bdi *bdi, struct frame **frames, unsigned n)
 		struct frame *next;
 
 		atomic_fetch_add(&object->flusher_holds, 1); /* the run may end while we still look at the object */
+		/* Anonymous pages need not be neighbours: their slots will be. */
 		while (i < n && length < TRANSFER_PAGES && frames[i]->object == object &&
-		       frames[i]->index == first + length)
+		       (object->anon || frames[i]->index == first + length))
 			run[length++] = frames[i++];
 		while (length < TRANSFER_PAGES &&
 		       (i == n || frames[i]->object != object || frames[i]->index != first + length) &&
@@ -221,7 +240,7 @@ static void write_failed(struct weir_object *object, unsigned node, unsigned n, 
 }
 
 /* Their write is over: clean, and free where that was what it was for; or dirty again. */
-static void end_run(struct weir_object *object, uint64_t first, struct frame **frames, unsigned n, bool failed)
+static void end_run(struct weir_object *object, struct frame **frames, unsigned n, bool failed)
 {
 	weir_pool *pool = object->pool;
 	struct frame *reclaim[TRANSFER_PAGES];
@@ -229,19 +248,19 @@ static void end_run(struct weir_object *object, uint64_t first, struct frame **f
 	unsigned nr_reclaim = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		uint32_t index = (uint32_t)(first + i);
+		uint32_t index = frames[i]->index;
 		uint64_t before;
 
 		if (failed) /* to be tried again by age */
 			atomic_store_explicit(&frames[i]->dirtied_ms, (uint32_t)now_ms(), memory_order_relaxed);
 		before = end_writeback(pool, frames[i], &object->words[index], failed);
+		if (!failed) /* again, after the word: see durable_succeeded */
+			durable_mark(object, index, 1);
 		if (!failed && (before & (WORD_RECLAIM | WORD_DIRTY | WORD_REF)) == WORD_RECLAIM) {
 			reclaim[nr_reclaim] = frames[i];
 			indices[nr_reclaim++] = index;
 		}
 	}
-	if (!failed) /* again, after the words: see durable_succeeded */
-		durable_mark(object, first, n);
 	if (nr_reclaim)
 		free_written(pool, object, reclaim, indices, nr_reclaim);
 }
@@ -257,14 +276,15 @@ static void write_done(struct weir_io *io)
 	if (failed) {
 		write_failed(object, node, transfer->n, io->result);
 		if (object->anon)
-			anon_write_failed(object->anon, transfer->first, transfer->n);
+			for (unsigned i = 0; i < transfer->n; i++)
+				anon_write_failed(object->anon, transfer->frames[i]->index);
 	} else {
 		atomic_store_explicit(&object->wb_backoff_until_ms, 0, memory_order_relaxed);
 		count(pool, node, COUNT_NR_WRITTEN, transfer->n);
 		count(pool, node, COUNT_BYTES_WRITTEN, transfer->bytes);
 		measure_bandwidth(transfer->server->bdi, transfer->n);
 	}
-	end_run(object, transfer->first, transfer->frames, transfer->n, failed);
+	end_run(object, transfer->frames, transfer->n, failed);
 	transfer_put(transfer);
 	atomic_fetch_sub(&object->nr_in_flight, 1); /* the object may be gone from here on */
 	pool_progress(pool);

@@ -80,48 +80,61 @@ static bool is_word(const void *data, uint64_t *word)
 	return !is_slot(*word) && memcmp(data, (const char *)data + sizeof(*word), PAGE_SIZE - sizeof(*word)) == 0;
 }
 
-static unsigned place_words(struct anon *anon, uint64_t page, void *const *data, unsigned n)
+static unsigned place_words(struct anon *anon, const struct anon_page *pages, unsigned n)
 {
 	unsigned placed = 0;
 	uint64_t word;
 
-	for (; placed < n && is_word(data[placed], &word); placed++)
-		set_entry(anon, page + placed, word);
+	for (; placed < n && is_word(pages[placed].data, &word); placed++)
+		set_entry(anon, pages[placed].page, word);
 	counters_add(anon->swap->counters, 0, COUNT_SAME_FILLED, placed);
 	return placed;
 }
 
-unsigned anon_place(struct anon *anon, uint64_t page, void *const *data, unsigned n, enum placed *placed)
+/* All swap is taken: over what they were, those that have slots which are neighbours. */
+static unsigned place_again(const struct anon *anon, const struct anon_page *pages, unsigned n, uint64_t *slot)
 {
-	unsigned words = place_words(anon, page, data, n), length = 1, taken;
-	uint64_t word, slot;
+	uint64_t entry = entry_of(anon, pages[0].page);
+	unsigned length = 0;
+
+	if (!is_slot(entry))
+		return 0;
+	*slot = slot_of(entry);
+	while (length < n && entry_of(anon, pages[length].page) == entry + length)
+		length++;
+	return length;
+}
+
+unsigned anon_place(struct anon *anon, const struct anon_page *pages, unsigned n, enum placed *placed, uint64_t *slot)
+{
+	unsigned words = place_words(anon, pages, n), length = 1, taken;
+	uint64_t word;
 
 	*placed = PLACED_WORD;
 	if (words)
 		return words;
-	while (length < n && !is_word(data[length], &word))
+	while (length < n && !is_word(pages[length].data, &word))
 		length++;
 	*placed = PLACED_SLOTS;
-	taken = swap_take(anon->swap, length, &slot);
+	taken = swap_take(anon->swap, length, slot);
 	for (unsigned i = 0; i < taken; i++)
-		set_entry(anon, page + i, TAG | (slot + i));
+		set_entry(anon, pages[i].page, TAG | (*slot + i));
 	if (taken)
 		return taken;
 	counters_add(anon->swap->counters, 0, COUNT_SWAP_FULL, 1);
-	if (anon_has_slot(anon, page)) /* over what it was */
-		return slots_in_a_row(anon, page, length);
+	length = place_again(anon, pages, length, slot);
+	if (length)
+		return length;
 	*placed = PLACED_NOWHERE;
 	return 1;
 }
 
-void anon_write_failed(struct anon *anon, uint64_t page, unsigned n)
+void anon_write_failed(struct anon *anon, uint64_t page)
 {
-	for (unsigned i = 0; i < n; i++) {
-		uint64_t old = exchange(anon, page + i, 0);
+	uint64_t old = exchange(anon, page, 0);
 
-		if (is_slot(old))
-			swap_retire(anon->swap, slot_of(old));
-	}
+	if (is_slot(old))
+		swap_retire(anon->swap, slot_of(old));
 }
 
 void anon_dirtied(struct anon *anon, uint64_t page)
@@ -130,7 +143,7 @@ void anon_dirtied(struct anon *anon, uint64_t page)
 		set_entry(anon, page, 0);
 }
 
-/* ---- as a store ---- */
+/* ---- as a store: by page, and to be read alone; what is written goes by slot ---- */
 
 static void fill(void *data, uint64_t word)
 {
@@ -176,35 +189,14 @@ static ssize_t anon_readv(void *store, const struct iovec *iov, int n, uint64_t 
 	return (ssize_t)pages * (ssize_t)PAGE_SIZE;
 }
 
-/* The pages have been given slots: anon_place. */
-static ssize_t anon_writev(void *store, const struct iovec *iov, int n, uint64_t offset)
-{
-	struct anon *anon = store;
-	unsigned pages = pages_of(anon, iov, n, offset), length;
-	uint64_t page = offset >> PAGE_SHIFT;
-
-	for (unsigned i = 0; i < pages; i += length) {
-		uint64_t entry = entry_of(anon, page + i);
-		int error = -EIO;
-
-		length = 1;
-		if (is_slot(entry)) {
-			length = slots_in_a_row(anon, page + i, pages - i);
-			error = swap_write(anon->swap, slot_of(entry), &iov[i], (int)length);
-		}
-		if (error)
-			return error;
-	}
-	return (ssize_t)pages * (ssize_t)PAGE_SIZE;
-}
-
-/* Asynchronously what is one transfer on one area; all else through the two above. */
+/* Asynchronously what is one transfer on one area; all else by anon_readv. */
 static int anon_submit(void *store, struct weir_io *io)
 {
 	struct anon *anon = store;
 	unsigned n = (unsigned)io->iov_count;
 	uint64_t page = io->offset >> PAGE_SHIFT;
 
+	weir_assert(!io->write);
 	if (pages_of(anon, io->iov, io->iov_count, io->offset) != n || !anon_has_slot(anon, page) ||
 	    slots_in_a_row(anon, page, n) != n)
 		return -EOPNOTSUPP;
@@ -292,7 +284,6 @@ static void anon_close(void *store)
 static const struct weir_store_ops anon_ops = {
 	.size = sizeof(struct weir_store_ops),
 	.readv = anon_readv,
-	.writev = anon_writev,
 	.sync = anon_sync,
 	.resize = anon_resize,
 	.discard = anon_discard,

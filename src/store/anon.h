@@ -46,15 +46,21 @@ bool anon_has_slot(const struct anon *anon, uint64_t page);
 /* Could one read or write move both page and page + 1? */
 bool anon_neighbours(const struct anon *anon, uint64_t page);
 
+/* A page on its way out, in writeback. */
+struct anon_page {
+	uint64_t page;
+	void *data;
+};
 enum placed {
 	PLACED_WORD,    /* in their entries: there is nothing to write */
-	PLACED_SLOTS,   /* in neighbouring slots: write them in one transfer */
+	PLACED_SLOTS,   /* in neighbouring slots: to be written in one transfer */
 	PLACED_NOWHERE, /* all swap is taken */
 };
-/* Decide where the first of n pages in writeback go, whose contents are at data[]. Returns for how many that holds. */
-unsigned anon_place(struct anon *anon, uint64_t page, void *const *data, unsigned n, enum placed *placed);
-/* The write of n pages in slots has failed: those are not used again. */
-void anon_write_failed(struct anon *anon, uint64_t page, unsigned n);
+/* Decide where the first of n pages go; they need not be neighbours, but are the sooner together again if they are.
+ * Returns for how many that holds; *slot: the first of their slots. */
+unsigned anon_place(struct anon *anon, const struct anon_page *pages, unsigned n, enum placed *placed, uint64_t *slot);
+/* The page's write to its slot has failed: it is not used again. */
+void anon_write_failed(struct anon *anon, uint64_t page);
 /* The page has become dirty, and the caller keeps it from being written. */
 void anon_dirtied(struct anon *anon, uint64_t page);
 

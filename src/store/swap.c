@@ -21,9 +21,12 @@ static uint64_t offset_of(uint64_t slot)
 	return (uint64_t)(uint32_t)slot << PAGE_SHIFT;
 }
 
+static const struct weir_store_ops slot_ops;
+
 void swap_init(struct swap *swap, struct counters *counters)
 {
 	swap->counters = counters;
+	swap->by_slot = (struct store){&slot_ops, swap};
 	lock_init(&swap->adding, NULL);
 	lock_init(&swap->lock, NULL); /* for a run of slots, a few times a transfer */
 }
@@ -235,6 +238,32 @@ int swap_submit(struct swap *swap, uint64_t slot, struct weir_io *io)
 	counters_add(swap->counters, 0, io->write ? COUNT_PSWPOUT : COUNT_PSWPIN, (uint64_t)io->iov_count);
 	return 0;
 }
+
+static ssize_t slot_readv(void *store, const struct iovec *iov, int n, uint64_t offset)
+{
+	int error = swap_read(store, offset >> PAGE_SHIFT, iov, n);
+
+	return error ? error : (ssize_t)n * (ssize_t)PAGE_SIZE;
+}
+
+static ssize_t slot_writev(void *store, const struct iovec *iov, int n, uint64_t offset)
+{
+	int error = swap_write(store, offset >> PAGE_SHIFT, iov, n);
+
+	return error ? error : (ssize_t)n * (ssize_t)PAGE_SIZE;
+}
+
+static int slot_submit(void *store, struct weir_io *io)
+{
+	return swap_submit(store, io->offset >> PAGE_SHIFT, io);
+}
+
+static const struct weir_store_ops slot_ops = {
+	.size = sizeof(struct weir_store_ops),
+	.readv = slot_readv,
+	.writev = slot_writev,
+	.submit = slot_submit,
+};
 
 uint64_t swap_metadata_bytes(struct swap *swap)
 {

@@ -8,6 +8,8 @@
  *   give     the page was changed or dropped
  *   retire   its write failed: counted as bad, and never given again
  *
+ * All areas together are a store too, by_slot, for transfers on a channel: the offset is the slot's name << 12.
+ *
  * A slot's name is 64 bits: area << 32 | number. Slots are the caller's from take to give. After swap_add nothing
  * allocates.
  */
@@ -36,6 +38,7 @@ struct swap_area {
 
 struct swap {
 	struct counters *counters;
+	struct store by_slot;
 	struct lock adding;             /* one swap_add at a time; held over its mappings. Takes lock */
 	struct lock lock;               /* order, maps; the atomic ones are written under it */
 	_Atomic unsigned nr_areas;      /* those below it stay as they are until swap_destroy */
@@ -83,7 +86,7 @@ void swap_retire(struct swap *swap, uint64_t slot);
  * errno. Blocks: for the I/O. Allocates: no. */
 int swap_read(struct swap *swap, uint64_t slot, const struct iovec *iov, int n);
 int swap_write(struct swap *swap, uint64_t slot, const struct iovec *iov, int n);
-/* Start io, whose vectors are a page each, on the slots from `slot` on. From then on it is the area's store's.
+/* (On a channel by_slot does the same.) Start io, whose vectors are a page each, on the slots from `slot` on. From then on it is the area's store's.
  * -EOPNOTSUPP: only synchronously, io is as it was. -EAGAIN: later. */
 int swap_submit(struct swap *swap, uint64_t slot, struct weir_io *io);
 

@@ -61,6 +61,17 @@ static struct store anon_store(struct fixture *f, uint64_t pages)
 	return store;
 }
 
+/* Decide where the pages from `page` on go whose contents are in data[first] and after it. */
+static unsigned place(struct fixture *f, const struct store *store, uint64_t page, unsigned first, unsigned n,
+		      enum placed *placed, uint64_t *slot)
+{
+	struct anon_page pages[64];
+
+	for (unsigned i = 0; i < n; i++)
+		pages[i] = (struct anon_page){page + i, f->data[first + i]};
+	return anon_place(anon_of(store), pages, n, placed, slot);
+}
+
 static uint64_t counted(struct fixture *f, enum counter counter)
 {
 	return counters_read(&f->counters, 0, counter);
@@ -72,6 +83,7 @@ static unsigned write_pages(struct fixture *f, const struct store *store, uint64
 			    int *error)
 {
 	struct anon *anon = anon_of(store);
+	struct anon_page pages[64];
 	struct iovec iov[64];
 	unsigned done = 0;
 
@@ -79,19 +91,18 @@ static unsigned write_pages(struct fixture *f, const struct store *store, uint64
 	for (unsigned i = 0; i < n; i++) {
 		pattern_fill(f->data[i], PAGE_SIZE, (page + i) << PAGE_SHIFT, salt);
 		iov[i] = (struct iovec){f->data[i], PAGE_SIZE};
+		pages[i] = (struct anon_page){page + i, f->data[i]};
 	}
 	while (done < n) {
 		enum placed placed;
-		unsigned length = anon_place(anon, page + done, &f->data[done], n - done, &placed);
-		ssize_t put;
+		uint64_t slot;
+		unsigned length = anon_place(anon, &pages[done], n - done, &placed, &slot);
 
 		if (placed != PLACED_SLOTS)
 			break;
-		put = store_write(store, &iov[done], (int)length, (page + done) << PAGE_SHIFT);
-		if (put < 0) {
-			*error = (int)put;
-			anon_write_failed(anon, page + done, length);
-		}
+		*error = swap_write(&f->swap, slot, &iov[done], (int)length);
+		for (unsigned i = done; *error && i < done + length; i++)
+			anon_write_failed(anon, page + i);
 		done += length;
 	}
 	return done;
@@ -159,7 +170,7 @@ static void pages_of_one_word_need_no_slot(void **state)
 	struct fixture f;
 	struct store store;
 	enum placed placed;
-	uint64_t word;
+	uint64_t word, slot;
 	struct iovec iov;
 
 	(void)state;
@@ -169,7 +180,7 @@ static void pages_of_one_word_need_no_slot(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
 		for (unsigned k = 0; k < PAGE_SIZE / 8; k++)
 			((uint64_t *)f.data[i])[k] = words[i];
-	assert_int_equal(anon_place(anon_of(&store), 510, f.data, ARRAY_SIZE(words), &placed), ARRAY_SIZE(words));
+	assert_int_equal(place(&f, &store, 510, 0, ARRAY_SIZE(words), &placed, &slot), ARRAY_SIZE(words));
 	assert_int_equal(placed, PLACED_WORD);
 	assert_int_equal(swap_nr_used(&f.swap), 0);
 	assert_int_equal(counted(&f, COUNT_SAME_FILLED), ARRAY_SIZE(words));
@@ -181,12 +192,12 @@ static void pages_of_one_word_need_no_slot(void **state)
 	}
 	/* A page that repeats what the entry of a slot is. */
 	pattern_fill(f.data[0], PAGE_SIZE, 0, 3);
-	assert_int_equal(anon_place(anon_of(&store), 5, f.data, 1, &placed), 1);
+	assert_int_equal(place(&f, &store, 5, 0, 1, &placed, &slot), 1);
 	assert_int_equal(placed, PLACED_SLOTS);
 	word = atomic_load(&anon_of(&store)->entries[5]);
 	for (unsigned k = 0; k < PAGE_SIZE / 8; k++)
 		((uint64_t *)f.data[1])[k] = word;
-	assert_int_equal(anon_place(anon_of(&store), 6, &f.data[1], 1, &placed), 1);
+	assert_int_equal(place(&f, &store, 6, 1, 1, &placed, &slot), 1);
 	assert_int_equal(placed, PLACED_SLOTS);
 	assert_int_equal(swap_nr_used(&f.swap), 2);
 	assert_int_equal(counted(&f, COUNT_PSWPIN), 0);
@@ -312,6 +323,7 @@ static void encrypted_pages_are_not_readable_on_the_disk(void **state)
 	struct store store;
 	struct iovec iov;
 	enum placed placed;
+	uint64_t slot;
 	int error;
 
 	(void)state;
@@ -328,10 +340,10 @@ static void encrypted_pages_are_not_readable_on_the_disk(void **state)
 	check_pages(&f, &store, 3, 64, 1);
 	pattern_fill(f.data[0], PAGE_SIZE, 0, 9);
 	memcpy(f.data[1], f.data[0], PAGE_SIZE);
-	assert_int_equal(anon_place(anon_of(&store), 100, f.data, 2, &placed), 2);
+	assert_int_equal(place(&f, &store, 100, 0, 2, &placed, &slot), 2);
 	for (unsigned i = 0; i < 2; i++) {
 		iov = (struct iovec){f.data[i], PAGE_SIZE};
-		assert_int_equal(store_write(&store, &iov, 1, (100ull + i) << PAGE_SHIFT), PAGE_SIZE);
+		assert_int_equal(swap_write(&f.swap, slot + i, &iov, 1), 0);
 		assert_true(pattern_is(f.data[i], PAGE_SIZE, 0, 9)); /* the page itself stays as it is */
 		iov = (struct iovec){raw[i], PAGE_SIZE};
 		assert_int_equal(store_read(&f.swap.areas[0].store, &iov, 1,
