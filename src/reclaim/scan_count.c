@@ -3,8 +3,9 @@
  * scan_count.c - anonymous pages or those of files: how much of each pair of lists a pass scans.
  *
  *   when, the first that holds                                            scanned
- *   one pair is empty                                                     the other
+ *   no anonymous pages                                                    files
  *   no slots can be given                                                 files; of anonymous pages what is clean *)
+ *   no pages of files                                                     anonymous pages
  *   the last pass (priority 0), swappiness not 0                          both alike
  *   files are next to nothing: with what is free no more than high        anonymous pages
  *   inactive file pages are many, and none need to come down              files
@@ -19,6 +20,8 @@
  * After Linux mm/vmscan.c, get_scan_count (6.12).
  */
 #include "reclaim/scan_count.h"
+
+#include "cache/admit.h"
 
 struct shares {
 	uint64_t of[NR_LRU_TYPES], sum;
@@ -59,15 +62,34 @@ static bool file_has_plenty(const weir_pool *pool, const struct lruvec *lruvec, 
 	return lru_size(lruvec, LRU_INACTIVE_FILE) >> priority && !pool->policy->excess_active(lruvec, LRU_FILE);
 }
 
+/* Surely no page on the anonymous lists is clean, nor has a slot that it could be written to: so that the lists need not be
+ * gone through. What is off the lists may be dirty as well, and must not be counted for them. */
+static bool anon_can_give_nothing(const weir_pool *pool, const struct scan_control *sc)
+{
+	uint64_t pages = 0;
+
+	if (!sc_nomemalloc(sc) && swap_nr_total(&pool->swap))
+		return false;
+	for (unsigned i = 0; i < pool->mem.nr_nodes; i++) {
+		const struct lruvec *lruvec = &pool->lruvecs[i];
+
+		pages += size_of(lruvec, LRU_ANON) + lru_size(lruvec, LRU_UNEVICTABLE) + admit_pending(lruvec) +
+			 not_negative(atomic_load_explicit(&lruvec->nr_isolated, memory_order_relaxed));
+	}
+	return not_negative(atomic_load_explicit(&pool->nr_anon_dirty, memory_order_relaxed)) >= pages;
+}
+
 static struct shares shares_for(const weir_pool *pool, unsigned node, const struct scan_control *sc)
 {
 	const struct lruvec *lruvec = &pool->lruvecs[node];
 	uint64_t anon = size_of(lruvec, LRU_ANON), files = size_of(lruvec, LRU_FILE);
 
-	if (!anon || !files)
-		return shares_of(!files, !anon);
+	if (!anon)
+		return shares_of(0, 1);
 	if (!may_give_slots(pool, sc)) /* each as if it were alone */
-		return (struct shares){{1, 1}, 1};
+		return (struct shares){{[LRU_ANON] = !anon_can_give_nothing(pool, sc), [LRU_FILE] = 1}, 1};
+	if (!files)
+		return shares_of(1, 0);
 	if (!sc->priority && sc->swappiness)
 		return (struct shares){{1, 1}, 1};
 	if (file_is_tiny(pool, node, files))

@@ -96,10 +96,9 @@ void transfer_start(struct transfer *transfer, bool write, void (*done)(struct w
 	size_t offset = 0;
 
 	for (unsigned i = 0; i < transfer->n; i++) {
-		uint64_t page = transfer->first + i;
+		const struct frame *frame = transfer->frames[i];
 
-		transfer->iov[i].iov_base =
-			page_data(transfer->object, page, word_load(&transfer->object->words[page]));
+		transfer->iov[i].iov_base = page_data(transfer->object, frame->index, word_load(frame_word(frame)));
 		transfer->iov[i].iov_len = MIN(PAGE_SIZE, transfer->bytes - offset);
 		offset += transfer->iov[i].iov_len;
 	}

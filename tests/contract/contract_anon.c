@@ -61,9 +61,13 @@ static void contract_17_pages_that_need_a_slot_are_not_scanned_without(void **st
 	assert_int_equal(weir_reclaim(rig.pool, 100, 0), 0);
 	assert_int_equal(weir_reclaim(rig.pool, 100, WEIR_NOIO), 0);
 	assert_int_equal(counter(rig.pool, "pgscan_anon"), 0);
+	assert_int_equal(counter(rig.pool, "pgrotated"), 0); /* nor gone through in vain */
+	assert_true(is_zeros(rig.object, 600));              /* one clean page is found among them */
+	assert_int_equal(weir_reclaim(rig.pool, 100, 0), 1);
+	assert_int_equal(counter(rig.pool, "pgscan_anon"), 1);
 	rig.fault = add_swap(rig.pool, 1000, false);
 	assert_int_equal(weir_reclaim(rig.pool, 100, WEIR_NOMEMALLOC), 0); /* no may_swap */
-	assert_int_equal(counter(rig.pool, "pgscan_anon"), 0);
+	assert_int_equal(counter(rig.pool, "pgscan_anon"), 1);
 	weir_reclaim(rig.pool, 100, 0);
 	assert_true(counter(rig.pool, "pgscan_anon") >= 100);
 	wait_until(counter(rig.pool, "pgsteal_anon") >= 100);
