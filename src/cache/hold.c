@@ -18,11 +18,23 @@ static void set_mask(const uint64_t *mask, uint64_t *before)
 	errno = saved;
 }
 
+void hold_cancel(struct cancel *cancel)
+{
+	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &cancel->type);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel->state);
+}
+
+void release_cancel(const struct cancel *cancel)
+{
+	pthread_setcancelstate(cancel->state, NULL);
+	pthread_setcanceltype(cancel->type, NULL); /* last: here the thread may end */
+}
+
 void hold_signals(const weir_pool *pool, struct hold *hold)
 {
 	const uint64_t all = ~SYNCHRONOUS;
 
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &hold->cancel);
+	hold_cancel(&hold->cancel);
 	hold->masked = pool->uffd.fd >= 0 && !thread_context.signals_held;
 	if (hold->masked) {
 		set_mask(&all, &hold->mask);
@@ -36,5 +48,5 @@ void release_signals(struct hold *hold)
 		thread_context.signals_held = false;
 		set_mask(&hold->mask, NULL);
 	}
-	pthread_setcancelstate(hold->cancel, NULL);
+	release_cancel(&hold->cancel);
 }

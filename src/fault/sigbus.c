@@ -191,14 +191,15 @@ static void pass_on(int number, siginfo_t *info, void *context)
 static void on_sigbus(int number, siginfo_t *info, void *context)
 {
 	struct weir_fault fault = {.address = info->si_addr, .write = fault_was_write(context)};
-	int saved = errno, cancel, error = -ENOENT;
+	struct cancel cancel;
+	int saved = errno, error = -ENOENT;
 
 	if (info->si_code == BUS_ADRERR && !thread_context.signals_held) {
-		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+		hold_cancel(&cancel);
 		thread_context.signals_held = true; /* all are blocked while we are here */
 		error = fault_serve(&fault);
 		thread_context.signals_held = false;
-		pthread_setcancelstate(cancel, NULL);
+		release_cancel(&cancel);
 	}
 	if (error && error != -ENOENT) {
 		set_mask(context, NULL); /* the program's handler may leave by longjmp, and may touch windows itself */
