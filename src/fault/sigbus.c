@@ -180,8 +180,8 @@ static void pass_on(int number, siginfo_t *info, void *context)
 	} else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
 		set_mask(context, &before.sa_mask);
 		before.sa_handler(number);
-	} else {
-		/* It dies of it, at the same place, as it would have without us: this signal can't be ignored. */
+	} else if (before.sa_handler != SIG_IGN || info->si_code > 0) {
+		/* It dies of it, at the same place, as it would have without us: one that was not sent can't be ignored. */
 		signal(number, SIG_DFL);
 		if (info->si_code <= 0) /* sent by someone: the return would not raise it again */
 			syscall(SYS_tgkill, getpid(), thread_tid(), number);
