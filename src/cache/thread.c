@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cache/thread.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,9 +21,22 @@ static char *map_staging(unsigned max_threads)
 	return p;
 }
 
+/* The only thread of a child of fork() is another one than its parent's, which it was copied from. */
+static void forget_tid(void)
+{
+	thread_context.tid = 0;
+}
+static void forget_tids_in_children(void)
+{
+	pthread_atfork(NULL, NULL, forget_tid);
+}
+
 int thread_table_init(struct thread_table *table, unsigned max_threads, bool staging)
 {
 	static _Atomic uint64_t next_id = 1;
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, forget_tids_in_children);
 
 	table->max = max_threads;
 	table->mapped_bytes = (max_threads * sizeof(struct thread_record) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
