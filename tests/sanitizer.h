@@ -20,15 +20,23 @@
 #define UNDER_TSAN false
 #endif
 
+#ifdef __SANITIZE_ADDRESS__
+#define UNDER_ASAN true
+#else
+#define UNDER_ASAN false
+#endif
+
 #ifdef __clang__
 #define RACES __attribute__((__noinline__, no_sanitize("thread")))
 #else
 #define RACES __attribute__((__noinline__, no_sanitize_thread))
 #endif
 
-#define skip_under_tsan(reason) \
+#define skip_under_tsan(reason) skip_if(UNDER_TSAN, reason)
+#define skip_under_asan(reason) skip_if(UNDER_ASAN, reason)
+#define skip_if(condition, reason) \
 	do { \
-		if (UNDER_TSAN) { \
+		if (condition) { \
 			print_message("%s\n", reason); \
 			skip(); \
 		} \
