@@ -279,3 +279,152 @@ def merge(rng):
             yield heads[run]
             heads[run] = run * 750 + (heads[run] + 1 - run * 750) % 750
             yield 6_000 + out
+
+
+# The policy was final again, after its target had become a duel with LRU, when those below were written.
+
+
+def nurand(rng, mask, low, high):
+    """TPC-C's non-uniform random numbers (clause 2.1.6)."""
+    return low + ((rng.randrange(mask + 1) | rng.randrange(low, high + 1)) + 123) % (high - low + 1)
+
+
+@workload()
+def order_entry(rng):
+    """TPC-C's mix in small: new orders read customers, items and stock and append; payments; deliveries of orders that
+    are some 900 orders old; now and then stock is counted for the last 20 orders."""
+    item, stock, customer, history = 1_000, 1_500, 5_500, 7_500
+    lines = []
+    for order in itertools.count():
+        yield rng.randrange(10)  # the district
+        yield customer + nurand(rng, 1_023, 0, 5_999) // 3
+        if rng.random() < 0.5:  # a payment, and no order
+            yield history + 3_000 + order // 20 % 500
+            continue
+        items = [nurand(rng, 8_191, 0, 39_999) for _ in range(rng.randrange(5, 16))]
+        for number in items:
+            yield item + number // 80
+            yield stock + number // 10
+        lines = (lines + [items])[-20:]
+        yield history + order // 8 % 3_000
+        if rng.random() < 0.1:
+            yield from (history + max(0, order - 900 - i) // 8 % 3_000 for i in range(10))
+        if rng.random() < 0.05:
+            yield from (stock + number // 10 for items in lines for number in items)
+
+
+@workload()
+def tree_ranges(rng):
+    """A B-tree of 10,000 leaves: look-ups of skewed keys, and ranges of 2 to 60 leaves that begin anywhere."""
+    keys = Zipf(rng, 10_000, 0.7)
+    while True:
+        ranged = rng.random() < 0.1
+        leaf = rng.randrange(10_000) if ranged else keys.page()
+        yield 0
+        yield 1 + leaf // 100
+        yield from (101 + i % 10_000 for i in range(leaf, leaf + (rng.randrange(2, 61) if ranged else 1)))
+
+
+@workload()
+def compaction(rng):
+    """A log-structured store of two levels: new runs are read most; six of them are merged, front to back, into a level
+    that is read by skewed key, and take other pages' place."""
+    keys, runs, base, fresh = Zipf(rng, 6_000, 0.8), [], 4_000, 0
+
+    def reads(n):
+        for _ in range(n):
+            if runs and rng.random() < 0.4:
+                yield runs[-1 - min(int(rng.expovariate(0.7)), len(runs) - 1)] + int(rng.random() ** 2 * 250)
+            else:
+                yield base + keys.page()
+
+    while True:
+        runs.append(fresh % 16 * 250)
+        fresh += 1
+        yield from range(runs[-1], runs[-1] + 250)
+        yield from reads(3_000)
+        if len(runs) < 6:
+            continue
+        for i in range(250):
+            yield from (run + i for run in runs)
+            yield from (base + i * 24 + j for j in range(24))
+            yield from reads(6)
+        runs = []
+
+
+@workload()
+def content_delivery(rng):
+    """Files of 1 to 12 pages, read whole. New ones appear all the time, are popular at once, each in its own measure,
+    and less so with age; there is room for 2,500 of them."""
+    files = []
+    for now in itertools.count():
+        if now % 8 == 0 or len(files) < 50:
+            slot = len(files) % 2_500 if len(files) < 2_500 else rng.randrange(2_500)
+            entry = (slot, rng.randrange(1, 13), now, rng.paretovariate(1.1))
+            if slot < len(files):
+                files[slot] = entry
+            else:
+                files.append(entry)
+        best = max((files[rng.randrange(len(files))] for _ in range(12)),
+                   key=lambda f: f[3] / (1 + (now - f[2]) / 3_000) * rng.random())
+        yield from range(best[0] * 12, best[0] * 12 + best[1])
+
+
+@workload()
+def day_and_night(rng):
+    """By day a skewed load; by night each table is read through, twice if it is small, and its totals are updated."""
+    pages = Zipf(rng, 12_000, 0.95)
+    while True:
+        for _ in range(25_000):
+            yield pages.page()
+        for start, length in ((0, 800), (800, 2_500), (3_300, 6_000)):
+            for _ in range(1 if length > 1_000 else 2):
+                for i in range(length):
+                    yield start + i
+                    if i % 16 == 0:
+                        yield 12_000 + start // 100
+
+
+@workload()
+def shot_noise(rng):
+    """Each of 12,000 pages sleeps for long, then is used at its own rate for its own while (Traverso et al., 2013)."""
+    awake = []
+    while True:
+        if rng.random() < 0.02 or not awake:
+            awake.append([rng.randrange(12_000), min(int(2 * rng.paretovariate(0.9)), 3_000), rng.randrange(1, 9)])
+        shot = max(rng.choice(awake), rng.choice(awake), key=lambda s: s[2])
+        yield shot[0]
+        shot[1] -= 1
+        if shot[1] <= 0:
+            awake.remove(shot)
+
+
+@workload()
+def chasing(rng):
+    """Lists whose nodes lie anywhere, of 20 to 3,000 pages, followed from the start for some way; short ones more."""
+    pages, lists = list(range(12_000)), []
+    rng.shuffle(pages)
+    while len(pages) > 20:
+        length = min(int(20 * rng.paretovariate(0.8)), 3_000, len(pages))
+        lists.append(pages[:length])
+        pages = pages[length:]
+    weights = [len(nodes) ** -0.5 for nodes in lists]
+    while True:
+        nodes = rng.choices(lists, weights)[0]
+        yield from nodes[: max(1, int(len(nodes) * min(1, rng.random() * 1.5)))]
+
+
+@workload()
+def checkpoints(rng):
+    """Updates go to a skewed set, and to a log; every 10,000 accesses what was updated is gone through in order."""
+    pages, updated, log = Zipf(rng, 8_000, 0.85), set(), 0
+    for now in itertools.count(1):
+        page = pages.page()
+        updated.add(page)
+        yield page
+        if now % 4 == 0:
+            log += 1
+            yield 8_000 + log // 4 % 4_000
+        if now % 10_000 == 0:
+            yield from sorted(updated)
+            updated.clear()

@@ -68,12 +68,13 @@ struct lruvec {
 	_Atomic uint64_t nonresident_age;    /* evictions and activations so far (workingset.c) */
 	_Atomic uint64_t cost[NR_LRU_TYPES]; /* what reclaim of each pair has cost lately (lru_note_cost) */
 	struct irr {
-		_Atomic uint64_t inactive;   /* target length of the inactive list, pages; 0: not set yet */
-		_Atomic uint32_t loads;      /* clock: pages read in */
-		_Atomic uint32_t evictions;  /* clock: pages evicted that had not been active */
-		_Atomic uint32_t demotions;  /* clock: pages that left the active list */
-		_Atomic uint32_t tail_stamp; /* when the coldest active page was last found used */
-	} irr[NR_LRU_TYPES];                 /* irr.c; written under lock, but evictions and demotions */
+		_Atomic uint32_t uses;       /* clock: pages read in, or found used by a scan */
+		_Atomic uint32_t tail_stamp; /* when the coldest active page was last found used; lock */
+		_Atomic uint32_t target;     /* length of the inactive list, pages; 0: not set yet */
+		_Atomic uint32_t gains;      /* hits that LRU would not have had, and that no regret was paid with */
+		_Atomic uint32_t capacity;   /* pages that fit, when last measured; 0: not yet; lock */
+		_Atomic uint32_t target_min; /* measured with it; lock */
+	} irr[NR_LRU_TYPES];                 /* irr.c; read anywhere; "lock": written under it */
 	struct newcomers *newcomers;         /* admit.c, as the next two: a batch for each CPU */
 	unsigned nr_newcomers, newcomers_max;
 	weir_pool *pool;

@@ -5,7 +5,7 @@
  *        63 62  60 59                28 27 26 25 24 23        12 11 ........... 3 2   0
  *       +--+------+--------------------+-----------+------------+----------------+-----+
  *       |  | sync | frame number       |   flags   | pin count  | flags          |state|   resident
- *       |ws| node | the policy's key   |  the policy's extra    | shadow valid   |  0  |   absent
+ *       |ws| node | the policy's key   |                        | shadow valid   |  0  |   absent
  *       +--+------+--------------------+-----------+------------+----------------+-----+
  *
  * One compare-and-swap is one transition, each a function below named for it. Waiters sleep on the low half.

@@ -17,7 +17,7 @@ static struct refault plain_admit(struct lruvec *const *lruvecs, struct frame *f
 static uint64_t plain_evict(struct lruvec *lruvec, struct frame *frame, bool was_active)
 {
 	(void)lruvec;
-	return shadow_pack(0, 0, frame->node, was_active);
+	return shadow_pack(0, frame->node, was_active);
 }
 
 /* What was used goes round again, once (the clock, or second chance). */

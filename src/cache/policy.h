@@ -43,20 +43,15 @@ extern const struct policy policy_irr, policy_workingset, policy_two_list, polic
 const struct policy *policy_number(unsigned i);
 const struct policy *policy_find(const char *name);
 
-/* Shadows: a word of state absent that keeps a 32-bit key, 16 bits more, the node, and whether the page had been active. */
-#define WORD_EXTRA_SHIFT 12
-static inline uint64_t shadow_pack(uint32_t key, uint16_t extra, unsigned node, bool was_active)
+/* Shadows: a word of state absent that keeps a 32-bit key, the node, and whether the page had been active. */
+static inline uint64_t shadow_pack(uint32_t key, unsigned node, bool was_active)
 {
-	return (uint64_t)PAGE_ABSENT | WORD_SHADOW | (uint64_t)extra << WORD_EXTRA_SHIFT |
-	       (uint64_t)key << WORD_AGE_SHIFT | (uint64_t)node << WORD_NODE_SHIFT | (was_active ? WORD_WORKINGSET : 0);
+	return (uint64_t)PAGE_ABSENT | WORD_SHADOW | (uint64_t)key << WORD_AGE_SHIFT |
+	       (uint64_t)node << WORD_NODE_SHIFT | (was_active ? WORD_WORKINGSET : 0);
 }
 static inline uint32_t shadow_key(uint64_t shadow)
 {
 	return (uint32_t)(shadow >> WORD_AGE_SHIFT);
-}
-static inline uint16_t shadow_extra(uint64_t shadow)
-{
-	return (uint16_t)(shadow >> WORD_EXTRA_SHIFT);
 }
 static inline unsigned shadow_node(uint64_t shadow)
 {

@@ -25,7 +25,7 @@ static uint64_t age_evict(struct lruvec *lruvec, struct frame *frame, bool was_a
 {
 	uint64_t age = atomic_fetch_add_explicit(&lruvec->nonresident_age, 1, memory_order_relaxed);
 
-	return shadow_pack((uint32_t)age, 0, frame->node, was_active);
+	return shadow_pack((uint32_t)age, frame->node, was_active);
 }
 
 /* What the page would have to compete with for memory: all but what it would push out first (the kernel's
