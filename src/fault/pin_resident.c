@@ -50,6 +50,8 @@ static bool must_touch(struct weir_object *object, uint64_t seen, unsigned flags
 {
 	if (!(seen & WORD_MAPPED))
 		return page_in_window(object, 0);
+	if (seen & WORD_BUSY) /* it may be about to leave */
+		return true;
 	return (flags & WEIR_WRITE) && !(seen & WORD_WRITABLE);
 }
 

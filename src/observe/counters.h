@@ -18,6 +18,7 @@
 	C(PGMAJFAULT, "pgmajfault")              /* touches of windows, and pins there, that read */ \
 	C(PGMINFAULT, "pgminfault")              /* of those: pages that lay in a slot */ \
 	C(PGWPFAULT, "pgwpfault")                /* first writes to pages in windows */ \
+	C(PGUNMAP, "pgunmap")                    /* pages that went from a window to their slots */ \
 	C(FAULT_AROUND, "fault_around")          /* neighbours mapped with a page */ \
 	C(BYTES_READ, "bytes_read")              /* from stores */ \
 	C(BYTES_WRITTEN, "bytes_written")        /* to stores */ \

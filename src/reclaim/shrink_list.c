@@ -16,6 +16,7 @@
 #include "reclaim/shrink_list.h"
 
 #include "cache/batch.h"
+#include "cache/unmap.h"
 #include "reclaim/bdi.h"
 #include "reclaim/reclaim.h"
 #include "reclaim/scan_count.h"
@@ -270,6 +271,8 @@ static unsigned shrink_active_batch(weir_pool *pool, unsigned node, enum lru_typ
 	}
 	if (!n)
 		return 0;
+	if (pool->uffd.fd >= 0 && !sc_nomemalloc(sc)) /* for that the kernel allocates */
+		unmap_pages(pool, leave, nr_leave);
 	locked = lru_lock(lruvec, sc->may_wait);
 	put_back(lruvec, stay, nr_stay, lru_list_of(type, true), locked);
 	put_back(lruvec, leave, nr_leave, lru_list_of(type, false), locked);

@@ -3,6 +3,8 @@
  * test_window.c - an object's pages as plain memory: what is read, what is written, and where it ends up.
  */
 #include "rig.h"
+
+#include "cache/unmap.h"
 #include "sanitizer.h"
 
 #include <setjmp.h>
@@ -201,6 +203,47 @@ static void neighbours_come_with_a_page(void)
 	assert_int_equal(counter(rig.pool, "fault_around"), 15);
 	for (uint64_t page = 0; page < 40; page++)
 		assert_int_equal(!!(word_of(rig.object, page) & WORD_MAPPED), page < 16);
+}
+
+/* As reclaim does with what comes down from the active list. */
+static void unmap_softly(uint64_t first, uint64_t last)
+{
+	struct frame *frames[BATCH_MAX];
+	enum lru_list from;
+	unsigned n = 0;
+
+	for (uint64_t page = first; page < last; page++) {
+		frames[n] = frame_of(rig.object, page);
+		assert_true(lru_isolate_frame(&rig.pool->lruvecs[0], frames[n++], rig.object, (uint32_t)page, &from));
+	}
+	unmap_pages(rig.pool, frames, n);
+	for (unsigned i = 0; i < n; i++)
+		lru_put_back_nowait(&rig.pool->lruvecs[0], frames[i], LRU_INACTIVE_FILE);
+}
+static void use_of_an_unmapped_page_is_seen(void)
+{
+	struct scan_control sc = scan_control_for(rig.pool, WEIR_DEFAULT, 0, 8);
+	struct weir_pin pin;
+
+	write_marks(0, 8);
+	assert_int_equal(weir_sync(rig.object, 0, 0), 0);
+	*mark(6) = 7; /* dirty stays */
+	assert_int_equal(weir_pin(rig.object, 7, WEIR_READ, &pin), 0);
+	unmap_softly(0, 8);
+	for (uint64_t page = 0; page < 8; page++)
+		assert_int_equal(!!(word_of(rig.object, page) & WORD_MAPPED), page >= 6);
+	assert_int_equal(counter(rig.pool, "pgminfault"), 0);
+	check_marks(0, 2);
+	assert_int_equal(counter(rig.pool, "pgminfault"), 1); /* its neighbours came along */
+	unmap_softly(0, 6);
+	*mark(3) = 4; /* a store: dirty, and writable at once */
+	assert_true(word_of(rig.object, 3) & WORD_WRITABLE);
+	assert_int_equal(weir_unpin(&pin), 0);
+	/* What was touched is active now, what was not is gone. */
+	shrink_node(rig.pool, 0, &sc);
+	assert_int_equal(list_of(rig.object, 3), LRU_ACTIVE_FILE);
+	assert_int_equal(state_of(rig.object, 4), PAGE_ABSENT);
+	check_marks(0, 8);
 }
 
 static void unmap_keeps_the_pages(void)
@@ -479,6 +522,7 @@ TEST(pins_and_window_show_the_same)
 TEST(a_pinned_page_stays)
 TEST(every_write_is_noticed)
 TEST(neighbours_come_with_a_page)
+TEST(use_of_an_unmapped_page_is_seen)
 TEST(unmap_keeps_the_pages)
 TEST(past_the_end_is_sigbus)
 TEST(a_failed_read_is_sigbus_where_it_happened)
@@ -502,6 +546,7 @@ int main(void)
 		TEST(a_pinned_page_stays),
 		TEST(every_write_is_noticed),
 		TEST(neighbours_come_with_a_page),
+		TEST(use_of_an_unmapped_page_is_seen),
 		TEST(unmap_keeps_the_pages),
 		TEST(past_the_end_is_sigbus),
 		TEST(a_failed_read_is_sigbus_where_it_happened),

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * unmap.c - soft unmapping: a page leaves its window, but not memory.
+ *
+ * User space can't see whether a mapped page is used. So a page that has come down from the active list is taken out of
+ * its window and waits in its slot: a touch maps it back for the price of a minor fault, and is seen; untouched, it is
+ * evicted as any other.
+ *
+ *   mapped, clean ─► BUSY ─► who is pinned? those stay ─► copied to the slot ─► dropped from the window ─► unmapped
+ *
+ * It is clean, so write-protected: while it is busy nobody writes to it, and who touches it once it is gone waits.
+ */
+#include "cache/unmap.h"
+
+#include <string.h>
+
+#include "cache/batch.h"
+#include "cache/hollow.h"
+
+#define MAY_NOT (WORD_DIRTY | WORD_PIN_MASK | WORD_EXCLUSIVE | WORD_BUSY | WORD_MLOCKED)
+
+static bool make_busy(struct batch *batch, struct frame *frame)
+{
+	page_word *word = frame_word(frame);
+	uint64_t seen = word_load(word);
+
+	if (word_state(seen) != PAGE_RESIDENT || !(seen & WORD_MAPPED) || (seen & MAY_NOT) ||
+	    !word_change(word, &seen, seen | WORD_BUSY))
+		return false;
+	batch_add(batch, frame->object, frame, word, seen);
+	return true;
+}
+
+static void end_busy(page_word *word, uint64_t clear)
+{
+	uint64_t seen = word_load(word);
+
+	while (!word_change(word, &seen, seen & ~(WORD_BUSY | WORD_WAITERS | clear)))
+		;
+	word_wake_after(word, seen);
+}
+
+void unmap_pages(weir_pool *pool, struct frame **frames, unsigned n)
+{
+	struct batch batch = {.n = 0};
+	struct uffd_drop drop;
+	uint64_t pinned;
+
+	for (unsigned i = 0; i < n; i++)
+		make_busy(&batch, frames[i]);
+	if (!batch.n)
+		return;
+	pinned = pins_find(&pool->threads, batch.words, batch.n, false);
+	uffd_drop_init(&drop, false);
+	for (unsigned i = 0; i < batch.n; i++) {
+		void *address = page_in_window(batch.objects[i], batch.frames[i]->index);
+
+		if (pinned & 1ull << i)
+			continue;
+		frame_fill(batch.frames[i]);
+		memcpy(frame_address(&pool->mem, batch.frames[i]), address, PAGE_SIZE);
+		uffd_drop_add(&drop, address);
+	}
+	uffd_drop_all(&pool->uffd, &drop);
+	for (unsigned i = 0; i < batch.n; i++)
+		end_busy(batch.words[i], pinned & 1ull << i ? 0 : WORD_MAPPED | WORD_REF2);
+	count(pool, batch.frames[0]->node, COUNT_PGUNMAP, batch.n);
+}

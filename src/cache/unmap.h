@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * unmap.h - take pages out of their windows, and keep them.
+ */
+#ifndef WEIR_UNMAP_H
+#define WEIR_UNMAP_H
+
+#include "pool.h"
+
+/* Those of n pages that are clean, mapped and held by nobody go from their windows to their frames' slots. The caller has
+ * the frames off the lists; at most BATCH_MAX. Signals are held. Blocks: no. Allocates: the kernel, for the slots. */
+void unmap_pages(weir_pool *pool, struct frame **frames, unsigned n);
+
+#endif
