@@ -394,12 +394,15 @@ ssize_t weir_pwrite(weir_object *object, const void *buffer, size_t bytes, uint6
  *   - A thread may be cancelled while it touches a window, also asynchronously; but not so while it calls weir_pin or
  *     weir_unpin, where the pin would be lost.
  */
-#define WEIR_MAP_SHARED 0x00u /* writes reach the object, and its store */
+#define WEIR_MAP_SHARED 0x00u  /* writes reach the object, and its store */
+#define WEIR_MAP_PRIVATE 0x01u /* writes are the window's alone, and go to swap; what was never written there is the
+                                * object's. Pins, advice and locks concern the object, not the window. It may have
+                                * PROT_WRITE whatever the object was opened with */
 
 /* Give the object its window, of all its bytes and those that it may grow by. prot: PROT_READ, or with PROT_WRITE (which
  * needs WEIR_RDWR). An object that has a window keeps it: *address is the same then.
- * Errors: -EINVAL (unknown flags or prot; the pool was made without config.windows), -EROFS, -EBUSY (pins are held),
- * -ENOMEM (no address space), -EMFILE (4096 windows in this process).
+ * Errors: -EINVAL (unknown flags or prot; the pool was made without config.windows), -EROFS, -EBUSY (pins are held;
+ * there is a window of the other kind), -ENOMEM (no address space), -EMFILE (4096 windows in this process).
  * Blocks: for reads under way. Allocates: address space. */
 int weir_map(weir_object *object, int prot, unsigned flags, void **address);
 

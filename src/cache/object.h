@@ -48,6 +48,8 @@ struct weir_object {
 	 * by every pin that is not the fastest; changed while a resize keeps all pages from being had. */
 	_Atomic(char *) window;
 	size_t window_bytes;
+	struct weir_object *copy;     /* the object of its private window, if it has one; `resize` guards it */
+	struct weir_object *original; /* of such a copy: whose it is */
 	_Atomic(weir_fault_handler) fault_handler;
 	void *_Atomic fault_handler_user;
 

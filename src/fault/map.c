@@ -15,6 +15,7 @@
 #include "cache/hold.h"
 #include "cache/hollow.h"
 #include "fault/pin.h"
+#include "fault/private.h"
 #include "fault/sigbus.h"
 #include "observe/error.h"
 
@@ -23,13 +24,13 @@ static int no_windows(void)
 	return weir_error_set(-EINVAL, "this pool was made without windows: set config.windows before weir_create");
 }
 
-static int check_prot(const struct weir_object *object, int prot)
+static int check_prot(const struct weir_object *object, int prot, unsigned flags)
 {
 	if (prot != PROT_READ && prot != (PROT_READ | PROT_WRITE))
 		return weir_error_set(-EINVAL,
 				      "a window's protection may be PROT_READ or PROT_READ | PROT_WRITE, not 0x%x",
 				      (unsigned)prot);
-	if ((prot & PROT_WRITE) && !object->writable)
+	if ((prot & PROT_WRITE) && !object->writable && !(flags & WEIR_MAP_PRIVATE))
 		return weir_error_set(-EROFS,
 				      "an object that was opened read-only can't have a window with PROT_WRITE");
 	return 0;
@@ -84,23 +85,37 @@ static int map(struct weir_object *object, int prot)
 	return error;
 }
 
+static int shared_map(struct weir_object *object, int prot, void **address)
+{
+	int error = page_in_window(object, 0) ? 0 : map(object, prot);
+
+	if (!error)
+		*address = page_in_window(object, 0);
+	return error;
+}
+
 int weir_map(weir_object *object, int prot, unsigned flags, void **address)
 {
 	HOLD_SIGNALS(object->pool);
-	int error = check_prot(object, prot);
+	int error = check_prot(object, prot, flags);
 
-	if (!error && (flags || !address))
+	if (!error && ((flags & ~WEIR_MAP_PRIVATE) || !address))
 		error = weir_error_set(-EINVAL,
-				       "weir_map: flags may be WEIR_MAP_SHARED, and the address needs a place");
+				       "weir_map: flags may be WEIR_MAP_SHARED or WEIR_MAP_PRIVATE, and the address "
+				       "needs a place");
 	if (!error && object->pool->uffd.fd < 0)
 		error = no_windows();
 	if (error)
 		return error;
 	lock_acquire(&object->resize);
-	if (!page_in_window(object, 0))
-		error = map(object, prot);
-	if (!error)
-		*address = page_in_window(object, 0);
+	if (flags & WEIR_MAP_PRIVATE ? !!page_in_window(object, 0) : !!object->copy)
+		error = weir_error_set(-EBUSY,
+				       "weir_map: the object has a window of the other kind: weir_unmap it first");
+	else if (object->copy)
+		*address = page_in_window(object->copy, 0);
+	else
+		error = flags & WEIR_MAP_PRIVATE ? private_map(object, prot, address)
+						 : shared_map(object, prot, address);
 	lock_release(&object->resize);
 	return error;
 }
@@ -167,8 +182,11 @@ int weir_unmap(weir_object *object)
 	int error;
 
 	lock_acquire(&object->resize);
-	error = page_in_window(object, 0) ? unmap(object)
-					  : weir_error_set(-EINVAL, "weir_unmap: the object has no window");
+	if (object->copy)
+		error = private_unmap(object);
+	else
+		error = page_in_window(object, 0) ? unmap(object)
+						  : weir_error_set(-EINVAL, "weir_unmap: the object has no window");
 	lock_release(&object->resize);
 	return error;
 }
@@ -177,10 +195,12 @@ int weir_protect(weir_object *object, uint64_t offset, uint64_t bytes, int prot)
 {
 	HOLD_SIGNALS(object->pool);
 	size_t length = (bytes + (offset & (PAGE_SIZE - 1)) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
-	int error = check_prot(object, prot);
+	int error = check_prot(object, prot, object->copy ? WEIR_MAP_PRIVATE : WEIR_MAP_SHARED);
 
 	if (error)
 		return error;
+	if (object->copy)
+		return weir_protect(object->copy, offset, bytes, prot);
 	offset &= ~(uint64_t)(PAGE_SIZE - 1);
 	lock_acquire(&object->resize);
 	if (!page_in_window(object, 0) || !length || offset + length < offset || offset + length > object->window_bytes)
@@ -210,4 +230,6 @@ void weir_set_fault_handler(weir_object *object, weir_fault_handler handler, voi
 	atomic_store(&object->fault_handler, NULL);
 	atomic_store(&object->fault_handler_user, user);
 	atomic_store(&object->fault_handler, handler);
+	if (object->copy)
+		weir_set_fault_handler(object->copy, handler, user);
 }

@@ -120,6 +120,8 @@ int fault_serve(struct weir_fault *fault)
 	if (!fault->error)
 		fault->error = touch_page(object, fault->page, flags, !fault->write);
 	window_leave(window);
+	if (object->original) /* what the program knows */
+		fault->object = object->original;
 	return fault->error;
 }
 
@@ -134,7 +136,7 @@ int fault_ask(const struct weir_fault *fault)
 		return 0; /* the touch itself is the next try */
 	if (answer == WEIR_FAULT_ZERO && fault->error != -ERANGE && fault->error != -EROFS) {
 		HOLD_SIGNALS(fault->object->pool);
-		return touch_zero(fault->object, fault->page);
+		return touch_zero(fault->object->copy ? fault->object->copy : fault->object, fault->page);
 	}
 	return fault->error;
 }

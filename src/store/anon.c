@@ -6,6 +6,7 @@
 
 #define TAG (0x5eed5aull << 40)
 #define TAG_MASK (0xffffffull << 40)
+#define WRITTEN_ZEROS (0x5eed5bull << 40)
 #define CHUNK 512u
 
 /* An entry names a slot in 40 bits. */
@@ -44,7 +45,7 @@ static void set_entry(struct anon *anon, uint64_t page, uint64_t entry)
 
 bool anon_has_content(const struct anon *anon, uint64_t page)
 {
-	return entry_of(anon, page) != 0;
+	return entry_of(anon, page) != 0 || anon->read_original;
 }
 
 bool anon_has_slot(const struct anon *anon, uint64_t page)
@@ -77,7 +78,8 @@ static unsigned slots_in_a_row(const struct anon *anon, uint64_t page, unsigned 
 static bool is_word(const void *data, uint64_t *word)
 {
 	memcpy(word, data, sizeof(*word));
-	return !is_slot(*word) && memcmp(data, (const char *)data + sizeof(*word), PAGE_SIZE - sizeof(*word)) == 0;
+	return !is_slot(*word) && *word != WRITTEN_ZEROS &&
+	       memcmp(data, (const char *)data + sizeof(*word), PAGE_SIZE - sizeof(*word)) == 0;
 }
 
 static unsigned place_words(struct anon *anon, const struct anon_page *pages, unsigned n)
@@ -86,7 +88,7 @@ static unsigned place_words(struct anon *anon, const struct anon_page *pages, un
 	uint64_t word;
 
 	for (; placed < n && is_word(pages[placed].data, &word); placed++)
-		set_entry(anon, pages[placed].page, word);
+		set_entry(anon, pages[placed].page, !word && anon->read_original ? WRITTEN_ZEROS : word);
 	counters_add(anon->swap->counters, 0, COUNT_SAME_FILLED, placed);
 	return placed;
 }
@@ -177,8 +179,12 @@ static ssize_t anon_readv(void *store, const struct iovec *iov, int n, uint64_t 
 		int error = 0;
 
 		length = 1;
-		if (!is_slot(entry)) {
-			fill(iov[i].iov_base, entry);
+		if (!entry && anon->read_original) {
+			ssize_t got = anon->read_original(anon->original, page + i, iov[i].iov_base);
+
+			error = got < 0 ? (int)got : 0;
+		} else if (!is_slot(entry)) {
+			fill(iov[i].iov_base, entry == WRITTEN_ZEROS ? 0 : entry);
 		} else {
 			length = slots_in_a_row(anon, page + i, pages - i);
 			error = swap_read(anon->swap, slot_of(entry), &iov[i], (int)length);
@@ -292,6 +298,12 @@ static const struct weir_store_ops anon_ops = {
 	.device = anon_device,
 	.close = anon_close,
 };
+
+void anon_over(struct anon *anon, ssize_t (*read_original)(void *, uint64_t page, void *data), void *original)
+{
+	anon->original = original;
+	anon->read_original = read_original;
+}
 
 struct anon *anon_of(const struct store *store)
 {

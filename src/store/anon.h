@@ -3,8 +3,9 @@
  * anon.h - the store of an anonymous object: for each page where its content is, while it is not in memory.
  *
  *   entry               means
- *   0                   never written, or zeros: there is nothing to read
+ *   0                   never written, or zeros: there is nothing to read, but for an original
  *   tag | area | slot   in that slot of swap
+ *   WRITTEN_ZEROS       written, and zeros: where a page that was never written is something else (anon_over)
  *   any other word      the page is this word, 512 times
  *
  *   from \ to   0                       word                        slot
@@ -31,11 +32,17 @@ struct anon {
 	_Atomic uint64_t bytes;
 	uint64_t capacity;         /* pages; a multiple of 512 */
 	_Atomic uint64_t *entries; /* reserved; memory only where pages were written */
-	_Atomic uint16_t *held;    /* of each 512 entries those that are slots: what close and resize walk by */
+	/* What a page is that was never written: read so, or (NULL) zeros. Set before the first page is read. */
+	ssize_t (*read_original)(void *original, uint64_t page, void *data);
+	void *original;
+	_Atomic uint16_t *held; /* of each 512 entries those that are slots: what close and resize walk by */
 };
 
 /* bytes: whole pages, at most `capacity` pages. Errors: -ENOMEM. Allocates: yes. */
 int anon_create(struct swap *swap, uint64_t bytes, uint64_t capacity, struct store *store);
+
+/* Pages that were never written are read from an original: PAGE_SIZE, or an error. */
+void anon_over(struct anon *anon, ssize_t (*read_original)(void *, uint64_t page, void *data), void *original);
 
 /* NULL: the store is of another kind. */
 struct anon *anon_of(const struct store *store);

@@ -158,6 +158,54 @@ static void what_is_given_up_is_zeros(void **state)
 	with_window(PAGES + 256, given_up);
 }
 
+/* ---- private windows ---- */
+
+/* A file's object, in the same pool, whose own pages are another pattern. */
+static void private_window(void)
+{
+	void *fault, *address;
+	weir_object *object = rig_open(rig.pool, 2048, &fault);
+	volatile uint64_t *own, word;
+
+	for (uint64_t page = 0; page < 2048; page++) {
+		struct weir_pin pin;
+
+		assert_int_equal(weir_pin(object, page, WEIR_WRITE | WEIR_OVERWRITE | WEIR_WAIT, &pin), 0);
+		stamp(pin.data, page, 1);
+		assert_int_equal(weir_unpin(&pin), 0);
+	}
+	assert_int_equal(weir_map(object, PROT_READ | PROT_WRITE, WEIR_MAP_PRIVATE, &address), 0);
+	own = address;
+	assert_int_equal(weir_map(object, PROT_READ, WEIR_MAP_SHARED, &address), -EBUSY);
+	assert_int_equal(weir_close(object, 0), -EBUSY);
+	for (uint64_t page = 0; page < 2048; page++) /* the object's, dirty ones that are resident there too */
+		if (!stamped((void *)(uintptr_t)(own + page * 512), page, 1))
+			fail_msg("page %llu", (unsigned long long)page);
+	for (uint64_t page = 0; page < 2048; page += 2) {
+		if (page % 4)
+			stamp((void *)(uintptr_t)(own + page * 512), page, 2);
+		else
+			memset((void *)(uintptr_t)(own + page * 512), 0, PAGE_SIZE);
+	}
+	for (unsigned round = 0; round < 2; round++)
+		for (uint64_t page = 0; page < 2048; page++) {
+			const void *data = (const void *)(uintptr_t)(own + page * 512);
+
+			word = own[page * 512 + 7];
+			if (page % 4 == 0 ? word != 0 : !stamped(data, page, page % 2 ? 1 : 2))
+				fail_msg("page %llu, round %u", (unsigned long long)page, round);
+			assert_true(page % 97 || has_stamp(object, page, 1));
+		}
+	assert_true(counter(rig.pool, "pswpout") > 0);
+	assert_int_equal(weir_unmap(object), 0);
+	assert_int_equal(weir_close(object, 0), 0);
+}
+static void private_windows_keep_their_writes(void **state)
+{
+	(void)state;
+	with_window(PAGES + 256, private_window);
+}
+
 /* ---- two threads ---- */
 
 static void *rewrite_half(void *arg)
@@ -268,11 +316,9 @@ static void swap_that_is_full_says_so(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(patterns_come_back),
-		cmocka_unit_test(memory_begins_as_zeros),
-		cmocka_unit_test(what_is_given_up_is_zeros),
-		cmocka_unit_test(two_threads_keep_their_pages),
-		cmocka_unit_test(swap_that_fails_loses_nothing),
+		cmocka_unit_test(patterns_come_back),           cmocka_unit_test(memory_begins_as_zeros),
+		cmocka_unit_test(what_is_given_up_is_zeros),    cmocka_unit_test(private_windows_keep_their_writes),
+		cmocka_unit_test(two_threads_keep_their_pages), cmocka_unit_test(swap_that_fails_loses_nothing),
 		cmocka_unit_test(swap_that_is_full_says_so),
 	};
 
