@@ -69,6 +69,10 @@ static bool word_begin_writeback(struct batch *batch, unsigned i, uint64_t set, 
 	struct weir_object *object = batch->objects[i];
 
 	do {
+		while (even_pinned && word_state(seen) == PAGE_RESIDENT && (seen & WORD_BUSY)) {
+			word_wait(batch->words[i], seen, 1000000); /* no I/O: that ends at once */
+			seen = word_load(batch->words[i]);
+		}
 		held = seen & (WORD_EXCLUSIVE | WORD_WPIN);
 		if (word_state(seen) != PAGE_RESIDENT || !(seen & WORD_DIRTY) || (seen & WORD_BUSY) ||
 		    (held && !even_pinned) ||

@@ -31,3 +31,29 @@ void word_abort_loading(page_word *word, uint64_t shadow)
 	while (!word_change(word, &seen, shadow));
 	word_wake_after(word, seen);
 }
+
+void word_end_busy(page_word *word, uint64_t clear, uint64_t set)
+{
+	uint64_t seen = word_load(word);
+
+	do
+		weir_assert((seen & WORD_BUSY) && word_state(seen) == PAGE_RESIDENT);
+	while (!word_change(word, &seen, (seen & ~(WORD_BUSY | WORD_WAITERS | clear)) | set));
+	word_wake_after(word, seen);
+}
+
+bool word_own(page_word *word)
+{
+	uint64_t seen = word_load(word);
+
+	while (word_state(seen) != PAGE_ABSENT) {
+		if (word_state(seen) == PAGE_RESIDENT && !(seen & WORD_BUSY)) {
+			if (word_change(word, &seen, seen | WORD_BUSY))
+				return true;
+		} else {
+			word_wait(word, seen, 1000000);
+			seen = word_load(word);
+		}
+	}
+	return false;
+}

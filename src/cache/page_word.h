@@ -129,6 +129,13 @@ static inline void word_wake_after(page_word *word, uint64_t before)
 /* Sleep until the word is not `seen` any more, at most timeout_ns; marks the word so that it is woken. */
 void word_wait(page_word *word, uint64_t seen, uint64_t timeout_ns);
 
+/* A resident page that was BUSY by the caller's doing is not any more. What else has changed meanwhile stays, but for
+ * these flags. */
+void word_end_busy(page_word *word, uint64_t clear, uint64_t set);
+/* Make a resident page BUSY, when it is in nobody else's hands: not read in, written out, evicted, nor BUSY. False: it
+ * is absent. Blocks: for that. */
+bool word_own(page_word *word);
+
 /* absent -> loading, by a miss that has a frame in hand. */
 static inline bool word_start_loading(page_word *word, uint64_t *seen, uint32_t frame, uint64_t flags)
 {

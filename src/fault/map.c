@@ -120,30 +120,23 @@ int weir_map(weir_object *object, int prot, unsigned flags, void **address)
 	return error;
 }
 
-/* From its address to its frame's slot. False: look again. */
-static bool copy_to_slot(struct weir_object *object, uint64_t page, struct uffd_drop *drop)
+/* From its address to its frame's slot. */
+static void copy_to_slot(struct weir_object *object, uint64_t page, struct uffd_drop *drop)
 {
 	page_word *word = &object->words[page];
-	uint64_t seen = word_load(word);
+	uint64_t seen;
 
-	if (word_state(seen) == PAGE_ABSENT || (word_state(seen) == PAGE_RESIDENT && !(seen & WORD_MAPPED)))
-		return true;
-	if (word_state(seen) != PAGE_RESIDENT || (seen & WORD_BUSY)) { /* in someone's hands: that ends soon */
-		word_wait(word, seen, 1000000);
-		return false;
-	}
-	if (!word_change(word, &seen, seen | WORD_BUSY))
-		return false;
-	weir_assert(!uffd_protect(&object->pool->uffd, page_in_window(object, page), 1, true));
-	frame_fill(pool_frame(object->pool, seen));
-	memcpy(page_slot(object, seen), page_in_window(object, page), PAGE_SIZE);
-	uffd_drop_add(drop, page_in_window(object, page));
-	uffd_drop_all(&object->pool->uffd, drop);
+	if (!word_own(word))
+		return;
 	seen = word_load(word);
-	while (!word_change(word, &seen, seen & ~(WORD_BUSY | WORD_MAPPED | WORD_WRITABLE | WORD_WAITERS)))
-		;
-	word_wake_after(word, seen);
-	return true;
+	if (seen & WORD_MAPPED) {
+		weir_assert(!uffd_protect(&object->pool->uffd, page_in_window(object, page), 1, true));
+		frame_fill(pool_frame(object->pool, seen));
+		memcpy(page_slot(object, seen), page_in_window(object, page), PAGE_SIZE);
+		uffd_drop_add(drop, page_in_window(object, page));
+		uffd_drop_all(&object->pool->uffd, drop);
+	}
+	word_end_busy(word, WORD_MAPPED | WORD_WRITABLE, 0);
 }
 
 static void empty_window(struct weir_object *object)
@@ -152,8 +145,8 @@ static void empty_window(struct weir_object *object)
 	struct uffd_drop drop;
 
 	uffd_drop_init(&drop, false);
-	for (uint64_t page = 0; (page = object_next_touched(object, page, last)) < last;)
-		page += copy_to_slot(object, page, &drop);
+	for (uint64_t page = 0; (page = object_next_touched(object, page, last)) < last; page++)
+		copy_to_slot(object, page, &drop);
 }
 
 static int unmap(struct weir_object *object)

@@ -33,10 +33,6 @@ int pin_resident(struct weir_object *object, uint64_t page, unsigned flags, stru
  * -ERANGE. Blocks: no. */
 int pin_note_use(struct weir_object *object, uint64_t page);
 
-/* Hold a page even if another holds it exclusively, for what concerns neither: the bytes past the object's end. False:
- * it is absent. The caller knows that it is not being read in. */
-bool pin_whatever(struct weir_object *object, uint64_t page, struct weir_pin *pin);
-
 /* Give back a pin that is kept in the word. -EINVAL: there is none. */
 int unpin_counted(page_word *word);
 int unpin_exclusive(page_word *word);

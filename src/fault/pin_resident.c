@@ -55,6 +55,14 @@ static bool must_touch(struct weir_object *object, uint64_t seen, unsigned flags
 	return (flags & WEIR_WRITE) && !(seen & WORD_WRITABLE);
 }
 
+/* To where it can be held. A window that is gone meanwhile is no error: the page can be held in its slot then. */
+static int touch_to_pin(struct weir_object *object, uint64_t page, unsigned flags)
+{
+	int error = touch_page(object, page, flags & (WEIR_WRITE | WEIR_TRY), false);
+
+	return error == -ENXIO ? 0 : error;
+}
+
 /* One try. 0: held, *word as it is now. PIN_AGAIN: not resident. PIN_TOUCH. -EAGAIN: must wait until *word changes. */
 static int hold_once(struct weir_object *object, uint64_t page, unsigned flags, bool counted, uint64_t *word)
 {
@@ -126,33 +134,12 @@ static int pin_shared(struct weir_object *object, uint64_t page, unsigned flags,
 		if (slot)
 			slot_give(slot);
 		if (error == PIN_TOUCH)
-			error = touch_page(object, page, flags & (WEIR_WRITE | WEIR_TRY), false);
+			error = touch_to_pin(object, page, flags);
 		else if (error == -EAGAIN)
 			error = wait_for_word(object, page, word, flags, &deadline);
 		if (error)
 			return error;
 	}
-}
-
-bool pin_whatever(struct weir_object *object, uint64_t page, struct weir_pin *pin)
-{
-	page_word *word = &object->words[page];
-	uint64_t seen = word_load(word), next;
-
-	do {
-		while (word_state(seen) != PAGE_ABSENT && (word_pins(seen) == WORD_PIN_MAX || (seen & WORD_BUSY))) {
-			word_wait(word, seen, 1000000);
-			seen = word_load(word);
-		}
-		if (word_state(seen) == PAGE_ABSENT) /* where a shadow is in place of the pins */
-			return false;
-		weir_assert(word_state(seen) != PAGE_LOADING);
-		next = word_pinned(seen, WEIR_READ, true);
-	} while (!word_change(word, &seen, next));
-	if (word_state(seen) == PAGE_ISOLATED)
-		word_wake_after(word, seen);
-	*pin = (struct weir_pin){page_data(object, page, next), {0, (uint64_t)(uintptr_t)word | PIN_COUNTED}};
-	return true;
 }
 
 /* ---- exclusive pins ---- */
@@ -238,7 +225,7 @@ static int pin_exclusive(struct weir_object *object, uint64_t page, unsigned fla
 		return -EDEADLK;
 	while ((error = exclude_once(object, page, &seen))) {
 		if (error == PIN_TOUCH)
-			error = touch_page(object, page, flags & (WEIR_WRITE | WEIR_TRY), false);
+			error = touch_to_pin(object, page, flags);
 		else if (error == -EAGAIN)
 			error = wait_for_word(object, page, seen, flags, &deadline);
 		if (error)

@@ -41,11 +41,11 @@ void resize_begin(struct weir_object *object, uint64_t low)
 
 	weir_assert(lock_held(&object->resize) && !(atomic_load(&object->resizes) & 1));
 	atomic_fetch_add(&object->resizes, 1); /* pairs with the loads in pin_range */
-	atomic_store(&object->npages, first);  /* pairs with those in weir_pin and load_begin */
+	atomic_store(&object->npages, first);  /* pairs with those in weir_pin, load_begin and start_busy */
 	for (uint64_t page = first; (page = object_next_touched(object, page, last)) < last;) {
 		uint64_t seen = word_load(&object->words[page]);
 
-		if (word_state(seen) != PAGE_LOADING) {
+		if (word_state(seen) != PAGE_LOADING && (word_state(seen) == PAGE_ABSENT || !(seen & WORD_BUSY))) {
 			page++;
 			continue;
 		}
@@ -85,15 +85,17 @@ static void zero_tail(struct weir_object *object, uint64_t bytes)
 {
 	uint64_t page = bytes >> PAGE_SHIFT;
 	size_t in_page = bytes & (PAGE_SIZE - 1);
-	struct weir_pin pin;
+	page_word *word = &object->words[page];
+	uint64_t seen;
 
-	if (!in_page || !pin_whatever(object, page, &pin))
+	if (!in_page || !word_own(word))
 		return; /* where it is not resident the store's zeros will be read */
-	if (word_load(&object->words[page]) & WORD_MAPPED)
+	seen = word_load(word);
+	if (seen & WORD_MAPPED)
 		zero_mapped(object, page, in_page);
 	else
-		memset((char *)pin.data + in_page, 0, PAGE_SIZE - in_page);
-	weir_unpin(&pin);
+		memset((char *)page_slot(object, seen) + in_page, 0, PAGE_SIZE - in_page);
+	word_end_busy(word, 0, 0);
 }
 
 static int cut(struct weir_object *object, uint64_t bytes)

@@ -77,6 +77,8 @@ static int load_mapped(struct weir_object *object, uint64_t page, struct frame *
 	if (full)
 		frame_fill(frame);
 	error = load_check(object, page, read_to(object, page, frame, data, flags), data);
+	if (!error && !page_in_window(object, 0)) /* it went before the page was loading; now it would wait for that */
+		error = -ERANGE;
 	if (!error)
 		error = put_in(object, page, data, !write);
 	if (error) {
@@ -110,33 +112,43 @@ static int touch_absent(struct weir_object *object, uint64_t page, uint64_t seen
 
 /* ---- resident ---- */
 
-/* The mark goes, whatever else has changed meanwhile. */
-static void end_busy(page_word *word, uint64_t set)
+/* Make the page BUSY, as it was seen. Then the window stays, and the page in it: who freezes the object lowers npages and
+ * then looks for BUSY words, we do it the other way round. 0, PIN_AGAIN, -ERANGE. */
+static int start_busy(struct weir_object *object, uint64_t page, uint64_t seen, uint64_t next)
 {
-	uint64_t seen = word_load(word);
+	page_word *word = &object->words[page];
 
-	do
-		weir_assert((seen & WORD_BUSY) && word_state(seen) == PAGE_RESIDENT);
-	while (!word_change(word, &seen, (seen & ~(WORD_BUSY | WORD_WAITERS)) | set));
-	word_wake_after(word, seen);
+	if (!word_change(word, &seen, next | WORD_BUSY))
+		return PIN_AGAIN;
+	if (likely(page < atomic_load(&object->npages) && page_in_window(object, 0)))
+		return 0;
+	word_end_busy(word, 0, 0);
+	return -ERANGE;
+}
+
+/* A busy page is to be written to. */
+static void dirty_busy(struct weir_object *object, page_word *word, struct frame *frame)
+{
+	if (!(atomic_fetch_or(word, WORD_DIRTY) & WORD_DIRTY))
+		note_dirtied(object, frame);
 }
 
 /* From its slot to its address. */
 static int map_resident(struct weir_object *object, uint64_t page, uint64_t seen, bool write)
 {
-	page_word *word = &object->words[page];
 	uint64_t next = seen & WORD_READAHEAD ? seen & ~WORD_READAHEAD : seen | WORD_REF;
 	struct frame *frame = pool_frame(object->pool, seen);
-	int error;
+	page_word *word = &object->words[page];
+	int error = start_busy(object, page, seen, next);
 
-	if (!word_change(word, &seen, next | WORD_BUSY | (write ? WORD_DIRTY : 0)))
-		return PIN_AGAIN;
-	if (write && !(seen & WORD_DIRTY))
-		note_dirtied(object, frame);
+	if (error)
+		return error;
+	if (write)
+		dirty_busy(object, word, frame);
 	error = put_in(object, page, page_slot(object, seen), !write);
 	if (!error)
 		hollow_out(object->pool, frame);
-	end_busy(word, error ? 0 : WORD_MAPPED | (write ? WORD_WRITABLE : 0));
+	word_end_busy(word, 0, error ? 0 : WORD_MAPPED | (write ? WORD_WRITABLE : 0));
 	if (!error)
 		count(object->pool, frame->node, COUNT_PGMINFAULT, 1);
 	if (seen & WORD_READAHEAD)
@@ -147,18 +159,15 @@ static int map_resident(struct weir_object *object, uint64_t page, uint64_t seen
 /* Lift the protection, for a first write. */
 static int make_writable(struct weir_object *object, uint64_t page, uint64_t seen)
 {
-	page_word *word = &object->words[page];
 	struct frame *frame = pool_frame(object->pool, seen);
-	int error;
+	page_word *word = &object->words[page];
+	int error = start_busy(object, page, seen, seen | WORD_REF);
 
-	if (!word_change(word, &seen, seen | WORD_BUSY | WORD_DIRTY | WORD_REF))
-		return PIN_AGAIN;
-	if (!(seen & WORD_DIRTY))
-		note_dirtied(object, frame);
+	if (error)
+		return error;
+	dirty_busy(object, word, frame);
 	error = uffd_protect(&object->pool->uffd, page_in_window(object, page), 1, false);
-	if (seen & WORD_DIRTY) /* a sync that found it busy must look again */
-		atomic_fetch_add(&object->nr_reverted, 1);
-	end_busy(word, error ? 0 : WORD_WRITABLE);
+	word_end_busy(word, 0, error ? 0 : WORD_WRITABLE);
 	if (!error)
 		count(object->pool, frame->node, COUNT_PGWPFAULT, 1);
 	return error;
@@ -178,14 +187,14 @@ static void map_around(struct weir_object *object, uint64_t page)
 
 		if (word_state(seen) != PAGE_RESIDENT ||
 		    (seen & (WORD_MAPPED | WORD_BUSY | WORD_EXCLUSIVE | WORD_PIN_MASK)) ||
-		    !word_change(word, &seen, (seen & ~WORD_READAHEAD) | WORD_BUSY))
+		    start_busy(object, page, seen, seen & ~WORD_READAHEAD))
 			break;
 		if (put_in(object, page, page_slot(object, seen), true)) {
-			end_busy(word, seen & WORD_READAHEAD);
+			word_end_busy(word, 0, seen & WORD_READAHEAD);
 			break;
 		}
 		hollow_out(object->pool, pool_frame(object->pool, seen));
-		end_busy(word, WORD_MAPPED);
+		word_end_busy(word, 0, WORD_MAPPED);
 		ahead[n++] = seen & WORD_READAHEAD;
 	}
 	if (!n)
