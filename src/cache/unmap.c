@@ -19,25 +19,19 @@
 
 #define MAY_NOT (WORD_DIRTY | WORD_PIN_MASK | WORD_EXCLUSIVE | WORD_BUSY | WORD_MLOCKED)
 
-static bool make_busy(struct batch *batch, struct frame *frame)
+static void make_busy(struct batch *batch, struct frame *frame)
 {
 	page_word *word = frame_word(frame);
 	uint64_t seen = word_load(word);
 
 	if (word_state(seen) != PAGE_RESIDENT || !(seen & WORD_MAPPED) || (seen & MAY_NOT) ||
 	    !word_change(word, &seen, seen | WORD_BUSY))
-		return false;
-	batch_add(batch, frame->object, frame, word, seen);
-	return true;
-}
-
-static void end_busy(page_word *word, uint64_t clear)
-{
-	uint64_t seen = word_load(word);
-
-	while (!word_change(word, &seen, seen & ~(WORD_BUSY | WORD_WAITERS | clear)))
-		;
-	word_wake_after(word, seen);
+		return;
+	/* Who freezes the object lowers npages and then looks for BUSY words, we do it the other way round. */
+	if (likely(frame->index < atomic_load(&frame->object->npages)))
+		batch_add(batch, frame->object, frame, word, seen);
+	else
+		word_end_busy(word, 0, 0);
 }
 
 void unmap_pages(weir_pool *pool, struct frame **frames, unsigned n)
@@ -63,6 +57,6 @@ void unmap_pages(weir_pool *pool, struct frame **frames, unsigned n)
 	}
 	uffd_drop_all(&pool->uffd, &drop);
 	for (unsigned i = 0; i < batch.n; i++)
-		end_busy(batch.words[i], pinned & 1ull << i ? 0 : WORD_MAPPED | WORD_REF2);
+		word_end_busy(batch.words[i], pinned & 1ull << i ? 0 : WORD_MAPPED | WORD_REF2, 0);
 	count(pool, batch.frames[0]->node, COUNT_PGUNMAP, batch.n);
 }
