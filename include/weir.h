@@ -215,24 +215,28 @@ struct weir_swap_config {
 	unsigned flags;   /* 0 or WEIR_SWAP_ENCRYPT */
 };
 
-/* Give the pool a swap area: room on a disk for pages of anonymous objects. Its file is made with mode 0600, unlinked
- * at once, and has all its blocks before this returns, so that no page that leaves memory meets a full disk; O_DIRECT is
- * used where the file system offers it. It is gone with the pool, or the process. At most 8 areas; none can be taken away.
- * Beside the file it costs a byte a slot of memory (metadata_bytes), and 256 KiB where it is encrypted.
- * Errors: -EINVAL (a field out of its range, unknown flags), -EEXIST (the file is there already), -ENOSPC (the disk has
- * too little room; or 8 areas are there), -ENOTSUP (encryption: the library was built without libcrypto), -ENOMEM, -EIO
- * (no random numbers), or those of open(2); weir_error_text() has the sentence.
+/* Give the pool a swap area: room on a disk for pages of anonymous objects. Its file is made with
+ * mode 0600, unlinked at once, and has all its blocks before this returns, so that no page that
+ * leaves memory meets a full disk; O_DIRECT is used where the file system offers it. It is gone with
+ * the pool, or the process. At most 8 areas; none can be taken away. Beside the file it costs a byte
+ * a slot of memory (metadata_bytes), and 256 KiB where it is encrypted.
+ * Errors: -EINVAL (a field out of its range, unknown flags), -EEXIST (the file is there already),
+ * -ENOSPC (the disk has too little room; or 8 areas are there), -ENOTSUP (encryption: the library
+ * was built without libcrypto), -ENOMEM, -EIO (no random numbers), or those of open(2);
+ * weir_error_text() has the sentence.
  * Blocks: yes. Allocates: yes. Signal-safe: no. */
 int weir_swap_add(weir_pool *pool, const struct weir_swap_config *config);
 
-/* Make an anonymous object: memory that begins as zeros, is the process's own, and is gone when it is closed. Its pages
- * live in the pool's frames and, when those are short, in swap: so all anonymous objects together may be as large as the
- * budget and the swap areas. Pages that were never written, and pages that are one 64-bit word 512 times, need no room in
- * swap. bytes are rounded up to whole pages, here and in weir_resize.
+/* Make an anonymous object: memory that begins as zeros, is the process's own, and is gone when it
+ * is closed. Its pages live in the pool's frames and, when those are short, in swap: so all
+ * anonymous objects together may be as large as the budget and the swap areas. Pages that were never
+ * written, and pages that are one 64-bit word 512 times, need no room in swap. bytes are rounded up
+ * to whole pages, here and in weir_resize.
  *
- * Everything else is as with a file, but for: weir_sync writes nothing (it reports, once, that a page could not be
- * written to swap); weir_close drops all and has nothing to write; weir_resize frees the room of what it cuts off.
- * Without room in swap dirty pages stay in memory, and a pin that finds no frame fails with -ENOMEM.
+ * Everything else is as with a file, but for: weir_sync writes nothing (it reports, once, that a
+ * page could not be written to swap); weir_close drops all and has nothing to write; weir_resize
+ * frees the room of what it cuts off. Without room in swap dirty pages stay in memory, and a pin
+ * that finds no frame fails with -ENOMEM.
  * Errors: -EINVAL, -EFBIG (over 2^44 bytes), -ENOMEM, -EMFILE, -EAGAIN (no thread for the flusher).
  * Blocks: yes. Allocates: yes. Signal-safe: no. */
 int weir_anon(weir_pool *pool, uint64_t bytes, weir_object **object);
