@@ -17,19 +17,28 @@
 static struct rig rig;
 static volatile uint64_t *window;
 
+/* No touch fails unless a test wants it. */
+static enum weir_fault_answer tell(const struct weir_fault *fault, void *user)
+{
+	(void)user;
+	print_error("page %llu can't be had: %s\n", (unsigned long long)fault->page, strerror(-fault->error));
+	return WEIR_FAULT_FAIL;
+}
+
 /* As in test_window.c: inside the test, as cmocka has handlers of its own around it. */
-static void with_window(uint32_t slots, void (*test)(void))
+static void with_window(uint32_t slots, unsigned wait_ms, void (*test)(void))
 {
 	void *address;
 
 	signal(SIGBUS, SIG_DFL);
 	rig_config(&rig, MEMORY);
 	rig.config.windows = true;
-	rig.config.wait_ms = 200;
+	rig.config.wait_ms = wait_ms;
 	rig.config.dirty_expire_ms = 50; /* after a failed write it is tried again then */
 	anon_start(&rig, PAGES, slots);
 	assert_int_equal(weir_map(rig.object, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, &address), 0);
 	window = address;
+	weir_set_fault_handler(rig.object, tell, NULL);
 	test();
 	if (rig.fault)
 		weir_fault_store_rules(rig.fault, NULL, 0);
@@ -103,7 +112,7 @@ static void patterns(void)
 static void patterns_come_back(void **state)
 {
 	(void)state;
-	with_window(PAGES + 256, patterns);
+	with_window(PAGES + 256, 20000, patterns);
 }
 
 /* ---- first touches ---- */
@@ -129,7 +138,7 @@ static void zeros(void)
 static void memory_begins_as_zeros(void **state)
 {
 	(void)state;
-	with_window(PAGES + 256, zeros);
+	with_window(PAGES + 256, 20000, zeros);
 }
 
 static void given_up(void)
@@ -155,7 +164,7 @@ static void given_up(void)
 static void what_is_given_up_is_zeros(void **state)
 {
 	(void)state;
-	with_window(PAGES + 256, given_up);
+	with_window(PAGES + 256, 20000, given_up);
 }
 
 /* ---- private windows ---- */
@@ -203,7 +212,7 @@ static void private_window(void)
 static void private_windows_keep_their_writes(void **state)
 {
 	(void)state;
-	with_window(PAGES + 256, private_window);
+	with_window(PAGES + 256, 20000, private_window);
 }
 
 /* ---- two threads ---- */
@@ -243,7 +252,7 @@ static void two_threads(void)
 static void two_threads_keep_their_pages(void **state)
 {
 	(void)state;
-	with_window(PAGES + 256, two_threads);
+	with_window(PAGES + 256, 20000, two_threads);
 }
 
 /* ---- when it can't be had ---- */
@@ -275,7 +284,7 @@ static void failing_swap(void)
 static void swap_that_fails_loses_nothing(void **state)
 {
 	(void)state;
-	with_window(2 * PAGES, failing_swap); /* a slot that failed is not used again */
+	with_window(2 * PAGES, 200, failing_swap); /* a slot that failed is not used again */
 }
 
 /* As many pages as memory and swap hold; one more is refused, until others are given up. */
@@ -310,7 +319,7 @@ static void full_swap(void)
 static void swap_that_is_full_says_so(void **state)
 {
 	(void)state;
-	with_window(1024, full_swap);
+	with_window(1024, 1000, full_swap);
 }
 
 int main(void)
