@@ -217,7 +217,7 @@ void uffd_drop_add(struct uffd_drop *drop, void *page)
 {
 	struct iovec *last = drop->n ? &drop->ranges[drop->n - 1] : NULL;
 
-	if (last && (char *)last->iov_base + last->iov_len == page) {
+	if (last && (char *)last->iov_base + last->iov_len == page && last->iov_len < drop->max * PAGE_SIZE) {
 		last->iov_len += PAGE_SIZE;
 		return;
 	}
@@ -249,10 +249,21 @@ static unsigned drop_batch(const struct uffd *uffd, const struct iovec *ranges, 
 	return done;
 }
 
+/* How many ranges from the first on one call may take: of `max` pages together. */
+static unsigned drop_fits(const struct iovec *ranges, unsigned n, unsigned max)
+{
+	size_t bytes = 0;
+	unsigned i = 0;
+
+	while (i < n && bytes + ranges[i].iov_len <= max * PAGE_SIZE)
+		bytes += ranges[i++].iov_len;
+	return i;
+}
+
 void uffd_drop_all(const struct uffd *uffd, struct uffd_drop *drop)
 {
 	for (unsigned done = 0; done < drop->n;) {
-		unsigned n = MIN(drop->n - done, drop->max);
+		unsigned n = drop_fits(&drop->ranges[done], drop->n - done, drop->max);
 
 		n = n > 1 ? drop_batch(uffd, &drop->ranges[done], n) : 0;
 

@@ -10,7 +10,9 @@
  *   uffd_drop      pages go, in batches: one call and one flush of the processors' translations for many
  *
  * What the kernel allocates for them, counted with its own trace events: uffd_copy the page, and a page table at the
- * first touch of each 2 MiB; uffd_protect nothing; uffd_drop of up to UFFD_DROP_FEW ranges nothing, of more their vector.
+ * first touch of each 2 MiB; uffd_protect nothing; uffd_drop of up to UFFD_DROP_FEW pages nothing, of more a page to gather
+ * them in (its list on the stack has room for eight, and it asks for more when the seventh is in), of more than eight
+ * ranges their vector.
  *
  * None allocates from the heap, takes a lock or waits but for the kernel's own. Signal-safe: all but open and close.
  */
@@ -19,7 +21,7 @@
 
 #include "base/base.h"
 
-#define UFFD_DROP_FEW 8
+#define UFFD_DROP_FEW 6
 
 struct uffd {
 	int fd;         /* -1: none */
@@ -48,7 +50,8 @@ int uffd_poison(const struct uffd *uffd, const void *address);
 
 /* Pages on their way out. */
 struct uffd_drop {
-	unsigned n, max; /* ranges; a call to the kernel at most every `max` of them */
+	unsigned n;   /* ranges */
+	unsigned max; /* pages that one call to the kernel takes */
 	struct iovec ranges[64];
 };
 static inline void uffd_drop_init(struct uffd_drop *drop, bool allocate_nothing)
