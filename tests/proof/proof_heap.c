@@ -7,6 +7,8 @@
 #include <malloc.h>
 #include <stdlib.h>
 
+#include <sys/mman.h>
+
 #include "../anon_rig.h"
 #include "planted.h"
 #include "situations.h"
@@ -310,6 +312,43 @@ static void law_3_swap_does_not_touch_the_heap(void **state)
 	}
 }
 
+/* Breaks when a fault, which may interrupt the program's own malloc, or taking pages out of a window touches the heap. */
+static void law_3_neither_faults_nor_reclaim_of_mapped_pages_touch_the_heap(void **state)
+{
+	static const unsigned modes[] = {WEIR_NOMEMALLOC, WEIR_NOIO, WEIR_NOFS, WEIR_DEFAULT};
+	volatile char *window;
+	struct rig rig;
+	void *address;
+	long freed = 0;
+
+	(void)state;
+	skip_under_tsan(ALLOCATOR_IS_TSANS);
+	rig_config(&rig, 16 << 20);
+	rig.config.policy = NULL; /* the default */
+	rig.config.windows = true;
+	rig_start(&rig, 8192);
+	assert_int_equal(weir_map(rig.object, PROT_READ | PROT_WRITE, 0, &address), 0);
+	window = address;
+	forbidden = true;
+	atomic_store(&seen, 0);
+	atomic_store(&frees_seen, 0);
+	for (unsigned m = 0; m < ARRAY_SIZE(modes); m++) {
+		for (uint64_t page = 0; page < 6000; page++)
+			if (page % 8)
+				(void)window[page << PAGE_SHIFT];
+			else
+				window[page << PAGE_SHIFT] = (char)m;
+		freed += weir_reclaim(rig.pool, 1000, modes[m]);
+		weir_sync(rig.object, 0, 0);
+	}
+	forbidden = false;
+	assert_true(freed >= 1000);
+	assert_int_equal(atomic_load(&seen), 0);
+	assert_int_equal(atomic_load(&frees_seen), 0);
+	assert_int_equal(weir_unmap(rig.object), 0);
+	rig_stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -318,6 +357,7 @@ int main(void)
 		cmocka_unit_test(contract_04_nomemalloc_calls_no_allocator_in_any_situation),
 		cmocka_unit_test(law_3_no_mode_touches_the_heap),
 		cmocka_unit_test(law_3_swap_does_not_touch_the_heap),
+		cmocka_unit_test(law_3_neither_faults_nor_reclaim_of_mapped_pages_touch_the_heap),
 	};
 
 	install();

@@ -25,6 +25,7 @@
 
 #define TRACEFS "/sys/kernel/tracing"
 #define PAGES_WANTED 1000000u
+#define MAPPED_WANTED 50000u /* each is a fault, too */
 
 static char instance[128], thread_name[16];
 
@@ -126,7 +127,18 @@ static struct {
 	uint64_t wanted;
 	_Atomic bool ready, go;
 	uint64_t freed, calls, longest_ns;
+	volatile char *window; /* NULL: pages are pinned, in slots */
 } shared;
+
+static void use(uint64_t page, bool write)
+{
+	volatile char *byte = &shared.window[page << PAGE_SHIFT];
+
+	if (write)
+		*byte = 1;
+	else
+		(void)*byte;
+}
 
 static void *hammer(void *arg)
 {
@@ -136,7 +148,10 @@ static void *hammer(void *arg)
 		struct weir_pin pin;
 
 		random = random * 1664525 + 1013904223;
-		if (weir_pin(shared.object, (random >> 8) % 16384, random % 50 ? WEIR_READ : WEIR_WRITE, &pin) == 0)
+		if (shared.window)
+			use((random >> 8) % 16384, random % 50 == 0);
+		else if (weir_pin(shared.object, (random >> 8) % 16384, random % 50 ? WEIR_READ : WEIR_WRITE, &pin) ==
+			 0)
 			weir_unpin(&pin);
 	}
 	return NULL;
@@ -167,8 +182,23 @@ static void *reclaimer(void *arg)
 	return NULL;
 }
 
+static void read_some(weir_object *object, bool in_window)
+{
+	void *address;
+
+	if (!in_window) {
+		touch_range(object, 0, 6000);
+		return;
+	}
+	assert_int_equal(weir_map(object, PROT_READ | PROT_WRITE, 0, &address), 0);
+	shared.window = address;
+	for (uint64_t page = 0; page < 6000; page++)
+		use(page, false);
+}
+
 /* newcomers: so many other threads are just now coming to the pool; then none hammers it. */
-static void run(void (*action)(void), uint64_t wanted, unsigned newcomers, unsigned *own, unsigned *interrupts)
+static void run(void (*action)(void), uint64_t wanted, unsigned newcomers, bool in_window, unsigned *own,
+		unsigned *interrupts)
 {
 	unsigned nr_hammers = newcomers ? 0 : 2;
 	pthread_t hammers[2], thread;
@@ -178,12 +208,13 @@ static void run(void (*action)(void), uint64_t wanted, unsigned newcomers, unsig
 	rig.config.policy = NULL; /* the default */
 	if (newcomers)
 		rig.config.max_threads = newcomers;
+	rig.config.windows = in_window;
 	rig_start(&rig, 16384);
 	memset(&shared, 0, sizeof(shared));
 	shared.pool = rig.pool;
 	shared.object = rig.object;
 	shared.wanted = wanted;
-	touch_range(rig.object, 0, 6000);
+	read_some(rig.object, in_window);
 	for (uintptr_t i = 0; i < nr_hammers; i++)
 		pthread_create(&hammers[i], NULL, hammer, (void *)(i + 1));
 	pthread_create(&thread, NULL, reclaimer, NULL);
@@ -205,6 +236,8 @@ static void run(void (*action)(void), uint64_t wanted, unsigned newcomers, unsig
 	if (action)
 		rig.pool->policy = planted_inner;
 	read_events(own, interrupts);
+	if (in_window)
+		assert_int_equal(weir_unmap(rig.object), 0);
 	rig_stop(&rig);
 }
 
@@ -233,7 +266,7 @@ static void planted_kernel_allocations_are_seen(void **state)
 
 	(void)state;
 	skip_without_tracing();
-	run(allocate_in_the_kernel, 32, 0, &own, &interrupts);
+	run(allocate_in_the_kernel, 32, 0, false, &own, &interrupts);
 	assert_true(own >= 32);
 }
 
@@ -244,7 +277,7 @@ static void contract_04_the_kernel_allocates_nothing_over_a_million_pages(void *
 
 	(void)state;
 	skip_without_tracing();
-	run(NULL, PAGES_WANTED, 0, &own, &interrupts);
+	run(NULL, PAGES_WANTED, 0, false, &own, &interrupts);
 	print_message("%llu pages in %llu calls: %u kernel allocations of the thread, %u of interrupts on it; "
 		      "longest call %llu us\n",
 		      (unsigned long long)shared.freed, (unsigned long long)shared.calls, own, interrupts,
@@ -254,6 +287,21 @@ static void contract_04_the_kernel_allocates_nothing_over_a_million_pages(void *
 	assert_true(shared.longest_ns < 5000000000ull); /* it never waits: only the scheduler is in its way */
 }
 
+/* Breaks when pages in windows are taken out of them more than a few at once: the kernel allocates for long vectors, and
+ * to gather many pages. */
+static void contract_04_the_kernel_allocates_nothing_for_mapped_pages(void **state)
+{
+	unsigned own, interrupts;
+
+	(void)state;
+	skip_without_tracing();
+	run(NULL, MAPPED_WANTED, 0, true, &own, &interrupts);
+	print_message("%llu mapped pages in %llu calls: %u kernel allocations of the thread, %u of interrupts on it\n",
+		      (unsigned long long)shared.freed, (unsigned long long)shared.calls, own, interrupts);
+	assert_int_equal(own, 0);
+	assert_true(shared.freed >= MAPPED_WANTED);
+}
+
 /* Breaks when reclaim is the first to look at memory of the pool's own: a page table is allocated for that. */
 static void contract_04_records_of_new_threads_are_no_new_memory(void **state)
 {
@@ -261,7 +309,7 @@ static void contract_04_records_of_new_threads_are_no_new_memory(void **state)
 
 	(void)state;
 	skip_without_tracing();
-	run(NULL, 320, 65536, &own, &interrupts);
+	run(NULL, 320, 65536, false, &own, &interrupts);
 	assert_int_equal(own, 0);
 }
 
@@ -270,6 +318,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(planted_kernel_allocations_are_seen),
 		cmocka_unit_test(contract_04_the_kernel_allocates_nothing_over_a_million_pages),
+		cmocka_unit_test(contract_04_the_kernel_allocates_nothing_for_mapped_pages),
 		cmocka_unit_test(contract_04_records_of_new_threads_are_no_new_memory),
 	};
 	int failed;
