@@ -210,6 +210,7 @@ int main(int argc, char **argv)
 	}
 	options.folder = folder;
 	storm_install();
+	window_install();
 	report_begin(&report, &options);
 	for (uint64_t round = 0; (double)(clock_ns() - start) / 1e9 < options.seconds; round++)
 		run_round(&options, options.only_round >= 0 ? (uint64_t)options.only_round : round, &report);

@@ -18,6 +18,7 @@
 	O(20, queue_ask) O(20, queue_reap) O(2, queue_overwrite) O(1, queue_renew) \
 	O(20, pread_exact) O(10, pread_racing) O(20, pwrite_inside) O(4, pwrite_growing) \
 	O(6, sync) O(8, advise) O(3, mlock) O(3, munlock) \
+	O(20, touch_read) O(20, touch_write) O(2, window) \
 	O(6, resize) O(2, hook) O(2, faults) O(1, reopen) \
 	O(10, reclaim) O(10, frames_take) O(10, frames_give) O(2, shrinker) O(3, look) O(2, misuse)
 /* clang-format on */

@@ -241,6 +241,7 @@ void op_reopen(struct worker *worker)
 	pthread_rwlock_wrlock(&object->open);
 	doing(worker, object, 0);
 	used = atomic_load(&object->held) || atomic_load(&object->requested);
+	window_close(object); /* where it can't, nor can the object be closed */
 	error = weir_close(object->weir, flags);
 	note(worker, "weir_close", object, 0, object->max_pages, flags, error);
 	check_close_error(worker, object, used, error);

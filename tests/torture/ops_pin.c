@@ -124,7 +124,7 @@ void op_pin_exclusive(struct worker *worker)
 	pin_locked(worker, flags, "under an exclusive pin");
 }
 
-/* What is locked in memory can be had without waiting. */
+/* What is locked in memory can be had without waiting; but a page that is just being put into a window can't. */
 void op_pin_try(struct worker *worker)
 {
 	struct object *object = use_object(worker);
@@ -138,7 +138,7 @@ void op_pin_try(struct worker *worker)
 		if (flags & WEIR_WRITE)
 			write_some_words(worker, object, page, pin.data);
 		unpin(worker, object, page, &pin);
-	} else if (flags == WEIR_TRY && object->pages[page].mlocked) {
+	} else if (flags == WEIR_TRY && object->pages[page].mlocked && !object->window) {
 		broken(worker, "page %llu of object %u is mlocked, and not resident", (unsigned long long)page,
 		       object->number);
 	}

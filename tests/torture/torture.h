@@ -60,6 +60,7 @@ struct object {
 	enum kind kind;
 	struct world *world;
 	weir_object *weir;
+	void *window;            /* NULL: none; changed by who holds `open` for writing */
 	pthread_rwlock_t open;   /* who uses `weir` holds it for reading, who closes for writing */
 	_Atomic int held;        /* pins that are kept from one operation to another */
 	_Atomic int requested;   /* of queues, not yet collected */
@@ -199,6 +200,10 @@ void worker_destroy(struct worker *worker);
 void choose_weights(struct world *world, struct random *random);
 unsigned nr_ops(void);
 const char *op_name(unsigned op);
+
+/* ---- ops_window.c ---- */
+void window_install(void);               /* before the first pool */
+int window_close(struct object *object); /* 0, or -EBUSY: pins are held */
 
 /* ---- storm.c ---- */
 void storm_install(void);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../sanitizer.h"
 #include "keeper.h"
 
 #define QUIET_NS 10000000000ull /* for the background threads to come to rest */
@@ -68,6 +69,9 @@ static void make_up_config(struct world *world, struct random *r)
 	config->wait_ms = (unsigned)pick(r, 50, 400);
 	config->huge_pages = random_below(r, 4) == 0;
 	config->io_uring = random_below(r, 3) != 0;
+	/* The thread sanitizer can't see that the kernel's protection comes between a write in a window and its copy in
+	 * the store, and takes it for a race. */
+	config->windows = random_below(r, 2) && !UNDER_TSAN;
 }
 
 static void make_up_object(struct world *world, struct object *object, struct random *r)
@@ -214,7 +218,9 @@ void world_create(struct world *world, const struct options *options, uint64_t r
 	world->round = round;
 	world->seed = random_next(&r);
 	make_up_config(world, &r);
-	if (weir_create(&world->config, &world->pool))
+	if (weir_create(&world->config, &world->pool) && world->config.windows) /* not permitted here, maybe */
+		world->config.windows = false;
+	if (!world->pool && weir_create(&world->config, &world->pool))
 		broken(NULL, "weir_create: %s", weir_error_text());
 	world->frames = world->config.memory_bytes / WEIR_PAGE_SIZE;
 	world->nr_objects = (unsigned)pick(&r, 2, MAX_OBJECTS);
@@ -284,6 +290,8 @@ static void finish_object(struct object *object)
 
 	if (object->fault)
 		weir_fault_store_rules(object->fault, NULL, 0);
+	if (window_close(object))
+		broken(NULL, "object %u's window can't be taken in the end", object->number);
 	if (weir_set_write_hook(object->weir, NULL, NULL))
 		broken(NULL, "the write hook of object %u can't be removed", object->number);
 	error = weir_sync(object->weir, 0, 0);
