@@ -114,12 +114,13 @@ static void *writer(void *arg)
 	while (!atomic_load(&stop)) {
 		uint64_t page = random_next(&seed) % PAGES;
 
-		if (*word_at(&w, page, mine) != written[page])
+		if (load_word(word_at(&w, page, mine)) != written[page])
 			atomic_fetch_add(&nr_lost, 1);
-		*word_at(&w, page, mine) = written[page] = seed;
+		written[page] = seed;
+		store_word(word_at(&w, page, mine), seed);
 	}
 	for (uint64_t page = 0; page < PAGES; page++)
-		if (*word_at(&w, page, mine) != written[page])
+		if (load_word(word_at(&w, page, mine)) != written[page])
 			atomic_fetch_add(&nr_lost, 1);
 	return NULL;
 }

@@ -51,17 +51,6 @@ static struct {
 } shared[PAGES];
 static _Atomic unsigned nr_written;
 
-/* Out of the thread sanitizer's sight: inside an atomic access it holds locks of its own, and a touch may end in a jump. Nor
- * can it know that the kernel's protection comes between a write to a page and the copying of the page. */
-RACES static uint64_t load_word(volatile uint64_t *word)
-{
-	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
-}
-RACES static void store_word(volatile uint64_t *word, uint64_t value)
-{
-	__atomic_store_n(word, value, __ATOMIC_RELEASE);
-}
-
 /* From the first word to the last. Who reads them the other way round finds no later one newer. */
 static void rewrite(volatile uint64_t *data, uint64_t page)
 {
