@@ -20,8 +20,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "weir.h"
 
 #define RUNS 5
@@ -33,18 +33,6 @@
 #define DISK_BYTES (2048 * MIB)
 #define DISK_MEMORY (256 * MIB)
 #define CGROUP_MEMORY (300 * MIB) /* for what relies on the kernel's page cache: somewhat more than Weir has */
-
-static inline uint64_t nanoseconds(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-static inline double seconds(void)
-{
-	return (double)nanoseconds(CLOCK_MONOTONIC) * 1e-9;
-}
 
 /* Knuth's MMIX generator, for loops of nanoseconds; its high bits are good enough to choose pages by. */
 static inline uint64_t next_random(uint64_t *state)

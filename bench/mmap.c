@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "memory.h"
 #include "resident.h"
 #include "rival.h"
 #include "subjects.h"
@@ -115,7 +116,7 @@ static void watch_resident(const struct subject *subject, uint64_t pages)
 int main(void)
 {
 	uint64_t memory = scaled_bytes(DISK_MEMORY), bytes = scaled_bytes(DISK_BYTES);
-	struct mapping mapping = {.fd = disk_file(bytes), .bytes = bytes};
+	struct mapping mapping = {.fd = disk_file(bytes), .bytes = bytes, .writable = true};
 	struct subject subject;
 	weir_object *object;
 	weir_pool *pool;

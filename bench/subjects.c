@@ -1,26 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "subjects.h"
 
-#include <sys/mman.h>
 #include <unistd.h>
-
-/* A word of the page, which is enough to need all of it. */
-static inline void touch(volatile char *page, bool write)
-{
-	volatile uint64_t *word = (volatile uint64_t *)page;
-
-	if (write)
-		*word = *word + 1;
-	else
-		(void)*word;
-}
 
 static void pins_access(void *context, uint64_t page, bool write)
 {
 	struct weir_pin pin;
 
 	check(weir_pin(context, page, write ? WEIR_WRITE : WEIR_READ, &pin), "weir_pin");
-	touch(pin.data, write);
+	load_touch(pin.data, write);
 	weir_unpin(&pin);
 }
 
@@ -34,7 +22,7 @@ struct subject subject_pins(weir_object *object)
 	return (struct subject){.access = pins_access, .settle = pins_settle, .context = object};
 }
 
-static void queue_loop(void *context, struct worker *worker)
+static void queue_loop(void *context, struct load_worker *worker)
 {
 	struct weir_completion done[QUEUE_DEPTH];
 	struct queues *queues = context;
@@ -47,7 +35,7 @@ static void queue_loop(void *context, struct worker *worker)
 	for (;;) {
 		int got;
 
-		while (under_way < QUEUE_DEPTH && worker_next(worker, &page, &write)) {
+		while (under_way < QUEUE_DEPTH && load_next(worker, &page, &write)) {
 			check(weir_queue_pin(queue, queues->object, page, WEIR_READ, 0), "weir_queue_pin");
 			under_way++;
 		}
@@ -56,7 +44,7 @@ static void queue_loop(void *context, struct worker *worker)
 		got = weir_queue_wait(queue, done, QUEUE_DEPTH, 1);
 		for (int i = 0; i < got; i++) {
 			check(done[i].result, "a queued pin");
-			touch(done[i].pin.data, false);
+			load_touch(done[i].pin.data, false);
 			weir_unpin(&done[i].pin);
 		}
 		under_way -= (unsigned)got;
@@ -89,37 +77,6 @@ static void pread_settle(void *context)
 struct subject subject_pread(int *fd)
 {
 	return (struct subject){.access = pread_access, .settle = pread_settle, .context = fd};
-}
-
-void *mapping_open(void *context)
-{
-	struct mapping *mapping = context;
-	void *base = mmap(NULL, mapping->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, mapping->fd, 0);
-
-	if (base == MAP_FAILED || madvise(base, mapping->bytes, MADV_RANDOM))
-		err(1, "mmap");
-	mapping->base = base;
-	return mapping;
-}
-
-static void mapping_access(void *context, uint64_t page, bool write)
-{
-	const struct mapping *mapping = context;
-
-	touch(mapping->base + page * WEIR_PAGE_SIZE, write);
-}
-
-static void mapping_settle(void *context)
-{
-	const struct mapping *mapping = context;
-
-	if (msync((void *)mapping->base, mapping->bytes, MS_SYNC))
-		err(1, "msync");
-}
-
-struct subject subject_mapping(struct mapping *mapping)
-{
-	return (struct subject){.access = mapping_access, .settle = mapping_settle, .context = mapping};
 }
 
 void warm_up(struct queues *queues, enum pattern_kind pattern, uint64_t pages, uint64_t accesses)

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "rival.h"
 
+#include <err.h>
 #include <signal.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "at_end.h"
 #include "cgroup.h"
 
 /* The two processes' blackboard; bytes on the socket say whose turn it is. */
@@ -32,13 +35,6 @@ static void end_child(void)
 	cgroup_remove();
 }
 
-static void end_by_signal(int number)
-{
-	end_child();
-	signal(number, SIG_DFL);
-	raise(number);
-}
-
 static void serve(int fd, struct subject subject)
 {
 	char turn;
@@ -51,16 +47,15 @@ static void serve(int fd, struct subject subject)
 	_exit(0);
 }
 
-static const int fatal_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
-
 const char *rival_start(uint64_t memory_bytes, struct subject subject, void *(*open)(void *), void *argument)
 {
-	const char *reason = cgroup_make(memory_bytes);
+	const char *reason = memory_bytes ? cgroup_make(memory_bytes) : NULL;
 	pid_t parent = getpid();
 	int ends[2];
 
 	if (reason)
 		return reason;
+	at_end(end_child);
 	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (board == MAP_FAILED || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
 		err(1, "cannot start a rival");
@@ -72,15 +67,13 @@ const char *rival_start(uint64_t memory_bytes, struct subject subject, void *(*o
 		if (getppid() != parent)
 			_exit(1);
 		close(ends[0]);
-		cgroup_enter();
+		if (memory_bytes)
+			cgroup_enter();
 		subject.context = open(argument);
 		serve(ends[1], subject);
 	}
 	close(ends[1]);
 	channel = ends[0];
-	for (unsigned i = 0; i < sizeof(fatal_signals) / sizeof(*fatal_signals); i++)
-		signal(fatal_signals[i], end_by_signal);
-	atexit(end_child);
 	return NULL;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * rival.h - a subject in a process of its own, bounded by a memory cgroup.
+ * rival.h - a subject in a process of its own, bounded by a memory cgroup, or not.
  *
  * The child lives from start to stop, so that its page cache is as warm as Weir's pool when the two take turns:
  *
@@ -9,13 +9,13 @@
  *
  * It is forked before there is a pool, and dies with this process. One at a time.
  */
-#ifndef BENCH_RIVAL_H
-#define BENCH_RIVAL_H
+#ifndef CLI_RIVAL_H
+#define CLI_RIVAL_H
 
 #include "load.h"
 
-/* In the child, in the cgroup: open(argument) makes the subject's context.
- * NULL, or the reason why there can't be one. */
+/* In the child, in a cgroup of memory_bytes (0: in none): open(argument) makes the subject's context.
+ * NULL, or the reason why there can't be one. The child and its cgroup go with this process (at_end.h). */
 const char *rival_start(uint64_t memory_bytes, struct subject subject, void *(*open)(void *), void *argument);
 /* As load_run. */
 void rival_run(const struct load *load, struct load_result *result);

@@ -4,10 +4,10 @@
  *
  * It is the only way to bound what the kernel's page cache keeps, which is what mmap lives on. One at a time.
  */
-#ifndef BENCH_CGROUP_H
-#define BENCH_CGROUP_H
+#ifndef CLI_CGROUP_H
+#define CLI_CGROUP_H
 
-#include "bench.h"
+#include <stdint.h>
 
 /* Make one with that limit; NULL, or the reason why there can't be one. Removes what dead processes have left. */
 const char *cgroup_make(uint64_t limit_bytes);
