@@ -54,6 +54,40 @@ weir_pool *bench_pool(uint64_t memory_bytes)
 	return pool;
 }
 
+static int make_window_pool(uint64_t memory_bytes, bool fault_thread, weir_pool **pool)
+{
+	struct weir_config config;
+
+	weir_config_init(&config);
+	config.memory_bytes = memory_bytes;
+	config.windows = true;
+	config.fault_thread = fault_thread;
+	return weir_create(&config, pool);
+}
+
+weir_pool *bench_window_pool(uint64_t memory_bytes, bool fault_thread)
+{
+	weir_pool *pool;
+
+	check(make_window_pool(memory_bytes, fault_thread, &pool), "weir_create");
+	return pool;
+}
+
+const char *windows_missing(void)
+{
+	weir_pool *pool;
+
+	if (make_window_pool(4 * MIB, false, &pool))
+		return weir_error_text();
+	check(weir_destroy(pool), "weir_destroy");
+	return NULL;
+}
+
+uint64_t cgroup_memory(void)
+{
+	return MAX(scaled_bytes(CGROUP_MEMORY), 32 * MIB);
+}
+
 weir_object *bench_memory_object(weir_pool *pool, uint64_t bytes)
 {
 	const struct weir_store_ops *ops;

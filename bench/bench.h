@@ -46,6 +46,9 @@ uint64_t scaled_to(uint64_t n, uint64_t least);
 /* Bytes stay whole MiB, at least 4: the smallest pool that has room for what is measured. */
 uint64_t scaled_bytes(uint64_t bytes);
 
+/* CGROUP_MEMORY, but enough for a process to live in. */
+uint64_t cgroup_memory(void);
+
 /* Of RUNS values, which it leaves as they are. */
 double median(const double values[RUNS]);
 
@@ -53,6 +56,10 @@ double median(const double values[RUNS]);
 void check(int error, const char *what);
 
 weir_pool *bench_pool(uint64_t memory_bytes);
+/* One whose objects may have windows. */
+weir_pool *bench_window_pool(uint64_t memory_bytes, bool fault_thread);
+/* Why there can't be windows here, or NULL. */
+const char *windows_missing(void);
 /* An object in memory: what is measured is the cache, not the store. */
 weir_object *bench_memory_object(weir_pool *pool, uint64_t bytes);
 /* Frees both. */

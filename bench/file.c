@@ -48,12 +48,17 @@ void file_drop_cache(int fd)
 		err(1, "cannot sync a file");
 }
 
-int empty_disk_file(uint64_t bytes)
+const char *disk_folder(void)
 {
 	const char *folder = getenv("WEIR_BENCH_DIR");
 
-	if (!folder || !*folder)
-		folder = "/var/tmp";
+	return folder && *folder ? folder : "/var/tmp";
+}
+
+int empty_disk_file(uint64_t bytes)
+{
+	const char *folder = disk_folder();
+
 	if (!has_room(folder, bytes))
 		errx(1, "%s has not %llu MiB to spare: WEIR_BENCH_DIR names another folder", folder,
 		     (unsigned long long)(bytes / MIB));

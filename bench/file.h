@@ -9,6 +9,8 @@
 
 #include "bench.h"
 
+/* WEIR_BENCH_DIR, or /var/tmp. */
+const char *disk_folder(void);
 /* A file of random contents, on the disk and not in the kernel's cache, in the folder WEIR_BENCH_DIR, or /var/tmp.
  * Where WEIR_BENCH_FD names an open descriptor, that one: so run.py gives one file to several programs. */
 int disk_file(uint64_t bytes);

@@ -123,8 +123,7 @@ int main(void)
 	const char *reason;
 
 	fill(&database);
-	reason = rival_start(MAX(scaled_bytes(CGROUP_MEMORY), 32 * MIB), (struct subject){.access = get}, open_reader,
-			     &database);
+	reason = rival_start(cgroup_memory(), (struct subject){.access = get}, open_reader, &database);
 	if (reason) {
 		skipped("disk, against LMDB in a memory cgroup", reason);
 		return 0;
