@@ -92,17 +92,23 @@ static void get(void *transaction, uint64_t record, bool write)
 	(void)*(volatile char *)value.mv_data;
 }
 
+static void lmdb_run(const struct load *load, struct load_result *result)
+{
+	if (!rival_run(load, result))
+		errx(1, RIVAL_ENDED);
+}
+
 static void compare(uint64_t pages, const struct subject *subject)
 {
 	struct load load = {.pages = pages, .accesses = scaled_to(WARM_UP, 1000), .threads = 1};
 	double ratios[RUNS], weir[RUNS], lmdb[RUNS];
 	struct load_result result;
 
-	rival_run(&load, &result);
+	lmdb_run(&load, &result);
 	load.accesses = scaled_to(ACCESSES, 200);
 	for (int i = 0; i < RUNS; i++) {
 		load.seed = 2 * (uint64_t)i + 1;
-		rival_run(&load, &result);
+		lmdb_run(&load, &result);
 		lmdb[i] = load_rate(&result);
 		load.seed++;
 		load_run(&load, subject, &result);

@@ -51,8 +51,8 @@ int main(void)
 	check(weir_advise(object, 0, 0, WEIR_ADV_RANDOM), "weir_advise");
 	subject = subject_pins(object);
 	opponents.weir = &subject;
-	for (size_t i = 0; i < COMPARISONS; i++)
-		versus_run(&comparisons[i], &opponents);
+	for (size_t i = 0; i < COMPARISONS && versus_run(&comparisons[i], &opponents); i++)
+		;
 	resident_watch(); /* after all else: a thread that looks every millisecond would cost what is timed */
 	for (size_t i = 0; i < COMPARISONS; i++)
 		versus_repeat(&comparisons[i], &opponents);

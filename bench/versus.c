@@ -67,7 +67,7 @@ static uint64_t scaled_accesses(uint64_t accesses, uint64_t pages)
 	return accesses ? scaled_to(accesses, 100) : pages;
 }
 
-static void warm_both(const struct load *load, uint64_t accesses, const struct subject *weir)
+static bool warm_both(const struct load *load, uint64_t accesses, const struct subject *weir)
 {
 	struct load warm = *load;
 	struct load_result result;
@@ -75,35 +75,50 @@ static void warm_both(const struct load *load, uint64_t accesses, const struct s
 	warm.write_pct = 0;
 	warm.scan_beside = false;
 	warm.accesses = scaled_to(accesses, 1000);
-	rival_run(&warm, &result);
+	if (!rival_run(&warm, &result))
+		return false;
 	load_run(&warm, weir, &result);
+	return true;
 }
 
-void versus_run(const struct versus *versus, const struct opponents *opponents)
+/* The first turn is not measured: it leaves both with writes behind, and in the state in which they will stay. */
+static bool take_turns(const struct versus *versus, const struct opponents *opponents, struct side *weir,
+		       struct side *rival)
 {
 	struct load load = versus->load, rival_load;
-	struct side weir, rival;
 	struct load_result result;
 
 	load.pages = opponents->pages;
 	load.timed = versus->latencies;
 	load.seed = 1;
-	if (versus->warm_up)
-		warm_both(&load, versus->warm_up, opponents->weir);
+	if (versus->warm_up && !warm_both(&load, versus->warm_up, opponents->weir))
+		return false;
 	load.accesses = scaled_accesses(load.accesses, load.pages);
-	/* The first is not measured: it leaves both with writes behind, and in the state in which they will stay. */
 	for (int i = load.cold ? 0 : -1; i < RUNS; i++) {
 		load.seed++;
 		rival_load = load;
 		if (versus->rival_accesses)
 			rival_load.accesses = scaled_accesses(versus->rival_accesses, load.pages);
-		rival_run(&rival_load, &result);
-		record(&rival, i, &result);
+		if (!rival_run(&rival_load, &result))
+			return false;
+		record(rival, i, &result);
 		load.seed++;
 		load_run(&load, opponents->weir, &result);
-		record(&weir, i, &result);
+		record(weir, i, &result);
 	}
-	report(versus, opponents, &weir, &rival);
+	return true;
+}
+
+bool versus_run(const struct versus *versus, const struct opponents *opponents)
+{
+	struct side weir, rival;
+
+	if (take_turns(versus, opponents, &weir, &rival)) {
+		report(versus, opponents, &weir, &rival);
+		return true;
+	}
+	skipped(row_name(versus, opponents, "throughput"), RIVAL_ENDED);
+	return false;
 }
 
 void versus_repeat(const struct versus *versus, const struct opponents *opponents)

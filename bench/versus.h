@@ -24,7 +24,8 @@ struct opponents {
 	const struct subject *weir;
 	uint64_t pages;
 };
-void versus_run(const struct versus *versus, const struct opponents *opponents);
+/* False: the rival has ended (its row says so); there is nothing more to compare with. */
+bool versus_run(const struct versus *versus, const struct opponents *opponents);
 
 /* The load once more against Weir alone, by two threads; for resident.h. */
 void versus_repeat(const struct versus *versus, const struct opponents *opponents);

@@ -101,8 +101,8 @@ static void sit(const struct versus *comparisons, size_t count, const char *riva
 	struct subject subject = subject_window(weir_start(&weir));
 	struct opponents opponents = {SETTING, rival, &subject, bytes / WEIR_PAGE_SIZE};
 
-	for (size_t i = 0; i < count; i++)
-		versus_run(&comparisons[i], &opponents);
+	for (size_t i = 0; i < count && versus_run(&comparisons[i], &opponents); i++)
+		;
 	if (resident) {
 		resident_watch(); /* after all else: it would cost what is timed */
 		for (size_t i = 0; i < count; i++)

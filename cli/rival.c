@@ -77,14 +77,15 @@ const char *rival_start(uint64_t memory_bytes, struct subject subject, void *(*o
 	return NULL;
 }
 
-void rival_run(const struct load *load, struct load_result *result)
+bool rival_run(const struct load *load, struct load_result *result)
 {
 	char turn = 1;
 
 	board->load = *load;
-	if (write(channel, &turn, 1) != 1 || read(channel, &turn, 1) != 1)
-		errx(1, "the process in the cgroup has ended");
+	if (send(channel, &turn, 1, MSG_NOSIGNAL) != 1 || read(channel, &turn, 1) != 1)
+		return false;
 	*result = board->result;
+	return true;
 }
 
 void rival_stop(void)
