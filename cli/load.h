@@ -27,7 +27,7 @@ struct load {
 	uint64_t accesses; /* of each thread */
 	double seconds;    /* each thread ends then, with fewer accesses; 0: it does not */
 	unsigned threads;
-	unsigned write_pct; /* these read a word of the page and write it */
+	unsigned write_pct; /* these read a word of the page and write it back */
 	uint64_t seed;
 	bool timed;       /* each access: costs two looks at the clock, tens of nanoseconds */
 	bool scan_beside; /* a further thread reads the pages in order meanwhile; its accesses are not among the others */
@@ -76,13 +76,14 @@ static inline bool load_next(struct load_worker *worker, uint64_t *page, bool *w
 	return true;
 }
 
-/* An access to memory: a word of the page, which is enough to need all of it. */
+/* An access to memory: a word of the page, which is enough to need all of it. A write stores what is there already, as the file
+ * may be a user's. */
 static inline void load_touch(volatile void *page, bool write)
 {
 	volatile uint64_t *word = page;
 
 	if (write)
-		*word = *word + 1;
+		*word = *word;
 	else
 		(void)*word;
 }

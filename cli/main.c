@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "interrupt.h"
 #include "replay.h"
 #include "say.h"
@@ -18,6 +19,7 @@ static const struct {
 	int (*main)(int argc, char **argv);
 	const char *help;
 } commands[] = {
+	{"bench", bench_main, "a window side by side with mmap, over a file"},
 	{"replay", replay_main, "replay page accesses over a file through a pool, and report what reclaim did"},
 };
 
