@@ -3,9 +3,10 @@
  * bare_fault.h - the least that paging in user space can be: what a fault costs when nothing is managed.
  *
  *   SIGBUS ─► pread of the page to the stack ─► UFFDIO_COPY, write-protected ─► to the end of a ring
- *                                                  the ring is full: its oldest 32 pages ─► process_madvise(MADV_DONTNEED)
+ *                                                 the ring is full: its oldest 32 pages ─► process_madvise(DONTNEED)
  *
- * No list is kept in order of use, nothing is written back, errors end the process. For reads, by any number of threads.
+ * No list is kept in order of use, nothing is written back, errors end the process. For reads, by any number of
+ * threads.
  */
 #ifndef BENCH_BARE_FAULT_H
 #define BENCH_BARE_FAULT_H

@@ -2,7 +2,7 @@
  *
  * metadata.c - what the pool keeps beside its budget: 256 MiB of frames, and an object of 2 GiB of which every page
  * was touched. A page touched may cost 8 bytes, the page's word; all else is held against the frames. (What the
- * process has resident is watched in disk_read.c and mmap.c.)
+ * process has resident is watched in disk_read.c, mmap.c, window.c, swap.c and fault.c.)
  */
 #include "bench.h"
 

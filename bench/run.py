@@ -17,7 +17,8 @@ import tempfile
 import time
 
 BENCH = os.path.dirname(os.path.abspath(__file__))
-PROGRAMS = ["pin", "miss", "disk_read", "mmap", "window", "swap", "fault", "sequential", "nomemalloc", "replacement", "metadata", "lmdb"]
+PROGRAMS = ["pin", "miss", "disk_read", "mmap", "window", "swap", "fault", "sequential", "nomemalloc", "replacement",
+            "metadata", "lmdb"]
 HEADERS = ("what", "measured", "target", "verdict", "how")
 
 

@@ -3,8 +3,9 @@
  * swap.c - anonymous memory of 1 GiB, four times the budget of 256 MiB, in a window, against the kernel's: a private
  * mapping of a process in a memory cgroup, with a swap file on the same disk.
  *
- * The cgroup has the budget and a sixteenth, which is more than Weir's metadata. The kernel reads around a page that it swaps in
- * as the machine is set (vm.page-cluster, in the detail). All pages are full of random bytes before the first run.
+ * The cgroup has the budget and a sixteenth, which is more than Weir's metadata. The kernel reads around a page
+ * that it swaps in as the machine is set (vm.page-cluster, in the rows' names). All pages are full of random bytes
+ * before the first run.
  */
 #include <sys/mman.h>
 #include <unistd.h>

@@ -4,8 +4,8 @@
  *
  *   options -> pool tried -> file opened or made -> mapping in its process -> pool and window -> turns -> report
  *
- * A kind of accesses is measured in TURNS turns of each side, the mapping's and the window's one after the other, and one
- * before them that is not counted: it brings in what this kind wants to have there. Ratios are taken pair by pair.
+ * A kind of accesses is measured in TURNS turns of each side, the mapping's and the window's one after the other, and
+ * one before them that is not counted: it brings in what this kind wants to have there. Ratios are taken pair by pair.
  */
 #include "bench.h"
 

@@ -5,20 +5,24 @@
 usage: smoke.py BUILD-FOLDER RUN.PY LMDB(0 | 1)
 
 What would break these: a program that fails, hangs or prints no JSON; a figure that is no positive number; a row of the
-table that is gone; a cgroup or a process that is left behind.
+table that is gone; a cgroup, a process, a swap file or a device's setting that is left behind, killed programs' too.
 """
 import glob
 import gzip
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 # How many rows each program prints, where it can print all of them.
-ROWS = {"pin": 8, "miss": 4, "disk_read": 9, "mmap": 10, "sequential": 2, "nomemalloc": 5, "metadata": 1,
-        "replacement": 2, "lmdb": 1}
+ROWS = {"pin": 8, "miss": 4, "disk_read": 9, "mmap": 10, "window": 17, "swap": 4, "fault": 4, "sequential": 2,
+        "nomemalloc": 5, "metadata": 1, "replacement": 2, "lmdb": 1}
+# These change the machine for a while.
+ENDED = [("swap", signal.SIGTERM), ("swap", signal.SIGKILL), ("window", signal.SIGTERM), ("window", signal.SIGKILL)]
 LOOP = 200  # pages
 
 # LRU misses all of a loop that is longer than it; each of the others at least keeps a part that stays.
@@ -67,9 +71,63 @@ def has_tsan(build):
 
 
 def left_behind():
-    """Empty cgroups of programs that have ended."""
+    """Empty cgroups of programs that have ended; swap files."""
+    with open("/proc/swaps", encoding="utf-8") as areas:
+        swaps = [line.split()[0] for line in areas if "weir-bench-swap" in line]
+    files = glob.glob(os.path.join(os.environ.get("WEIR_BENCH_DIR") or "/var/tmp", "weir-bench-swap.*"))
     groups = glob.glob("/sys/fs/cgroup/weir-bench.*") + glob.glob("/sys/fs/cgroup/memory/weir-bench.*")
-    return [group for group in groups if not os.path.exists("/proc/" + group.rsplit(".", 1)[1])]
+    return swaps + files + [group for group in groups if not os.path.exists("/proc/" + group.rsplit(".", 1)[1])]
+
+
+def readaheads():
+    """Of all devices."""
+    found = {}
+    for name in glob.glob("/sys/block/*/queue/read_ahead_kb"):
+        with open(name, encoding="utf-8") as file:
+            found[name] = file.read()
+    return found
+
+
+def changed(before, settings):
+    """What is not as it was, or None; after a moment, as the guard of a program that was killed may be at it."""
+    for _ in range(100):
+        left = [item for item in left_behind() if item not in before]
+        if not left and readaheads() == settings:
+            return None
+        time.sleep(0.1)
+    return f"left: {left}, readahead {settings} before, {readaheads()} now"
+
+
+def in_use(name, settings):
+    """Whether the program has changed what it puts back."""
+    if name == "swap":
+        return any("weir-bench-swap" in item for item in left_behind())
+    return readaheads() != settings
+
+
+def remove_cgroup(pid):
+    for group in glob.glob(f"/sys/fs/cgroup/weir-bench.{pid}") + glob.glob(f"/sys/fs/cgroup/memory/weir-bench.{pid}"):
+        for _ in range(100):  # its process, too, dies a moment later
+            try:
+                os.rmdir(group)
+                break
+            except OSError:
+                time.sleep(0.1)
+
+
+def ended_fault(build, name, number, before, settings):
+    """A program that is ended, while it has the machine changed, leaves it as it was. What is wrong, and why skipped."""
+    child = subprocess.Popen([os.path.join(build, "bench", name)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                             env=dict(os.environ, WEIR_BENCH_SCALE="50"))
+    seen = False
+    while child.poll() is None and not seen:
+        seen = in_use(name, settings)
+        time.sleep(0.01)
+    child.send_signal(number)
+    child.wait()
+    if number == signal.SIGKILL:  # its cgroup waits for the next benchmark, which removes it
+        remove_cgroup(child.pid)
+    return changed(before, settings), None if seen else "it changes nothing of this machine"
 
 
 def forms_fault(runner, build, traces):
@@ -95,8 +153,8 @@ def main():
     if has_tsan(build):
         print("1..0 # SKIP under the thread sanitizer there is nothing to measure, and its shadow is too much for a cgroup")
         return
-    print(f"1..{len(ROWS) + 2}")
-    before = left_behind()
+    print(f"1..{len(ROWS) + 2 + len(ENDED)}")
+    before, settings = left_behind(), readaheads()
     with tempfile.TemporaryDirectory() as traces:
         make_traces(traces)
         for number, (name, rows) in enumerate(ROWS.items(), 1):
@@ -105,8 +163,10 @@ def main():
                 wrong = "the program was built and not found"
             report(number, f"the benchmark {name} prints figures", wrong, skipped)
         report(len(ROWS) + 1, "run.py shows a table, and Markdown", forms_fault(runner, build, traces))
-    left = [group for group in left_behind() if group not in before]
-    report(len(ROWS) + 2, "nothing is left behind", f"left: {left}" if left else None)
+    report(len(ROWS) + 2, "nothing is left behind", changed(before, settings))
+    for i, (name, number) in enumerate(ENDED, len(ROWS) + 3):
+        wrong, skipped = ended_fault(build, name, number, left_behind(), settings)
+        report(i, f"nor by {name} after {number.name}", wrong, skipped)
 
 
 if __name__ == "__main__":
