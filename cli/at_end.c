@@ -44,14 +44,30 @@ static void install(void)
 			sigaction(fatal_signals[i], &action, NULL);
 }
 
+/* Which one it is; count: none. */
+static int find(void (*undo)(void))
+{
+	int i = 0;
+
+	while (i < count && undoings[i] != undo)
+		i++;
+	return i;
+}
+
 void at_end(void (*undo)(void))
 {
-	for (int i = 0; i < count; i++)
-		if (undoings[i] == undo)
-			return;
-	if (count == MOST)
+	int at = find(undo);
+	sigset_t all, before;
+
+	if (at == MOST)
 		errx(1, "at_end: more than %d things to undo", MOST);
-	undoings[count] = undo;
-	if (count++ == 0)
+	if (count == 0)
 		install();
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &before); /* the handler finds each of them */
+	for (; at < count - 1; at++)
+		undoings[at] = undoings[at + 1];
+	undoings[at] = undo;
+	count = at + 1;
+	sigprocmask(SIG_SETMASK, &before, NULL);
 }

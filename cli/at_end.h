@@ -10,7 +10,8 @@
 #define CLI_AT_END_H
 
 /* undo runs in a signal handler, maybe: signal-safe calls alone. It may run when there is nothing to undo.
- * Registering one again does nothing. Not thread-safe. */
+ * One that is registered again is the last then: what is used by what came later must not be undone before it.
+ * Not thread-safe. */
 void at_end(void (*undo)(void));
 
 #endif
