@@ -48,6 +48,7 @@ struct weir_pool {
 	struct thread_table threads;
 	const struct policy *policy;
 	struct uffd uffd;    /* fd -1: objects of this pool have no windows */
+	_Atomic uint32_t nr_unmapped, nr_remapped, nr_unmap_turns; /* pages, lately: does it pay (src/cache/unmap.c) */
 	unsigned scan_batch; /* pages that reclaim takes off a list at a time, and frees in a call */
 	struct lruvec lruvecs[WEIR_MAX_NODES];
 	struct lruvec *lruvec_of[WEIR_MAX_NODES];

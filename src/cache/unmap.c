@@ -8,6 +8,9 @@
  *
  *   mapped, clean ─► BUSY ─► who is pinned? those stay ─► copied to the slot ─► dropped from the window ─► unmapped
  *
+ * That pays where one such page in eight or more is touched again; elsewhere (uniform access, say) only one batch in
+ * sixteen is unmapped, to see whether it still is so.
+ *
  * It is clean, so write-protected: while it is busy nobody writes to it, and who touches it once it is gone waits.
  */
 #include "cache/unmap.h"
@@ -16,6 +19,8 @@
 
 #include "cache/batch.h"
 #include "cache/hollow.h"
+
+#define LATELY 2048 /* pages: both counts are halved then */
 
 #define MAY_NOT (WORD_DIRTY | WORD_PIN_MASK | WORD_EXCLUSIVE | WORD_BUSY | WORD_MLOCKED)
 
@@ -34,16 +39,41 @@ static void make_busy(struct batch *batch, struct frame *frame)
 		word_end_busy(word, 0, 0);
 }
 
+/* Is it this batch's turn? */
+static bool chosen(weir_pool *pool)
+{
+	uint32_t unmapped = atomic_load_explicit(&pool->nr_unmapped, memory_order_relaxed);
+	uint32_t remapped = atomic_load_explicit(&pool->nr_remapped, memory_order_relaxed);
+
+	if (remapped >= unmapped / 8 || unmapped < LATELY / 8)
+		return true;
+	return atomic_fetch_add_explicit(&pool->nr_unmap_turns, 1, memory_order_relaxed) % 16 == 0;
+}
+
+/* Two threads at once lose a count now and then: it is an estimate. */
+static void note_unmapped(weir_pool *pool, unsigned n)
+{
+	uint32_t unmapped = atomic_fetch_add_explicit(&pool->nr_unmapped, n, memory_order_relaxed) + n;
+
+	if (unmapped < LATELY)
+		return;
+	atomic_store_explicit(&pool->nr_unmapped, unmapped / 2, memory_order_relaxed);
+	atomic_store_explicit(&pool->nr_remapped, atomic_load_explicit(&pool->nr_remapped, memory_order_relaxed) / 2,
+			      memory_order_relaxed);
+}
+
 void unmap_pages(weir_pool *pool, struct frame **frames, unsigned n)
 {
 	struct batch batch = {.n = 0};
+	bool chosen_now = chosen(pool);
 	struct uffd_drop drop;
 	uint64_t pinned;
 
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n && chosen_now; i++)
 		make_busy(&batch, frames[i]);
 	if (!batch.n)
 		return;
+	note_unmapped(pool, batch.n);
 	pinned = pins_find(&pool->threads, batch.words, batch.n, false);
 	uffd_drop_init(&drop, false);
 	for (unsigned i = 0; i < batch.n; i++) {

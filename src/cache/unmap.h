@@ -11,4 +11,10 @@
  * the frames off the lists; at most BATCH_MAX. Signals are held. Blocks: no. Allocates: the kernel, for the slots. */
 void unmap_pages(weir_pool *pool, struct frame **frames, unsigned n);
 
+/* A page that lay in a slot was touched, and mapped. */
+static inline void note_remapped(weir_pool *pool)
+{
+	atomic_fetch_add_explicit(&pool->nr_remapped, 1, memory_order_relaxed);
+}
+
 #endif

@@ -23,6 +23,7 @@
 #include "cache/batch.h"
 #include "cache/hollow.h"
 #include "cache/load.h"
+#include "cache/unmap.h"
 #include "fault/frame_take.h"
 #include "fault/pin.h"
 #include "fault/readahead.h"
@@ -153,6 +154,8 @@ static int map_resident(struct weir_object *object, uint64_t page, uint64_t seen
 		count(object->pool, frame->node, COUNT_PGMINFAULT, 1);
 	if (seen & WORD_READAHEAD)
 		readahead_used(object, page);
+	else if (!error)
+		note_remapped(object->pool);
 	return error;
 }
 

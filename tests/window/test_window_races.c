@@ -262,8 +262,9 @@ static void catch_none(const struct sigaction before[2])
 /* Reads only: where a window was, something else may be. */
 static void *toucher(void *arg)
 {
-	uint64_t seed = (uintptr_t)arg;
+	static __thread uint64_t seed; /* not in the frame, to which longjmp comes back */
 
+	seed = (uintptr_t)arg;
 	while (!atomic_load(&stop)) {
 		uint64_t page = random_next(&seed) % 8, least = atomic_load(&floor_version);
 		volatile uint64_t *window = atomic_load(&base);
@@ -405,8 +406,9 @@ static void lengths_change_while_others_touch(void **state)
 
 static void *failing_toucher(void *arg)
 {
-	uint64_t seed = (uintptr_t)arg;
+	static __thread uint64_t seed; /* as above */
 
+	seed = (uintptr_t)arg;
 	while (!atomic_load(&stop)) {
 		uint64_t page = random_next(&seed) % PAGES;
 
