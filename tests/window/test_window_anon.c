@@ -34,7 +34,7 @@ static void with_window(uint32_t slots, unsigned wait_ms, void (*test)(void))
 	rig_config(&rig, MEMORY);
 	rig.config.windows = true;
 	rig.config.wait_ms = wait_ms;
-	rig.config.dirty_expire_ms = 50; /* after a failed write it is tried again then */
+	rig.config.dirty_expire_ms = 1000; /* after a failed write it is tried again then */
 	anon_start(&rig, PAGES, slots);
 	assert_int_equal(weir_map(rig.object, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, &address), 0);
 	window = address;
@@ -267,7 +267,7 @@ static enum weir_fault_answer refused(const struct weir_fault *fault, void *user
 	assert_true(fault->error == -ENOMEM || fault->error == -ETIMEDOUT);
 	if (repair)
 		weir_fault_store_rules(rig.fault, NULL, 0);
-	return WEIR_FAULT_RETRY;
+	return nr_refused < 100 ? WEIR_FAULT_RETRY : WEIR_FAULT_FAIL;
 }
 
 /* Swap fails: memory is full of pages that can't leave. Who asks for more is told; then it works again. */
@@ -284,7 +284,7 @@ static void failing_swap(void)
 static void swap_that_fails_loses_nothing(void **state)
 {
 	(void)state;
-	with_window(2 * PAGES, 200, failing_swap); /* a slot that failed is not used again */
+	with_window(16 * PAGES, 200, failing_swap); /* a slot that failed is not used again */
 }
 
 /* As many pages as memory and swap hold; one more is refused, until others are given up. */
