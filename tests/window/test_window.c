@@ -315,12 +315,12 @@ static void a_failed_read_is_sigbus_where_it_happened(void)
 }
 
 static struct weir_fault asked;
-static unsigned nr_asked;
-static enum weir_fault_answer answer;
+static volatile unsigned nr_asked; /* volatile: what the handler sees must be there when a page is touched */
+static volatile enum weir_fault_answer answer;
 
 static enum weir_fault_answer ask(const struct weir_fault *fault, void *user)
 {
-	assert_ptr_equal(user, &nr_asked);
+	assert_ptr_equal(user, (void *)(uintptr_t)&nr_asked);
 	asked = *fault;
 	nr_asked++;
 	if (answer == WEIR_FAULT_RETRY && nr_asked == 3)
@@ -333,7 +333,7 @@ static void the_program_may_answer(void)
 	*mark(10) = 11;
 	*mark(11) = 12;
 	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_PAGEOUT), 0);
-	weir_set_fault_handler(rig.object, ask, &nr_asked);
+	weir_set_fault_handler(rig.object, ask, (void *)(uintptr_t)&nr_asked);
 	fault_rule(rig.fault, WEIR_FAULT_ERROR, WEIR_FAULT_READ, EIO, 0);
 	nr_asked = 0;
 	answer = WEIR_FAULT_FAIL;

@@ -258,7 +258,7 @@ static void two_threads_keep_their_pages(void **state)
 /* ---- when it can't be had ---- */
 
 static volatile sig_atomic_t nr_refused;
-static bool repair;
+static volatile bool repair;
 
 static enum weir_fault_answer refused(const struct weir_fault *fault, void *user)
 {
@@ -289,7 +289,7 @@ static void swap_that_fails_loses_nothing(void **state)
 
 /* As many pages as memory and swap hold; one more is refused, until others are given up. */
 static sigjmp_buf escape;
-static uint64_t refused_page;
+static volatile uint64_t refused_page;
 
 static enum weir_fault_answer leave(const struct weir_fault *fault, void *user)
 {
