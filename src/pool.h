@@ -47,7 +47,7 @@ struct weir_pool {
 	struct weir_config config;
 	struct thread_table threads;
 	const struct policy *policy;
-	struct uffd uffd;    /* fd -1: objects of this pool have no windows */
+	struct uffd uffd;                                          /* fd -1: objects of this pool have no windows */
 	_Atomic uint32_t nr_unmapped, nr_remapped, nr_unmap_turns; /* pages, lately: does it pay (src/cache/unmap.c) */
 	unsigned scan_batch; /* pages that reclaim takes off a list at a time, and frees in a call */
 	struct lruvec lruvecs[WEIR_MAX_NODES];
@@ -105,9 +105,14 @@ static inline void *page_slot(const struct weir_object *object, uint64_t word)
 {
 	return object->frames_base + ((size_t)word_frame(word) << PAGE_SHIFT);
 }
+/* Where the object's window begins; NULL: it has none. */
+static inline char *object_window(const struct weir_object *object)
+{
+	return atomic_load_explicit(&object->window, memory_order_relaxed);
+}
 static inline void *page_in_window(const struct weir_object *object, uint64_t page)
 {
-	return atomic_load_explicit(&object->window, memory_order_relaxed) + (page << PAGE_SHIFT);
+	return object_window(object) + (page << PAGE_SHIFT);
 }
 /* Where a resident page's data is, by its word. */
 static inline void *page_data(const struct weir_object *object, uint64_t page, uint64_t word)

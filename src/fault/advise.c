@@ -91,7 +91,7 @@ static int populate(struct weir_object *object, uint64_t first, uint64_t last, u
 	for (uint64_t page = first; !error && page < last; page++) {
 		struct weir_pin pin;
 
-		if (page_in_window(object, 0)) {
+		if (object_window(object)) {
 			error = flags & WEIR_WRITE ? balance_dirty_pages(object, true) : 0;
 			error = error ? error : touch_page(object, page, flags | WEIR_WAIT, false);
 		} else {

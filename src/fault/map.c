@@ -87,10 +87,10 @@ static int map(struct weir_object *object, int prot)
 
 static int shared_map(struct weir_object *object, int prot, void **address)
 {
-	int error = page_in_window(object, 0) ? 0 : map(object, prot);
+	int error = object_window(object) ? 0 : map(object, prot);
 
 	if (!error)
-		*address = page_in_window(object, 0);
+		*address = object_window(object);
 	return error;
 }
 
@@ -108,11 +108,11 @@ int weir_map(weir_object *object, int prot, unsigned flags, void **address)
 	if (error)
 		return error;
 	lock_acquire(&object->resize);
-	if (flags & WEIR_MAP_PRIVATE ? !!page_in_window(object, 0) : !!object->copy)
+	if (flags & WEIR_MAP_PRIVATE ? !!object_window(object) : !!object->copy)
 		error = weir_error_set(-EBUSY,
 				       "weir_map: the object has a window of the other kind: weir_unmap it first");
 	else if (object->copy)
-		*address = page_in_window(object->copy, 0);
+		*address = object_window(object->copy);
 	else
 		error = flags & WEIR_MAP_PRIVATE ? private_map(object, prot, address)
 						 : shared_map(object, prot, address);
@@ -151,7 +151,7 @@ static void empty_window(struct weir_object *object)
 
 static int unmap(struct weir_object *object)
 {
-	char *base = page_in_window(object, 0);
+	char *base = object_window(object);
 	int error = 0;
 
 	resize_begin(object, 0);
@@ -178,8 +178,8 @@ int weir_unmap(weir_object *object)
 	if (object->copy)
 		error = private_unmap(object);
 	else
-		error = page_in_window(object, 0) ? unmap(object)
-						  : weir_error_set(-EINVAL, "weir_unmap: the object has no window");
+		error = object_window(object) ? unmap(object)
+					      : weir_error_set(-EINVAL, "weir_unmap: the object has no window");
 	lock_release(&object->resize);
 	return error;
 }
@@ -196,7 +196,7 @@ int weir_protect(weir_object *object, uint64_t offset, uint64_t bytes, int prot)
 		return weir_protect(object->copy, offset, bytes, prot);
 	offset &= ~(uint64_t)(PAGE_SIZE - 1);
 	lock_acquire(&object->resize);
-	if (!page_in_window(object, 0) || !length || offset + length < offset || offset + length > object->window_bytes)
+	if (!object_window(object) || !length || offset + length < offset || offset + length > object->window_bytes)
 		error = weir_error_set(-EINVAL, "weir_protect: %zu bytes at %llu are not in a window of this object",
 				       length, (unsigned long long)offset);
 	else if (mprotect(page_in_window(object, offset >> PAGE_SHIFT), length, prot))

@@ -174,7 +174,7 @@ int weir_close(weir_object *object, unsigned flags)
 	/* In this order: a request that ends is a pin before it is no request any more. */
 	if (atomic_load(&object->nr_requests))
 		return weir_error_set(-EBUSY, "cannot close an object with requests under way: reap its queues first");
-	if (page_in_window(object, 0) || object->copy)
+	if (object_window(object) || object->copy)
 		return weir_error_set(-EBUSY, "cannot close an object that has a window: weir_unmap it first");
 	if (object_pinned(object, 0, object->capacity))
 		return weir_error_set(-EBUSY, "cannot close an object with pins held: unpin them first");

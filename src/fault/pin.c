@@ -258,7 +258,7 @@ static int pin_missing(struct weir_object *object, uint64_t page, unsigned flags
 
 	if (flags & WEIR_TRY)
 		return -EAGAIN;
-	if (!page_in_window(object, 0))
+	if (!object_window(object))
 		return pin_absent(object, page, flags, seen, pin);
 	error = touch_page(object, page, flags & ~WEIR_EXCLUSIVE, false);
 	return error && error != -ENXIO ? error : PIN_AGAIN;

@@ -49,7 +49,7 @@ static uint64_t word_pinned(uint64_t seen, unsigned flags, bool counted)
 static bool must_touch(struct weir_object *object, uint64_t seen, unsigned flags)
 {
 	if (!(seen & WORD_MAPPED))
-		return page_in_window(object, 0);
+		return object_window(object);
 	if (seen & WORD_BUSY) /* it may be about to leave */
 		return true;
 	return (flags & WEIR_WRITE) && !(seen & WORD_WRITABLE);

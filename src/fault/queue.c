@@ -129,7 +129,7 @@ static void request_read_done(struct weir_io *io)
 	count(request->queue->pool, frame->node, io->result < 0 ? COUNT_READ_ERROR : COUNT_BYTES_READ,
 	      io->result < 0 ? 1 : (uint64_t)io->result);
 	request->queue->nr_reading--;
-	if (page_in_window(request->object, 0)) { /* held where programs see it, once it is there: as a resident page */
+	if (object_window(request->object)) { /* held where programs see it, once it is there: as a resident page */
 		error = load_finish(request->object, request->page, frame, io->result, 0);
 		if (!error || error == -ERANGE) {
 			list_add_tail(&request->link, &request->queue->waiting);
@@ -212,7 +212,7 @@ static bool advance(struct request *request)
 			make_ready(request, error);
 			return true;
 		}
-		if (page_in_window(object, 0) && (flags & WEIR_OVERWRITE)) { /* there is nothing to read */
+		if (object_window(object) && (flags & WEIR_OVERWRITE)) { /* there is nothing to read */
 			error = touch_page(object, request->page, flags & ~WEIR_EXCLUSIVE, false);
 			if (!error)
 				continue;

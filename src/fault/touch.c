@@ -78,7 +78,7 @@ static int load_mapped(struct weir_object *object, uint64_t page, struct frame *
 	if (full)
 		frame_fill(frame);
 	error = load_check(object, page, read_to(object, page, frame, data, flags), data);
-	if (!error && !page_in_window(object, 0)) /* it went before the page was loading; now it would wait for that */
+	if (!error && !object_window(object)) /* it went before the page was loading; now it would wait for that */
 		error = -ERANGE;
 	if (!error)
 		error = put_in(object, page, data, !write);
@@ -121,7 +121,7 @@ static int start_busy(struct weir_object *object, uint64_t page, uint64_t seen, 
 
 	if (!word_change(word, &seen, next | WORD_BUSY))
 		return PIN_AGAIN;
-	if (likely(page < atomic_load(&object->npages) && page_in_window(object, 0)))
+	if (likely(page < atomic_load(&object->npages) && object_window(object)))
 		return 0;
 	word_end_busy(word, 0, 0);
 	return -ERANGE;
@@ -254,7 +254,7 @@ int touch_page(struct weir_object *object, uint64_t page, unsigned flags, bool a
 
 	do {
 		error = pin_check(object, page, flags);
-		if (!error && !page_in_window(object, 0))
+		if (!error && !object_window(object))
 			error = -ENXIO;
 		if (!error)
 			error = touch_once(object, page, flags);
