@@ -86,9 +86,6 @@ json "two threads with queues of 16 keep every page right" "r['accesses'] == $((
 json "a window, touched by two threads under every reclaim mode, keeps every page right" \
 	"r['accesses'] == $((2 * n)) and $sound and c['pgmajfault'] > 0 and c['pgwpfault'] > 0 and r['window']" \
 	"${small[@]}" --window --threads 2 --accesses $((2 * n)) --writes 30 --verify --reclaim default,nofs,noio,nomemalloc
-json "a window of anonymous memory keeps every page right" \
-	"r['accesses'] == $((2 * n)) and $sound and c['pswpout'] > 0 and c['pswpin'] > 0" \
-	"${small[@]}" --anon --swap .:128M --window --threads 2 --accesses $((2 * n)) --writes 30 --verify
 json "a window whose faults are served by threads keeps every page right" "r['accesses'] == $n and $sound" \
 	"${small[@]}" --window --fault-thread --accesses $n --writes 30 --verify
 json "the file is read from the disk, and what was written goes there" \
