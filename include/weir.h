@@ -388,7 +388,8 @@ ssize_t weir_pwrite(weir_object *object, const void *buffer, size_t bytes, uint6
  *   - System calls get EFAULT for memory that is not there, or clean and to be written to: give them pinned pages (or use
  *     weir_pread and weir_pwrite). With config.fault_thread, and the right to serve the kernel's own faults (root, or
  *     vm.unprivileged_userfaultfd=1), they work as on any memory, but each fault costs ten times as much or more.
- *   - Stores' `read` runs in the signal handler of whoever touches: it must be async-signal-safe.
+ *   - Stores' `read` runs in the signal handler of whoever touches: it must be async-signal-safe. No function that the
+ *     library calls back (stores', shrinkers', the write hook) may touch a window of its pool: it runs inside the library.
  *   - Signals wait while a thread is inside the library, as in a kernel: so their handlers may touch windows. A thread
  *     that blocks SIGBUS, and touches what is not there, is killed by the kernel. A handler of the program's for SIGBUS is
  *     to be installed before the pool is made: it gets what is not Weir's, and what can't be served.

@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "cache/hold.h"
 #include "cache/admit.h"
 #include "pool.h"
 
@@ -191,8 +192,9 @@ uint64_t weir_counter(const weir_pool *pool, const char *name)
 
 static uint64_t metadata_bytes(weir_pool *pool)
 {
-	uint64_t bytes = sizeof(*pool) + pool->mem.metadata_bytes + pool->threads.mapped_bytes + pool->newcomers_bytes +
-			 pool->counters.mapped_bytes + swap_metadata_bytes(&pool->swap);
+	uint64_t bytes = sizeof(*pool) + pool->mem.metadata_bytes + pool->threads.mapped_bytes +
+			 thread_staging_bytes(&pool->threads) + pool->newcomers_bytes + pool->counters.mapped_bytes +
+			 swap_metadata_bytes(&pool->swap);
 	struct weir_object *object;
 
 	lock_acquire(&pool->objects_lock);
@@ -204,6 +206,7 @@ static uint64_t metadata_bytes(weir_pool *pool)
 
 int weir_meminfo(const weir_pool *pool, unsigned node, struct weir_meminfo *info)
 {
+	HOLD_SIGNALS(pool);
 	unsigned first = node == WEIR_ALL_NODES ? 0 : node,
 		 last = node == WEIR_ALL_NODES ? pool->mem.nr_nodes : node + 1;
 

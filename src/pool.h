@@ -48,6 +48,7 @@ struct weir_pool {
 	struct thread_table threads;
 	const struct policy *policy;
 	struct uffd uffd;                                          /* fd -1: objects of this pool have no windows */
+	_Atomic unsigned nr_leaving;                               /* in batches of all threads (src/cache/hollow.h) */
 	_Atomic uint32_t nr_unmapped, nr_remapped, nr_unmap_turns; /* pages, lately: does it pay (src/cache/unmap.c) */
 	unsigned scan_batch; /* pages that reclaim takes off a list at a time, and frees in a call */
 	struct lruvec lruvecs[WEIR_MAX_NODES];
@@ -125,6 +126,15 @@ static inline void pool_progress(weir_pool *pool)
 	atomic_fetch_add(&pool->progress, 1); /* pairs with the load in pool_wait_progress */
 	if (atomic_load(&pool->progress_sleepers))
 		futex_wake(&pool->progress, INT32_MAX);
+}
+/* Waits of one call have a bound together, config.wait_ms: *deadline is 0 at first. True: it has passed. */
+static inline bool deadline_passed(const weir_pool *pool, uint64_t *deadline)
+{
+	uint64_t now = now_ms();
+
+	if (!*deadline)
+		*deadline = now + pool->config.wait_ms;
+	return now >= *deadline;
 }
 /* Sleep until there was progress since `seen` (a value of pool->progress), at most timeout_ns. */
 static inline void pool_wait_progress(weir_pool *pool, uint32_t seen, uint64_t timeout_ns)

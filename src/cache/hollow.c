@@ -43,15 +43,18 @@ void hollow_out(weir_pool *pool, struct frame *frame)
 		return;
 	}
 	record->leaving[record->nr_leaving++] = number;
-	if (record->nr_leaving == HOLLOW_BATCH) {
-		drop_slots(pool, record->leaving, HOLLOW_BATCH);
-		record->nr_leaving = 0;
-	}
+	if (atomic_fetch_add_explicit(&pool->nr_leaving, 1, memory_order_relaxed) < LEAVING_MAX &&
+	    record->nr_leaving < HOLLOW_BATCH)
+		return;
+	drop_slots(pool, record->leaving, record->nr_leaving);
+	atomic_fetch_sub_explicit(&pool->nr_leaving, record->nr_leaving, memory_order_relaxed);
+	record->nr_leaving = 0;
 }
 
 void frame_fill(struct frame *frame)
 {
 	while (frame_memory(frame) != MEMORY_FULL)
-		if (!memory_change(frame, MEMORY_LEAVING, MEMORY_FULL) && !memory_change(frame, MEMORY_GONE, MEMORY_FULL))
+		if (!memory_change(frame, MEMORY_LEAVING, MEMORY_FULL) &&
+		    !memory_change(frame, MEMORY_GONE, MEMORY_FULL))
 			sched_yield(); /* another thread is just dropping it */
 }

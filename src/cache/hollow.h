@@ -8,13 +8,15 @@
  *     └─────────────────────┴─────────────────────────────────────────────┘
  *
  * In batches, as each call to the kernel flushes the translations of every processor that runs this process. Batches are
- * the threads', so the process is at most 32 pages for each of its threads above what its frames allow. A frame may leave
- * again while it still is in another thread's batch: whoever drops it first drops it for both.
+ * the threads', but all together are at most LEAVING_MAX pages and one a thread: by so much the process may be above what
+ * its frames allow, however many threads it has. A frame may leave again while it still is in another thread's batch: whoever drops it first drops it for both.
  */
 #ifndef WEIR_HOLLOW_H
 #define WEIR_HOLLOW_H
 
 #include "pool.h"
+
+#define LEAVING_MAX 512 /* pages: 2 MiB */
 
 static inline enum frame_memory frame_memory(const struct frame *frame)
 {

@@ -109,6 +109,14 @@ static inline uint64_t pin_key(const page_word *word, uint64_t generation, uint6
 	return (uint64_t)(uintptr_t)word | generation << 48 | write;
 }
 
+/* What staging pages may have taken: one for each record that was ever used. */
+static inline uint64_t thread_staging_bytes(const struct thread_table *table)
+{
+	unsigned used = atomic_load_explicit(&table->used, memory_order_relaxed);
+
+	return table->staging ? MIN(used, table->max) * PAGE_SIZE : 0;
+}
+
 /* Which of n (at most 64) words have a pin in a slot, as bits. write_only: only pins that may write count.
  * The caller has changed the words before, by word_change. Blocks: no. */
 uint64_t pins_find(const struct thread_table *table, page_word *const *words, unsigned n, bool write_only);

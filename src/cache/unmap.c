@@ -62,31 +62,43 @@ static void note_unmapped(weir_pool *pool, unsigned n)
 			      memory_order_relaxed);
 }
 
+void unmap_busy(weir_pool *pool, const struct batch *batch)
+{
+	struct uffd_drop drop;
+
+	uffd_drop_init(&drop, false);
+	for (unsigned i = 0; i < batch->n; i++) {
+		void *address = page_in_window(batch->objects[i], batch->frames[i]->index);
+
+		if (batch->seen[i] & WORD_WRITABLE)
+			weir_assert(!uffd_protect(&pool->uffd, address, 1, true));
+		frame_fill(batch->frames[i]);
+		memcpy(frame_address(&pool->mem, batch->frames[i]), address, PAGE_SIZE);
+		uffd_drop_add(&drop, address);
+	}
+	uffd_drop_all(&pool->uffd, &drop);
+	for (unsigned i = 0; i < batch->n; i++)
+		word_end_busy(batch->words[i], WORD_MAPPED | WORD_WRITABLE | WORD_REF2, 0);
+}
+
 void unmap_pages(weir_pool *pool, struct frame **frames, unsigned n)
 {
 	struct batch batch = {.n = 0};
-	bool chosen_now = chosen(pool);
-	struct uffd_drop drop;
 	uint64_t pinned;
 
-	for (unsigned i = 0; i < n && chosen_now; i++)
+	if (!chosen(pool))
+		return;
+	for (unsigned i = 0; i < n; i++)
 		make_busy(&batch, frames[i]);
 	if (!batch.n)
 		return;
 	note_unmapped(pool, batch.n);
 	pinned = pins_find(&pool->threads, batch.words, batch.n, false);
-	uffd_drop_init(&drop, false);
-	for (unsigned i = 0; i < batch.n; i++) {
-		void *address = page_in_window(batch.objects[i], batch.frames[i]->index);
-
-		if (pinned & 1ull << i)
-			continue;
-		frame_fill(batch.frames[i]);
-		memcpy(frame_address(&pool->mem, batch.frames[i]), address, PAGE_SIZE);
-		uffd_drop_add(&drop, address);
-	}
-	uffd_drop_all(&pool->uffd, &drop);
-	for (unsigned i = 0; i < batch.n; i++)
-		word_end_busy(batch.words[i], pinned & 1ull << i ? 0 : WORD_MAPPED | WORD_REF2, 0);
-	count(pool, batch.frames[0]->node, COUNT_PGUNMAP, batch.n);
+	for (unsigned i = batch.n; i-- > 0;)
+		if (pinned & 1ull << i) {
+			word_end_busy(batch.words[i], 0, 0);
+			batch_remove(&batch, i);
+		}
+	unmap_busy(pool, &batch);
+	count(pool, frames[0]->node, COUNT_PGUNMAP, batch.n);
 }

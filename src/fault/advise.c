@@ -10,8 +10,6 @@
 #include "reclaim/bdi.h"
 #include "reclaim/reclaim.h"
 
-#include <sched.h>
-
 int object_range(const struct weir_object *object, uint64_t offset, uint64_t bytes, uint64_t *first, uint64_t *last)
 {
 	uint64_t size = weir_size(object), end = bytes ? offset + bytes : size;
@@ -63,26 +61,6 @@ static int page_out(struct weir_object *object, uint64_t first, uint64_t last)
 	return error;
 }
 
-/* Anonymous pages: what they hold is given up, in memory and in swap. Nobody has them meanwhile, as in a resize. */
-static int discard(struct weir_object *object, uint64_t first, uint64_t last)
-{
-	int error = 0;
-
-	lock_acquire(&object->resize);
-	resize_begin(object, first << PAGE_SHIFT);
-	if (object_pinned(object, first, last))
-		error = -EBUSY;
-	if (!error) {
-		object_write_and_wait(object, last, last); /* what the flusher has begun */
-		while (object_empty(object, first, last, DROP_DIRTY) == -EBUSY)
-			sched_yield(); /* a pinner about to see that the page is not to be had */
-		error = store_discard(&object->store, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
-	}
-	resize_end(object);
-	lock_release(&object->resize);
-	return error;
-}
-
 /* As if each page was read from, or written to. */
 static int populate(struct weir_object *object, uint64_t first, uint64_t last, unsigned flags)
 {
@@ -126,7 +104,7 @@ int weir_advise(weir_object *object, uint64_t offset, uint64_t bytes, enum weir_
 	case WEIR_ADV_DONTNEED:
 	case WEIR_ADV_FREE:
 		if (object->anon)
-			return discard(object, first, last);
+			return object_discard(object, first, last);
 		return object_drop(object, first, last, DROP_CLEAN);
 	case WEIR_ADV_COLD:
 		cool_down(object, first, last);

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "cache/hold.h"
 #include "fault/open.h"
 #include "observe/error.h"
 #include "reclaim/reclaim.h"
@@ -32,6 +33,7 @@ int weir_anon(weir_pool *pool, uint64_t bytes, weir_object **object)
 
 int weir_swap_add(weir_pool *pool, const struct weir_swap_config *config)
 {
+	HOLD_SIGNALS(pool); /* it takes swap's locks, which a touch may need */
 	int error = swap_add_file(&pool->swap, config);
 
 	if (error)

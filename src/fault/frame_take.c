@@ -80,9 +80,7 @@ static bool await_writeback(weir_pool *pool, uint64_t *deadline)
 {
 	if (atomic_load(&pool->nr_writeback) <= 0)
 		return false;
-	if (!*deadline)
-		*deadline = now_ms() + pool->config.wait_ms;
-	else if (now_ms() >= *deadline)
+	if (deadline_passed(pool, deadline))
 		return false;
 	reclaim_nap(pool);
 	return true;
@@ -169,9 +167,7 @@ int frame_take_wait(weir_pool *pool, unsigned flags, struct frame **frame)
 	while ((error = frame_take(pool, 0, 0, frame)) == -ENOMEM && (flags & WEIR_WAIT)) {
 		uint32_t seen = atomic_load(&pool->progress);
 
-		if (!deadline)
-			deadline = now_ms() + pool->config.wait_ms;
-		else if (now_ms() >= deadline)
+		if (deadline_passed(pool, &deadline))
 			return -ETIMEDOUT;
 		pool_wait_progress(pool, seen, 2000000); /* an unpin in a slot tells nobody: so not for long */
 	}

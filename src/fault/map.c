@@ -9,11 +9,10 @@
  *   weir_unmap   what is in the window goes back to slots; then the window is nobody's, and goes
  */
 #include <sched.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #include "cache/hold.h"
-#include "cache/hollow.h"
+#include "cache/unmap.h"
 #include "fault/pin.h"
 #include "fault/private.h"
 #include "fault/sigbus.h"
@@ -120,33 +119,29 @@ int weir_map(weir_object *object, int prot, unsigned flags, void **address)
 	return error;
 }
 
-/* From its address to its frame's slot. */
-static void copy_to_slot(struct weir_object *object, uint64_t page, struct uffd_drop *drop)
-{
-	page_word *word = &object->words[page];
-	uint64_t seen;
-
-	if (!word_own(word))
-		return;
-	seen = word_load(word);
-	if (seen & WORD_MAPPED) {
-		weir_assert(!uffd_protect(&object->pool->uffd, page_in_window(object, page), 1, true));
-		frame_fill(pool_frame(object->pool, seen));
-		memcpy(page_slot(object, seen), page_in_window(object, page), PAGE_SIZE);
-		uffd_drop_add(drop, page_in_window(object, page));
-		uffd_drop_all(&object->pool->uffd, drop);
-	}
-	word_end_busy(word, WORD_MAPPED | WORD_WRITABLE, 0);
-}
-
+/* All that is mapped goes to the frames' slots. */
 static void empty_window(struct weir_object *object)
 {
 	uint64_t last = object->capacity;
-	struct uffd_drop drop;
+	struct batch batch = {.n = 0};
 
-	uffd_drop_init(&drop, false);
-	for (uint64_t page = 0; (page = object_next_touched(object, page, last)) < last; page++)
-		copy_to_slot(object, page, &drop);
+	for (uint64_t page = 0; (page = object_next_touched(object, page, last)) < last; page++) {
+		page_word *word = &object->words[page];
+		uint64_t seen;
+
+		if (!word_own(word))
+			continue;
+		seen = word_load(word);
+		if (seen & WORD_MAPPED)
+			batch_add(&batch, object, pool_frame(object->pool, seen), word, seen);
+		else
+			word_end_busy(word, 0, 0);
+		if (batch.n == BATCH_MAX) {
+			unmap_busy(object->pool, &batch);
+			batch.n = 0;
+		}
+	}
+	unmap_busy(object->pool, &batch);
 }
 
 static int unmap(struct weir_object *object)

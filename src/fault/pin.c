@@ -180,9 +180,7 @@ int pin_range(const struct weir_object *object, uint64_t page, unsigned flags)
 		}
 		if (flags & WEIR_TRY)
 			return -EAGAIN;
-		if (!deadline)
-			deadline = now_ms() + object->pool->config.wait_ms;
-		else if (now_ms() >= deadline)
+		if (deadline_passed(object->pool, &deadline))
 			return -ETIMEDOUT;
 		futex_wait(&object->resizes, resizes, 10000000);
 	}
@@ -200,13 +198,30 @@ int pin_check(const struct weir_object *object, uint64_t page, unsigned flags)
 	return (flags & WEIR_WRITE) && !object->writable ? -EROFS : 0;
 }
 
-static ssize_t read_page(struct weir_object *object, uint64_t page, struct frame *frame, unsigned flags)
+int miss_begin(struct weir_object *object, uint64_t page, unsigned flags, uint64_t seen, enum counter counter,
+	       struct frame **frame)
 {
-	struct iovec iov = {frame_address(&object->pool->mem, frame), PAGE_SIZE};
+	int error = frame_take_wait(object->pool, flags, frame);
+
+	if (error)
+		return error;
+	if (!load_begin(object, page, *frame, &seen, 0)) {
+		frame_give(object->pool, *frame);
+		return PIN_AGAIN;
+	}
+	count(object->pool, (*frame)->node, counter, 1);
+	if (!(flags & WEIR_OVERWRITE))
+		readahead_missed(object, page);
+	return 0;
+}
+
+ssize_t miss_read(struct weir_object *object, uint64_t page, struct frame *frame, void *data, unsigned flags)
+{
+	struct iovec iov = {data, PAGE_SIZE};
 	ssize_t got;
 
 	if (flags & WEIR_OVERWRITE) {
-		memset(iov.iov_base, 0, PAGE_SIZE);
+		memset(data, 0, PAGE_SIZE);
 		return (ssize_t)object_page_bytes(object, page);
 	}
 	got = store_read(&object->store, &iov, 1, page << PAGE_SHIFT);
@@ -217,23 +232,15 @@ static ssize_t read_page(struct weir_object *object, uint64_t page, struct frame
 /* Read the page in and hold it. 0, PIN_AGAIN (someone else was first), or an error. */
 static int pin_absent(struct weir_object *object, uint64_t page, unsigned flags, uint64_t seen, struct weir_pin *pin)
 {
-	weir_pool *pool = object->pool;
 	struct frame *frame;
 	uint64_t word_flags;
 	ssize_t got;
-	int error = frame_take_wait(pool, flags, &frame);
+	int error = miss_begin(object, page, flags, seen, COUNT_PIN_MISS, &frame);
 
 	if (error)
 		return error;
-	if (!load_begin(object, page, frame, &seen, 0)) {
-		frame_give(pool, frame);
-		return PIN_AGAIN;
-	}
-	count(pool, frame->node, COUNT_PIN_MISS, 1);
-	if (!(flags & WEIR_OVERWRITE))
-		readahead_missed(object, page);
 	frame_fill(frame);
-	got = read_page(object, page, frame, flags);
+	got = miss_read(object, page, frame, frame_address(&object->pool->mem, frame), flags);
 	pin_prepare(object, page, frame, flags, false, pin, &word_flags);
 	error = load_finish(object, page, frame, got, word_flags);
 	if (error)

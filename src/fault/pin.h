@@ -37,6 +37,13 @@ int pin_note_use(struct weir_object *object, uint64_t page);
 int unpin_counted(page_word *word);
 int unpin_exclusive(page_word *word);
 
+/* Whoever misses a page and reads it himself: take a frame, make the page loading, count it, have the stream that it may be
+ * of followed. 0: it is the caller's to read and to finish. PIN_AGAIN: someone else was first. Or as frame_take_wait. */
+int miss_begin(struct weir_object *object, uint64_t page, unsigned flags, uint64_t seen, enum counter counter,
+	       struct frame **frame);
+/* Then read it to `data`; WEIR_OVERWRITE: zeros instead. What load_check wants to know. Blocks: for the read. */
+ssize_t miss_read(struct weir_object *object, uint64_t page, struct frame *frame, void *data, unsigned flags);
+
 /* For whoever reads a page in: prepare the pin before the page is published; *word_flags go to load_finish. After its
  * success pin_published, which may still withdraw the pin (-ERANGE: the object was cut meanwhile); after its failure
  * pin_unprepare. counted: not in a slot of this thread, as it is another's. */
@@ -53,6 +60,8 @@ int object_empty(struct weir_object *object, uint64_t first, uint64_t last, enum
 /* resize.c: pages from that of byte `low` on are not to be had until resize_end. object->resize held. Blocks. */
 void resize_begin(struct weir_object *object, uint64_t low);
 void resize_end(struct weir_object *object);
+/* resize.c: of an anonymous object: what the pages hold is given up, in memory and in swap. -EBUSY: some are pinned. */
+int object_discard(struct weir_object *object, uint64_t first, uint64_t last);
 /* resize.c: make the object at least so long. Errors: as weir_resize. Blocks: yes. */
 int object_grow(struct weir_object *object, uint64_t bytes);
 /* sync.c: write the dirty pages of [first, last) and wait for them, and for what was in writeback before; durable or

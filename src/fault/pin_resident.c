@@ -21,15 +21,14 @@ static int wait_for_word(struct weir_object *object, uint64_t page, uint64_t see
 {
 	if (flags & WEIR_TRY)
 		return -EAGAIN;
-	if (!*deadline)
-		*deadline = now_ms() + object->pool->config.wait_ms;
-	else if (now_ms() >= *deadline)
+	if (deadline_passed(object->pool, deadline))
 		return -ETIMEDOUT;
 	word_wait(&object->words[page], seen, 1000000);
 	return 0;
 }
 
-/* The word as it is to be with the pin: used once more (the first use of what was read ahead is its load), dirty for a writer, rescued from reclaim. */
+/* The word as it is to be with the pin: used once more (the first use of what was read ahead is its load), dirty for a
+ * writer, rescued from reclaim. */
 static uint64_t word_pinned(uint64_t seen, unsigned flags, bool counted)
 {
 	uint64_t next = seen & WORD_READAHEAD ? seen & ~WORD_READAHEAD
@@ -55,11 +54,16 @@ static bool must_touch(struct weir_object *object, uint64_t seen, unsigned flags
 	return (flags & WEIR_WRITE) && !(seen & WORD_WRITABLE);
 }
 
-/* To where it can be held. A window that is gone meanwhile is no error: the page can be held in its slot then. */
-static int touch_to_pin(struct weir_object *object, uint64_t page, unsigned flags)
+/* After a try that ended with PIN_TOUCH or -EAGAIN, by the word that it saw: 0: try again. Other errors stay. A window that
+ * is gone meanwhile is none: the page can be held in its slot then. */
+static int before_next_try(struct weir_object *object, uint64_t page, unsigned flags, int error, uint64_t seen,
+			   uint64_t *deadline)
 {
-	int error = touch_page(object, page, flags & (WEIR_WRITE | WEIR_TRY), false);
-
+	if (error == -EAGAIN)
+		return wait_for_word(object, page, seen, flags, deadline);
+	if (error != PIN_TOUCH)
+		return error;
+	error = touch_page(object, page, flags & (WEIR_WRITE | WEIR_TRY), false);
 	return error == -ENXIO ? 0 : error;
 }
 
@@ -100,7 +104,6 @@ static int hold_once(struct weir_object *object, uint64_t page, unsigned flags, 
 int pin_note_use(struct weir_object *object, uint64_t page)
 {
 	uint64_t word;
-
 	int error = hold_once(object, page, 0, false, &word);
 
 	return error == PIN_TOUCH ? PIN_AGAIN : error;
@@ -133,10 +136,7 @@ static int pin_shared(struct weir_object *object, uint64_t page, unsigned flags,
 		}
 		if (slot)
 			slot_give(slot);
-		if (error == PIN_TOUCH)
-			error = touch_to_pin(object, page, flags);
-		else if (error == -EAGAIN)
-			error = wait_for_word(object, page, word, flags, &deadline);
+		error = before_next_try(object, page, flags, error, word, &deadline);
 		if (error)
 			return error;
 	}
@@ -179,9 +179,7 @@ static int await_unpinned(struct weir_object *object, uint64_t page, unsigned fl
 	while (pins_find(object->threads, &word, 1, false) || word_pins(seen = word_load(word))) {
 		if (flags & WEIR_TRY)
 			return -EAGAIN;
-		if (!*deadline)
-			*deadline = now_ms() + object->pool->config.wait_ms;
-		else if (now_ms() >= *deadline)
+		if (deadline_passed(object->pool, deadline))
 			return -ETIMEDOUT;
 		/* Slots are emptied without a look at the word, so this is a poll. */
 		seen = word_load(word);
@@ -224,10 +222,7 @@ static int pin_exclusive(struct weir_object *object, uint64_t page, unsigned fla
 	if (pins_mine(object->threads, word))
 		return -EDEADLK;
 	while ((error = exclude_once(object, page, &seen))) {
-		if (error == PIN_TOUCH)
-			error = touch_to_pin(object, page, flags);
-		else if (error == -EAGAIN)
-			error = wait_for_word(object, page, seen, flags, &deadline);
+		error = before_next_try(object, page, flags, error, seen, &deadline);
 		if (error)
 			return error;
 	}

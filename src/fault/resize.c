@@ -98,27 +98,38 @@ static void zero_tail(struct weir_object *object, uint64_t bytes)
 	word_end_busy(word, 0, 0);
 }
 
+/* The flusher leaves frozen pages alone; what it has begun must end. */
+static void await_flusher(struct weir_object *object)
+{
+	int error = object_write_and_wait(object, 0, 0), none = 0; /* an empty range: only the wait */
+
+	if (error) /* of writes before: weir_sync's to tell, not ours */
+		atomic_compare_exchange_strong(&object->wb_error, &none, error);
+}
+
+/* Nobody has pins on frozen pages any more; what looks like one is a pinner about to see that the page is gone. */
+static void forget_frozen(struct weir_object *object, uint64_t first, uint64_t last)
+{
+	while (object_empty(object, first, last, DROP_DIRTY) == -EBUSY)
+		sched_yield();
+}
+
 static int cut(struct weir_object *object, uint64_t bytes)
 {
 	uint64_t first = object_pages_of(bytes), last = object_pages_of(atomic_load(&object->bytes));
-	int error, none = 0;
+	int error;
 
 	if (object_pinned(object, first, last))
 		return weir_error_set(-EBUSY,
 				      "cannot cut an object to %llu bytes: pages past that are pinned; unpin them",
 				      (unsigned long long)bytes);
-	/* The flusher leaves these pages alone from now on; what it has begun must end before the store is cut. */
-	error = object_write_and_wait(object, last, last);
-	if (error) /* of writes before: weir_sync's to tell, not ours */
-		atomic_compare_exchange_strong(&object->wb_error, &none, error);
+	await_flusher(object); /* before the store is cut */
 	error = store_resize(&object->store, bytes);
 	if (error)
 		return weir_error_set(error, "the store refused to be cut to %llu bytes: %s", (unsigned long long)bytes,
 				      strerror(-error));
 	atomic_store(&object->bytes, bytes);
-	/* Nobody has pins past the end any more; what looks like one is a pinner about to see that the page is gone. */
-	while (object_empty(object, first, last, DROP_DIRTY) == -EBUSY)
-		sched_yield();
+	forget_frozen(object, first, last);
 	zero_tail(object, bytes);
 	return 0;
 }
@@ -164,6 +175,24 @@ static int check_new_length(const struct weir_object *object, uint64_t bytes)
 				      "cannot grow an object to %llu bytes: at most %llu; close and open it again",
 				      (unsigned long long)bytes, (unsigned long long)(object->capacity << PAGE_SHIFT));
 	return 0;
+}
+
+int object_discard(struct weir_object *object, uint64_t first, uint64_t last)
+{
+	int error = 0;
+
+	lock_acquire(&object->resize);
+	resize_begin(object, first << PAGE_SHIFT);
+	if (object_pinned(object, first, last)) {
+		error = -EBUSY;
+	} else {
+		await_flusher(object);
+		forget_frozen(object, first, last);
+		error = store_discard(&object->store, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
+	}
+	resize_end(object);
+	lock_release(&object->resize);
+	return error;
 }
 
 int weir_resize(weir_object *object, uint64_t bytes)

@@ -51,20 +51,6 @@ static int put_in(struct weir_object *object, uint64_t page, const void *data, b
 
 /* ---- absent ---- */
 
-static ssize_t read_to(struct weir_object *object, uint64_t page, struct frame *frame, void *data, unsigned flags)
-{
-	struct iovec iov = {data, PAGE_SIZE};
-	ssize_t got;
-
-	if (flags & WEIR_OVERWRITE) {
-		memset(data, 0, PAGE_SIZE);
-		return (ssize_t)object_page_bytes(object, page);
-	}
-	got = store_read(&object->store, &iov, 1, page << PAGE_SHIFT);
-	count(object->pool, frame->node, got < 0 ? COUNT_READ_ERROR : COUNT_BYTES_READ, got < 0 ? 1 : (uint64_t)got);
-	return got;
-}
-
 /* The page is loading, by us. */
 static int load_mapped(struct weir_object *object, uint64_t page, struct frame *frame, unsigned flags)
 {
@@ -77,7 +63,7 @@ static int load_mapped(struct weir_object *object, uint64_t page, struct frame *
 
 	if (full)
 		frame_fill(frame);
-	error = load_check(object, page, read_to(object, page, frame, data, flags), data);
+	error = load_check(object, page, miss_read(object, page, frame, data, flags), data);
 	if (!error && !object_window(object)) /* it went before the page was loading; now it would wait for that */
 		error = -ERANGE;
 	if (!error)
@@ -95,20 +81,10 @@ static int load_mapped(struct weir_object *object, uint64_t page, struct frame *
 
 static int touch_absent(struct weir_object *object, uint64_t page, uint64_t seen, unsigned flags)
 {
-	weir_pool *pool = object->pool;
 	struct frame *frame;
-	int error = frame_take_wait(pool, flags, &frame);
+	int error = miss_begin(object, page, flags, seen, COUNT_PGMAJFAULT, &frame);
 
-	if (error)
-		return error;
-	if (!load_begin(object, page, frame, &seen, 0)) {
-		frame_give(pool, frame);
-		return PIN_AGAIN;
-	}
-	count(pool, frame->node, COUNT_PGMAJFAULT, 1);
-	if (!(flags & WEIR_OVERWRITE))
-		readahead_missed(object, page);
-	return load_mapped(object, page, frame, flags);
+	return error ? error : load_mapped(object, page, frame, flags);
 }
 
 /* ---- resident ---- */
@@ -269,17 +245,9 @@ int touch_page(struct weir_object *object, uint64_t page, unsigned flags, bool a
 int touch_zero(struct weir_object *object, uint64_t page)
 {
 	uint64_t seen = word_load(&object->words[page]);
-	struct frame *frame;
-	int error;
+	int error = 0;
 
-	if (word_state(seen) != PAGE_ABSENT)
-		return 0; /* someone had more luck */
-	error = frame_take_wait(object->pool, WEIR_WAIT, &frame);
-	if (error)
-		return error;
-	if (!load_begin(object, page, frame, &seen, 0)) {
-		frame_give(object->pool, frame);
-		return 0;
-	}
-	return load_mapped(object, page, frame, WEIR_OVERWRITE);
+	if (word_state(seen) == PAGE_ABSENT) /* else someone had more luck */
+		error = touch_absent(object, page, seen, WEIR_OVERWRITE | WEIR_WAIT);
+	return error == PIN_AGAIN ? 0 : error;
 }

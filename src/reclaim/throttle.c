@@ -163,9 +163,7 @@ static int balance_anon(struct weir_object *object, bool may_wait)
 		server_wake(&bdi->flusher);
 		if (!may_wait)
 			return -EAGAIN;
-		if (!deadline)
-			deadline = now_ms() + pool->config.wait_ms;
-		else if (now_ms() >= deadline)
+		if (deadline_passed(pool, &deadline))
 			return -ENOMEM;
 		pause_writer(pool, seen, MAX_PAUSE_NS / 10);
 	}
@@ -198,9 +196,7 @@ int balance_dirty_pages(struct weir_object *object, bool may_wait)
 		}
 		if (!may_wait)
 			return -EAGAIN;
-		if (!deadline)
-			deadline = now_ms() + pool->config.wait_ms;
-		else if (now_ms() >= deadline)
+		if (deadline_passed(pool, &deadline))
 			return -ENOMEM;
 		pause_writer(pool, seen, MAX_PAUSE_NS / 10);
 	}

@@ -265,13 +265,12 @@ static const struct weir_store_ops slot_ops = {
 	.submit = slot_submit,
 };
 
-uint64_t swap_metadata_bytes(struct swap *swap)
+uint64_t swap_metadata_bytes(const struct swap *swap)
 {
+	unsigned nr = atomic_load_explicit(&swap->nr_areas, memory_order_acquire); /* pairs with list_area */
 	uint64_t bytes = 0;
 
-	lock_acquire(&swap->lock);
-	for (unsigned i = 0; i < atomic_load(&swap->nr_areas); i++)
+	for (unsigned i = 0; i < nr; i++)
 		bytes += swap->areas[i].map.mapped_bytes + (swap->areas[i].bounce ? BOUNCE_BYTES : 0);
-	lock_release(&swap->lock);
 	return bytes;
 }

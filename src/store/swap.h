@@ -86,10 +86,11 @@ void swap_retire(struct swap *swap, uint64_t slot);
  * errno. Blocks: for the I/O. Allocates: no. */
 int swap_read(struct swap *swap, uint64_t slot, const struct iovec *iov, int n);
 int swap_write(struct swap *swap, uint64_t slot, const struct iovec *iov, int n);
-/* (On a channel by_slot does the same.) Start io, whose vectors are a page each, on the slots from `slot` on. From then on it is the area's store's.
- * -EOPNOTSUPP: only synchronously, io is as it was. -EAGAIN: later. */
+/* (On a channel by_slot does the same.) Start io, whose vectors are a page each, on the slots from `slot` on. From then on
+ * it is the area's store's. -EOPNOTSUPP: only synchronously, io is as it was. -EAGAIN: later. */
 int swap_submit(struct swap *swap, uint64_t slot, struct weir_io *io);
 
-uint64_t swap_metadata_bytes(struct swap *swap);
+/* Lock-free. */
+uint64_t swap_metadata_bytes(const struct swap *swap);
 
 #endif
