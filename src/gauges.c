@@ -194,7 +194,7 @@ static uint64_t metadata_bytes(weir_pool *pool)
 {
 	uint64_t bytes = sizeof(*pool) + pool->mem.metadata_bytes + pool->threads.mapped_bytes +
 			 thread_staging_bytes(&pool->threads) + pool->newcomers_bytes + pool->counters.mapped_bytes +
-			 swap_metadata_bytes(&pool->swap);
+			 swap_metadata_bytes(&pool->swap) + atomic_load(&pool->ahead_bytes);
 	struct weir_object *object;
 
 	lock_acquire(&pool->objects_lock);

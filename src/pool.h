@@ -53,7 +53,8 @@ struct weir_pool {
 	unsigned scan_batch; /* pages that reclaim takes off a list at a time, and frees in a call */
 	struct lruvec lruvecs[WEIR_MAX_NODES];
 	struct lruvec *lruvec_of[WEIR_MAX_NODES];
-	size_t newcomers_bytes; /* mapped for their batches */
+	size_t newcomers_bytes;       /* mapped for their batches */
+	_Atomic uint64_t ahead_bytes; /* mapped for reading ahead into windows (src/reclaim/reader.c) */
 	struct counters counters;
 	struct lock_stats lock_stats[NR_COUNTED_LOCKS]; /* of locks that are no node's; the nodes have their own */
 

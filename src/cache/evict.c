@@ -33,7 +33,7 @@ static void drop_mapped(weir_pool *pool, const struct batch *batch, uint64_t pin
 /* Read ahead for nothing. */
 static void note_waste(struct weir_object *object, const struct frame *frame)
 {
-	atomic_fetch_add_explicit(&object->readahead.wasted, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&object->readahead.wasted, 1u + frame->leads, memory_order_relaxed);
 	count(object->pool, frame->node, COUNT_READAHEAD_WASTE, 1);
 }
 

@@ -16,6 +16,7 @@ bool load_begin(struct weir_object *object, uint64_t page, struct frame *frame, 
 	object_touch(object, page);
 	frame_set_page(frame, object, (uint32_t)page);
 	frame->anon = object->anon;
+	frame->leads = 0;
 	frame->policy = *seen; /* the shadow, until load_finish */
 	tally(pool, frame->node, TALLY_LOADING, 1);
 	if (!word_start_loading(word, seen, frame_number(&pool->mem, frame), flags)) {
@@ -57,7 +58,8 @@ void load_publish(struct weir_object *object, uint64_t page, struct frame *frame
 	tally(object->pool, frame->node, TALLY_LOADING, -1);
 	/* On its way to a list before it is published: whoever finds it resident may rely on its frame being somewhere. */
 	admit(object->pool, frame, frame->policy, word_load(word) & WORD_READAHEAD);
-	word_finish_loading(word, flags);
+	/* Nobody sees the use of what is mapped. */
+	word_finish_loading(word, flags & WORD_MAPPED ? WORD_READAHEAD : 0, flags);
 }
 
 void load_abort(struct weir_object *object, uint64_t page, struct frame *frame)

@@ -11,13 +11,13 @@ void word_wait(page_word *word, uint64_t seen, uint64_t timeout_ns)
 	futex_wait(word_futex(word), (uint32_t)marked, timeout_ns);
 }
 
-void word_finish_loading(page_word *word, uint64_t flags)
+void word_finish_loading(page_word *word, uint64_t clear, uint64_t set)
 {
 	uint64_t seen = word_load(word), next;
 
 	do {
 		weir_assert(word_state(seen) == PAGE_LOADING);
-		next = word_with_state((seen & ~WORD_WAITERS) | flags, PAGE_RESIDENT);
+		next = word_with_state((seen & ~(WORD_WAITERS | clear)) | set, PAGE_RESIDENT);
 	} while (!word_change(word, &seen, next));
 	word_wake_after(word, seen);
 }

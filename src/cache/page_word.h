@@ -143,7 +143,7 @@ static inline bool word_start_loading(page_word *word, uint64_t *seen, uint32_t 
 	return word_change(word, seen, (uint64_t)frame << WORD_FRAME_SHIFT | flags | PAGE_LOADING);
 }
 /* loading -> resident or, when the read failed, absent. The owner's: only WAITERS can change under it. */
-void word_finish_loading(page_word *word, uint64_t flags);
+void word_finish_loading(page_word *word, uint64_t clear, uint64_t set);
 void word_abort_loading(page_word *word, uint64_t shadow);
 
 /* resident -> isolated: the caller owns the frame's place on the LRU. Everything but the state stays. */

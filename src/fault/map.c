@@ -17,6 +17,7 @@
 #include "fault/private.h"
 #include "fault/sigbus.h"
 #include "observe/error.h"
+#include "reclaim/bdi.h"
 
 static int no_windows(void)
 {
@@ -67,6 +68,7 @@ static int map(struct weir_object *object, int prot)
 	char *base = uffd_map(&object->pool->uffd, bytes, prot);
 	int error;
 
+	bdi_map_ahead(object->bdi);
 	if (!base)
 		return weir_error_set(-ENOMEM, "cannot reserve %zu bytes of address space for a window", bytes);
 	resize_begin(object, 0);

@@ -20,7 +20,6 @@
  */
 #include "fault/readahead.h"
 
-#include "cache/hollow.h"
 #include "cache/load.h"
 #include "fault/frame_take.h"
 #include "reclaim/bdi.h"
@@ -52,7 +51,6 @@ uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, u
 			continue;
 		}
 		node = frame->node;
-		frame_fill(frame);
 		bdi_queue_read(frame);
 		started++;
 	}

@@ -77,7 +77,7 @@ static void zero_mapped(struct weir_object *object, uint64_t page, size_t from)
 	uffd_drop_init(&drop, false);
 	uffd_drop_add(&drop, data);
 	uffd_drop_all(uffd, &drop);
-	weir_assert(!uffd_copy(uffd, data, copy, !writable));
+	weir_assert(uffd_copy(uffd, data, copy, 1, !writable) == 1);
 }
 
 /* Bytes of the last page past the end read as zeros when the object grows over them. */

@@ -23,31 +23,13 @@
 #include "cache/batch.h"
 #include "cache/hollow.h"
 #include "cache/load.h"
+#include "cache/put_in.h"
 #include "cache/unmap.h"
 #include "fault/frame_take.h"
 #include "fault/pin.h"
 #include "fault/readahead.h"
 
 #define AROUND 15 /* neighbours that are mapped with a page: with it 64 KiB, as the kernel's fault-around */
-
-/* Put the page at its address; from then on `data` is not its place any more. The caller owns the page's state. */
-static int put_in(struct weir_object *object, uint64_t page, const void *data, bool protect)
-{
-	const struct uffd *uffd = &object->pool->uffd;
-	void *address = page_in_window(object, page);
-	int error = uffd_copy(uffd, address, data, protect);
-
-	if (error == -EEXIST && uffd->threads) { /* poisoned by a touch that failed (fault_thread.c) */
-		struct uffd_drop drop;
-
-		uffd_drop_init(&drop, false);
-		uffd_drop_add(&drop, address);
-		uffd_drop_all(uffd, &drop);
-		error = uffd_copy(uffd, address, data, protect);
-	}
-	weir_assert(error != -EEXIST); /* a page in two places */
-	return error;
-}
 
 /* ---- absent ---- */
 
@@ -67,7 +49,7 @@ static int load_mapped(struct weir_object *object, uint64_t page, struct frame *
 	if (!error && !object_window(object)) /* it went before the page was loading; now it would wait for that */
 		error = -ERANGE;
 	if (!error)
-		error = put_in(object, page, data, !write);
+		error = put_in_one(object, page, data, !write);
 	if (error) {
 		load_abort(object, page, frame);
 		return error;
@@ -122,7 +104,7 @@ static int map_resident(struct weir_object *object, uint64_t page, uint64_t seen
 		return error;
 	if (write)
 		dirty_busy(object, word, frame);
-	error = put_in(object, page, page_slot(object, seen), !write);
+	error = put_in_one(object, page, page_slot(object, seen), !write);
 	if (!error)
 		hollow_out(object->pool, frame);
 	word_end_busy(word, 0, error ? 0 : WORD_MAPPED | (write ? WORD_WRITABLE : 0));
@@ -168,7 +150,7 @@ static void map_around(struct weir_object *object, uint64_t page)
 		    (seen & (WORD_MAPPED | WORD_BUSY | WORD_EXCLUSIVE | WORD_PIN_MASK)) ||
 		    start_busy(object, page, seen, seen & ~WORD_READAHEAD))
 			break;
-		if (put_in(object, page, page_slot(object, seen), true)) {
+		if (put_in_one(object, page, page_slot(object, seen), true)) {
 			word_end_busy(word, 0, seen & WORD_READAHEAD);
 			break;
 		}

@@ -92,7 +92,26 @@ void bdi_put(struct bdi *bdi, bool writable)
 	server_stop(&bdi->reader);
 	server_stop(&bdi->flusher);
 	weir_assert(atomic_load(&bdi->domain.nr_dirty) == 0 && atomic_load(&bdi->domain.nr_writeback) == 0);
+	if (bdi->ahead) {
+		munmap(bdi->ahead, AHEAD_BYTES);
+		atomic_fetch_sub(&pool->ahead_bytes, AHEAD_BYTES);
+	}
 	munmap(bdi, sizeof(*bdi));
+}
+
+void bdi_map_ahead(struct bdi *bdi)
+{
+	char *none = NULL, *fresh;
+
+	if (atomic_load(&bdi->ahead))
+		return;
+	fresh = mmap(NULL, AHEAD_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (fresh == MAP_FAILED)
+		return;
+	if (atomic_compare_exchange_strong(&bdi->ahead, &none, fresh))
+		atomic_fetch_add(&bdi->pool->ahead_bytes, AHEAD_BYTES);
+	else
+		munmap(fresh, AHEAD_BYTES);
 }
 
 void bdi_attach(struct bdi *bdi, struct weir_object *object)

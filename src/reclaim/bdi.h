@@ -44,8 +44,16 @@ struct bdi {
 	uint64_t bandwidth_since_ns, bandwidth_pages;
 	_Atomic uint64_t pages_per_s; /* smoothed write bandwidth */
 
+	/* What is read ahead into windows is read to here: AHEAD_BUFFERS times TRANSFER_PAGES pages, from the first window
+	 * on, until the device goes. NULL: not yet. */
+	_Atomic(char *) ahead;
+	uint32_t ahead_busy; /* the reader's: bit n for buffer n */
+
 	struct server flusher, reader;
 };
+
+#define AHEAD_BUFFERS 8
+#define AHEAD_BYTES ((size_t)AHEAD_BUFFERS * TRANSFER_PAGES * PAGE_SIZE)
 
 /* Of anonymous objects: it writes what reclaim and advice ask for, and nothing by age or for a limit. */
 bool bdi_is_swap(const struct bdi *bdi);
@@ -54,6 +62,9 @@ bool bdi_is_swap(const struct bdi *bdi);
 int bdi_get(weir_pool *pool, uint64_t device, bool writable, struct bdi **bdi);
 /* One user less; the last one ends its threads. Blocks. */
 void bdi_put(struct bdi *bdi, bool writable);
+/* An object of the device has a window: buffers for reading ahead into it. Without memory for them: there are none, and
+ * pages are mapped one by one as they are touched. Allocates: yes (map only). */
+void bdi_map_ahead(struct bdi *bdi);
 void bdi_attach(struct bdi *bdi, struct weir_object *object);
 /* After this neither thread touches the object but for transfers under way. Blocks: briefly. */
 void bdi_detach(struct bdi *bdi, struct weir_object *object);

@@ -5,6 +5,7 @@
  */
 #include <signal.h>
 
+#include "cache/batch.h"
 #include "reclaim/bdi.h"
 #include "reclaim/reclaim.h"
 #include "reclaim/scan_control.h"
@@ -13,6 +14,12 @@
 static bool balanced(const weir_pool *pool, unsigned node)
 {
 	return zone_watermark_ok(&pool->mem, node, 0, ALLOC_HIGH_MARK);
+}
+
+/* Taking a batch out of a window interrupts every processor that runs the process, whatever its size: so they are large. */
+static unsigned batch_max(const weir_pool *pool)
+{
+	return pool->uffd.fd >= 0 ? MIN(2 * pool->scan_batch, BATCH_MAX) : pool->scan_batch;
 }
 
 /* One run: passes of rising effort until the node is balanced. Returns frames freed. */
@@ -32,7 +39,7 @@ static uint64_t balance_node(weir_pool *pool, unsigned node)
 		sc.nr_scanned = 0;
 		missing = high + 1 - MIN(high, zone_free_frames(&pool->mem, node));
 		sc.nr_to_reclaim = before + missing;
-		sc.batch = (unsigned)MIN(missing, pool->scan_batch); /* no page more: they are in use */
+		sc.batch = (unsigned)MIN(missing, batch_max(pool)); /* no page more: they are in use */
 		shrink_node(pool, node, &sc);
 		total_scanned += sc.nr_scanned;
 		/* Scanning gave enough: the same priority will go on giving (balance_pgdat's raise_priority). */

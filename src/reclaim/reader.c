@@ -1,10 +1,90 @@
 /* SPDX-License-Identifier: MIT
  *
  * reader.c - the thread that reads pages ahead of those who will want them: sort what was queued, join neighbours, read.
+ *
+ *                        read to                    then
+ *   no window            its frame's slot           resident
+ *   a window             a buffer of the reader's   copied into the window, a run of neighbours in one call: mapped
+ *     the first of them  its frame's slot           resident; its first touch maps it, and has the stream read on
+ *     no buffer is free  its frame's slot           resident; mapped when touched
+ *
+ * So reading a window in sequence costs a fault for every 64 pages. Nobody sees whether those between are used: their
+ * leader speaks for them.
  */
+#include "cache/hollow.h"
 #include "cache/load.h"
+#include "cache/put_in.h"
 #include "reclaim/bdi.h"
 #include "store/anon.h"
+
+static char *buffer_take(struct bdi *bdi)
+{
+	char *buffers = atomic_load(&bdi->ahead);
+	unsigned free = (unsigned)__builtin_ctz(~bdi->ahead_busy);
+
+	if (!buffers || free >= AHEAD_BUFFERS)
+		return NULL;
+	bdi->ahead_busy |= 1u << free;
+	return buffers + (size_t)free * TRANSFER_PAGES * PAGE_SIZE;
+}
+
+static void buffer_give(struct bdi *bdi, const char *buffer)
+{
+	bdi->ahead_busy &= ~(1u << (size_t)(buffer - bdi->ahead) / (TRANSFER_PAGES * PAGE_SIZE));
+}
+
+/* How many bytes of its page number i a transfer has brought, or its error. */
+static ssize_t got(const struct transfer *transfer, unsigned i)
+{
+	ssize_t result = transfer->io.result;
+
+	return result < 0 ? result : MAX(0, MIN((ssize_t)PAGE_SIZE, result - (ssize_t)(i * PAGE_SIZE)));
+}
+
+static bool in_buffer(const struct transfer *transfer, unsigned i)
+{
+	return transfer->buffer && i > 0;
+}
+
+/* Pages of the buffer from number i on, as far as they came whole, go into the window. Returns how many. */
+static unsigned map_run(const struct transfer *transfer, unsigned i)
+{
+	struct weir_object *object = transfer->object;
+	uint64_t page = transfer->frames[i]->index;
+	unsigned n = 0;
+	int in;
+
+	while (i + n < transfer->n && in_buffer(transfer, i + n) &&
+	       !load_check(object, page + n, got(transfer, i + n), transfer->iov[i + n].iov_base))
+		n++;
+	in = n ? put_in(object, page, transfer->iov[i].iov_base, n, true) : 0;
+	if (in <= 0)
+		return 0;
+	for (unsigned k = 0; k < (unsigned)in; k++) {
+		struct frame *frame = transfer->frames[i + k];
+
+		hollow_out(object->pool, frame);
+		load_publish(object, page + k, frame, WORD_MAPPED);
+	}
+	count(object->pool, transfer->frames[i]->node, COUNT_READAHEAD_MAPPED, (unsigned)in);
+	return (unsigned)in;
+}
+
+static void finish(const struct transfer *transfer)
+{
+	struct weir_object *object = transfer->object;
+
+	for (unsigned i = 0; i < transfer->n;) {
+		struct frame *frame = transfer->frames[i];
+		unsigned mapped = in_buffer(transfer, i) ? map_run(transfer, i) : 0;
+
+		if (in_buffer(transfer, i) && !mapped)
+			load_abort(object, frame->index, frame);
+		else if (!mapped)
+			load_finish(object, frame->index, frame, got(transfer, i), 0);
+		i += MAX(mapped, 1u);
+	}
+}
 
 static void read_done(struct weir_io *io)
 {
@@ -17,13 +97,9 @@ static void read_done(struct weir_io *io)
 		count(pool, node, COUNT_READ_ERROR, 1);
 	else
 		count(pool, node, COUNT_BYTES_READ, (uint64_t)io->result);
-	for (unsigned i = 0; i < transfer->n; i++) {
-		ssize_t got = io->result;
-
-		if (got >= 0)
-			got = MAX(0, MIN((ssize_t)PAGE_SIZE, got - (ssize_t)(i * PAGE_SIZE)));
-		load_finish(object, transfer->frames[i]->index, transfer->frames[i], got, 0);
-	}
+	finish(transfer);
+	if (transfer->buffer)
+		buffer_give(transfer->server->bdi, transfer->buffer);
 	transfer_put(transfer);
 	atomic_fetch_sub(&object->nr_in_flight, 1); /* the object may be gone from here on */
 	pool_progress(pool);
@@ -35,23 +111,47 @@ static bool joins(const struct weir_object *object, uint64_t page)
 	return !object->anon || anon_neighbours(object->anon, page - 1);
 }
 
+/* How many of the frames one transfer can read, from the first on. */
+static unsigned neighbours(struct frame **frames, unsigned n)
+{
+	const struct weir_object *object = frames[0]->object;
+	unsigned i = 1;
+
+	while (i < n && i < TRANSFER_PAGES && frames[i]->object == object && frames[i]->index == frames[0]->index + i &&
+	       joins(object, frames[i]->index))
+		i++;
+	return i;
+}
+
+/* The window, or that there is none, stays as it is while pages are loading. */
+static void read_neighbours(struct bdi *bdi, struct frame **frames, unsigned n)
+{
+	struct transfer *transfer = transfer_take(&bdi->reader);
+	struct weir_object *object = frames[0]->object;
+
+	transfer->object = object;
+	transfer->store = &object->store;
+	transfer->offset = (uint64_t)frames[0]->index << PAGE_SHIFT;
+	transfer->bytes = n * PAGE_SIZE;
+	transfer->buffer = n > 1 && object_window(object) ? buffer_take(bdi) : NULL;
+	transfer->n = 0;
+	frames[0]->leads = transfer->buffer ? (uint8_t)(n - 1) : 0;
+	for (unsigned i = 0; i < n; i++) {
+		transfer_add(transfer, frames[i], frame_address(&bdi->pool->mem, frames[i]));
+		if (in_buffer(transfer, i))
+			transfer->iov[i].iov_base = transfer->buffer + (size_t)i * PAGE_SIZE;
+		else
+			frame_fill(frames[i]);
+	}
+	transfer_start(transfer, false, read_done);
+}
+
 static void read_frames(struct bdi *bdi, struct frame **frames, unsigned n)
 {
 	sort_frames(frames, n);
-	for (unsigned i = 0; i < n;) {
-		struct transfer *transfer = transfer_take(&bdi->reader);
-		uint32_t first = frames[i]->index;
-
-		transfer->object = frames[i]->object;
-		transfer->store = &transfer->object->store;
-		transfer->offset = (uint64_t)first << PAGE_SHIFT;
-		transfer->n = 0;
-		do
-			transfer->frames[transfer->n++] = frames[i++];
-		while (i < n && transfer->n < TRANSFER_PAGES && frames[i]->object == transfer->object &&
-		       frames[i]->index == first + transfer->n && joins(transfer->object, frames[i]->index));
-		transfer->bytes = transfer->n * PAGE_SIZE;
-		transfer_start(transfer, false, read_done);
+	for (unsigned i = 0, length; i < n; i += length) {
+		length = neighbours(&frames[i], n - i);
+		read_neighbours(bdi, &frames[i], length);
 	}
 }
 

@@ -211,7 +211,7 @@ static unsigned pass_over(struct scan_control *sc, struct frame **frames, unsign
 static unsigned shrink_batch(weir_pool *pool, unsigned node, enum lru_list list, struct scan_control *sc, unsigned max)
 {
 	struct lruvec *lruvec = &pool->lruvecs[node];
-	struct frame *frames[SCAN_BATCH];
+	struct frame *frames[BATCH_MAX];
 	enum lru_type type = lru_type_of(list);
 	struct scan_result result;
 	unsigned taken, n, nr_written;

@@ -96,9 +96,6 @@ void transfer_start(struct transfer *transfer, bool write, void (*done)(struct w
 	size_t offset = 0;
 
 	for (unsigned i = 0; i < transfer->n; i++) {
-		const struct frame *frame = transfer->frames[i];
-
-		transfer->iov[i].iov_base = page_data(transfer->object, frame->index, word_load(frame_word(frame)));
 		transfer->iov[i].iov_len = MIN(PAGE_SIZE, transfer->bytes - offset);
 		offset += transfer->iov[i].iov_len;
 	}

@@ -27,6 +27,7 @@ struct transfer {
 	uint64_t offset;           /* in it */
 	unsigned n;
 	size_t bytes;
+	char *buffer; /* of the reader's (reader.c): where it reads to, but for some pages; NULL: none */
 	struct frame *frames[TRANSFER_PAGES];
 	struct iovec iov[TRANSFER_PAGES];
 };
@@ -54,7 +55,13 @@ void server_wake(struct server *server);
 /* A free transfer; waits for one to end where all are under way. */
 struct transfer *transfer_take(struct server *server);
 void transfer_put(struct transfer *transfer);
-/* Start it: object, store, offset, n, bytes and frames are set. It ends in done(), out of a later reap of the channel. */
+/* One page more, whose content is, or is to be, at `data`. */
+static inline void transfer_add(struct transfer *transfer, struct frame *frame, void *data)
+{
+	transfer->frames[transfer->n] = frame;
+	transfer->iov[transfer->n++].iov_base = data;
+}
+/* Start it: object, store, offset and bytes are set. It ends in done(), out of a later reap of the channel. */
 void transfer_start(struct transfer *transfer, bool write, void (*done)(struct weir_io *));
 
 /* By object and page, in place. */

@@ -85,9 +85,11 @@ static void start_write(struct bdi *bdi, struct weir_object *object, const struc
 	transfer->object = object;
 	transfer->store = store;
 	transfer->offset = offset;
-	transfer->n = n;
+	transfer->n = 0;
 	transfer->bytes = bytes;
-	memcpy(transfer->frames, frames, n * sizeof(*frames));
+	for (unsigned i = 0; i < n; i++)
+		transfer_add(transfer, frames[i],
+			     page_data(object, frames[i]->index, word_load(frame_word(frames[i]))));
 	transfer_start(transfer, true, write_done);
 }
 

@@ -140,19 +140,25 @@ static bool again(int error)
 	return error == EAGAIN || error == EINTR;
 }
 
-int uffd_copy(const struct uffd *uffd, void *page, const void *data, bool protect)
+int uffd_copy(const struct uffd *uffd, void *pages, const void *data, unsigned n, bool protect)
 {
 	struct uffdio_copy copy = {
-		.dst = (uintptr_t)page,
+		.dst = (uintptr_t)pages,
 		.src = (uintptr_t)data,
-		.len = PAGE_SIZE,
+		.len = n * PAGE_SIZE,
 		.mode = protect ? UFFDIO_COPY_MODE_WP : 0,
 	};
 
-	while (ioctl(uffd->fd, UFFDIO_COPY, &copy))
-		if (!again(errno))
-			return -errno;
-	return 0;
+	while (ioctl(uffd->fd, UFFDIO_COPY, &copy)) {
+		uint64_t moved = copy.copy > 0 ? (uint64_t)copy.copy : 0; /* some of them are in */
+
+		if (!moved && !again(errno))
+			return copy.len < n * PAGE_SIZE ? (int)(n - copy.len / PAGE_SIZE) : -errno;
+		copy.dst += moved;
+		copy.src += moved;
+		copy.len -= moved;
+	}
+	return (int)n;
 }
 
 int uffd_protect(const struct uffd *uffd, void *pages, size_t n, bool protect)

@@ -40,7 +40,7 @@ static void transitions_keep_what_they_do_not_name(void **state)
 	assert_true(word_start_loading(&word, &seen, 4000000000u, 0));
 	assert_int_equal(word_frame(word_load(&word)), 4000000000u);
 	assert_int_equal(word_state(word_load(&word)), PAGE_LOADING);
-	word_finish_loading(&word, WORD_REF | WORD_DIRTY);
+	word_finish_loading(&word, 0, WORD_REF | WORD_DIRTY);
 	assert_true(word_load(&word) == (PAGE_RESIDENT | WORD_REF | WORD_DIRTY | 4000000000ull << WORD_FRAME_SHIFT));
 
 	atomic_store(&word, flags | PAGE_RESIDENT);
@@ -103,7 +103,7 @@ static void waiters_are_woken(void **state)
 		if (i % 3 == 0)
 			sleep_ms(1);
 		if (i % 2)
-			word_finish_loading(&word, 0);
+			word_finish_loading(&word, 0, 0);
 		else
 			word_abort_loading(&word, PAGE_ABSENT);
 		for (int t = 0; t < 2; t++)

@@ -2,13 +2,10 @@
  *
  * planted.h - an allocation planted in the middle of reclaim, to see that a detector detects.
  *
- * Reclaim asks the replacement policy what an evicted page leaves behind; this policy does something forbidden first, in
- * whichever thread evicts, with signals held off: a handler that reclaims must not find the heap half changed.
+ * Reclaim asks the replacement policy what an evicted page leaves behind; this policy does something forbidden first.
  */
 #ifndef WEIR_PLANTED_H
 #define WEIR_PLANTED_H
-
-#include <signal.h>
 
 #include "../rig.h"
 
@@ -17,12 +14,7 @@ static const struct policy *planted_inner;
 
 static inline uint64_t planted_evict(struct lruvec *lruvec, struct frame *frame, bool was_active)
 {
-	sigset_t all, before;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
 	planted_action();
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return planted_inner->evict(lruvec, frame, was_active);
 }
 

@@ -205,6 +205,67 @@ static void neighbours_come_with_a_page(void)
 		assert_int_equal(!!(word_of(rig.object, page) & WORD_MAPPED), page < 16);
 }
 
+static void await_reads(void)
+{
+	while (counter(rig.pool, "nr_loading"))
+		usleep(1000);
+}
+static uint64_t faults(void)
+{
+	return counter(rig.pool, "pgmajfault") + counter(rig.pool, "pgminfault");
+}
+
+/* Breaks when what is read ahead of a touch waits for a fault for each page, or comes to the wrong address. */
+static void what_is_read_ahead_is_mapped(void)
+{
+	const uint64_t ahead = 512; /* half of memory */
+	uint64_t before;
+
+	write_marks(0, PAGES);
+	assert_int_equal(weir_sync(rig.object, 0, 0), 0);
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_DONTNEED), 0);
+	assert_int_equal(weir_advise(rig.object, 0, ahead << PAGE_SHIFT, WEIR_ADV_WILLNEED), 0);
+	await_reads();
+	before = faults();
+	check_marks(0, ahead);
+	assert_in_range(faults() - before, ahead / 64, ahead / 16);
+	assert_true(counter(rig.pool, "readahead_mapped") > ahead / 2);
+	for (uint64_t page = 0; page < PAGES; page++)
+		assert_true((word_of(rig.object, page) & (WORD_MAPPED | WORD_READAHEAD)) !=
+			    (WORD_MAPPED | WORD_READAHEAD));
+}
+
+/* Breaks when pages that came only in part, or not at all, are mapped ahead with those that did; or stay loading. */
+static void a_failed_read_ahead_maps_nothing(void)
+{
+	struct weir_fault_rule rule = {
+		.ops = WEIR_FAULT_READ, .error = EIO, .first = 100 << PAGE_SHIFT, .last = 164 << PAGE_SHIFT};
+
+	write_marks(0, PAGES / 8);
+	assert_int_equal(weir_sync(rig.object, 0, 0), 0);
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_DONTNEED), 0);
+	assert_int_equal(weir_fault_store_rules(rig.fault, &rule, 1), 0);
+	assert_int_equal(weir_advise(rig.object, 0, 256 << PAGE_SHIFT, WEIR_ADV_WILLNEED), 0);
+	for (uint64_t page = 0; page < 256; page++) {
+		bool bad = page >= 100 && page < 164;
+
+		assert_int_equal(signal_of_read(mark(page)), bad ? SIGBUS : 0);
+		assert_true(bad || *mark(page) == page + 1);
+	}
+	weir_fault_store_rules(rig.fault, NULL, 0);
+	check_marks(0, PAGES / 8);
+}
+
+/* Breaks when pages mapped ahead and never touched do not count as read in vain: the stream would go on as before. */
+static void waste_is_seen_by_the_leaders(void)
+{
+	assert_int_equal(atomic_load(&rig.object->readahead.wasted), 0);
+	assert_int_equal(weir_advise(rig.object, 0, 512 << PAGE_SHIFT, WEIR_ADV_WILLNEED), 0);
+	await_reads();
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_DONTNEED), 0);
+	assert_int_equal(atomic_load(&rig.object->readahead.wasted), counter(rig.pool, "readahead"));
+}
+
 /* As reclaim does with what comes down from the active list. */
 static void unmap_softly(uint64_t first, uint64_t last)
 {
@@ -522,6 +583,9 @@ TEST(pins_and_window_show_the_same)
 TEST(a_pinned_page_stays)
 TEST(every_write_is_noticed)
 TEST(neighbours_come_with_a_page)
+TEST(what_is_read_ahead_is_mapped)
+TEST(a_failed_read_ahead_maps_nothing)
+TEST(waste_is_seen_by_the_leaders)
 TEST(use_of_an_unmapped_page_is_seen)
 TEST(unmap_keeps_the_pages)
 TEST(past_the_end_is_sigbus)
@@ -546,6 +610,9 @@ int main(void)
 		TEST(a_pinned_page_stays),
 		TEST(every_write_is_noticed),
 		TEST(neighbours_come_with_a_page),
+		TEST(what_is_read_ahead_is_mapped),
+		TEST(a_failed_read_ahead_maps_nothing),
+		TEST(waste_is_seen_by_the_leaders),
 		TEST(use_of_an_unmapped_page_is_seen),
 		TEST(unmap_keeps_the_pages),
 		TEST(past_the_end_is_sigbus),
