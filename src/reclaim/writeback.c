@@ -124,7 +124,8 @@ static void write_to_swap(struct bdi *bdi, struct weir_object *object, struct fr
 	}
 }
 
-/* Write pages of one object, neighbours as far as its store or its hook wants them to be, all in writeback. Returns false where the hook held some back. */
+/* Write pages of one object, neighbours as far as its store or its hook wants them to be, all in writeback. Returns false
+ * where the hook held some back. */
 static bool write_run(struct bdi *bdi, struct weir_object *object, struct frame **frames, unsigned n)
 {
 	weir_pool *pool = bdi->pool;
@@ -267,26 +268,53 @@ static void end_run(struct weir_object *object, struct frame **frames, unsigned 
 		free_written(pool, object, reclaim, indices, nr_reclaim);
 }
 
+/* A transfer to swap has failed: its pages once more, each by itself, so that a bad place costs no good slots. Those
+ * that fail again come first in transfer->frames; their slots are retired. Returns how many. Blocks: for the writes. */
+static unsigned write_singly(struct transfer *transfer)
+{
+	struct frame **frames = transfer->frames;
+	unsigned failed = 0;
+
+	for (unsigned i = 0; i < transfer->n; i++) {
+		struct frame *frame = frames[i];
+
+		if (transfer->n > 1 && store_write(transfer->store, &transfer->iov[i], 1,
+						   transfer->offset + i * PAGE_SIZE) == (ssize_t)PAGE_SIZE)
+			continue;
+		anon_write_failed(transfer->object->anon, frame->index);
+		frames[i] = frames[failed];
+		frames[failed++] = frame;
+	}
+	return failed;
+}
+
+static void write_succeeded(struct transfer *transfer, unsigned node, unsigned n, size_t bytes)
+{
+	weir_pool *pool = transfer->object->pool;
+
+	count(pool, node, COUNT_NR_WRITTEN, n);
+	count(pool, node, COUNT_BYTES_WRITTEN, bytes);
+	measure_bandwidth(transfer->server->bdi, n);
+}
+
 static void write_done(struct weir_io *io)
 {
 	struct transfer *transfer = container_of(io, struct transfer, io);
 	struct weir_object *object = transfer->object;
 	weir_pool *pool = object->pool;
-	bool failed = io->result != (ssize_t)transfer->bytes;
-	unsigned node = transfer->frames[0]->node;
+	unsigned node = transfer->frames[0]->node, n = transfer->n;
+	unsigned failed = io->result == (ssize_t)transfer->bytes ? 0 : n;
 
-	if (failed) {
-		write_failed(object, node, transfer->n, io->result);
-		if (object->anon)
-			for (unsigned i = 0; i < transfer->n; i++)
-				anon_write_failed(object->anon, transfer->frames[i]->index);
-	} else {
+	if (failed && object->anon)
+		failed = write_singly(transfer);
+	if (failed)
+		write_failed(object, node, failed, io->result);
+	else
 		atomic_store_explicit(&object->wb_backoff_until_ms, 0, memory_order_relaxed);
-		count(pool, node, COUNT_NR_WRITTEN, transfer->n);
-		count(pool, node, COUNT_BYTES_WRITTEN, transfer->bytes);
-		measure_bandwidth(transfer->server->bdi, transfer->n);
-	}
-	end_run(object, transfer->frames, transfer->n, failed);
+	if (failed < n)
+		write_succeeded(transfer, node, n - failed, transfer->bytes - failed * PAGE_SIZE);
+	end_run(object, transfer->frames, failed, true);
+	end_run(object, transfer->frames + failed, n - failed, false);
 	transfer_put(transfer);
 	atomic_fetch_sub(&object->nr_in_flight, 1); /* the object may be gone from here on */
 	pool_progress(pool);

@@ -219,6 +219,38 @@ static void a_failed_write_keeps_the_page_and_retires_the_slot(void **state)
 	anon_stop(&rig);
 }
 
+/* Breaks when one bad place on the disk takes the slots of all pages that were written together with the one that met it,
+ * or their write is called a failure. */
+static void one_bad_slot_costs_one_slot(void **state)
+{
+	struct weir_fault_rule rule = {
+		.kind = WEIR_FAULT_ERROR, .ops = WEIR_FAULT_WRITE, .first = 5 << PAGE_SHIFT, .last = 6 << PAGE_SHIFT};
+	unsigned resident = 0;
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 8 * MIB);
+	rig.config.dirty_expire_ms = 1;
+	anon_start(&rig, 64, 64);
+	for (uint64_t page = 0; page < 16; page++)
+		assert_int_equal(write_stamp(rig.object, page, 1), 0);
+	assert_int_equal(weir_fault_store_rules(rig.fault, &rule, 1), 0);
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_PAGEOUT), -EIO);
+	assert_int_equal(counter(rig.pool, "nr_swap_bad"), 1);
+	assert_int_equal(counter(rig.pool, "nr_swap_used"), 15);
+	assert_int_equal(counter(rig.pool, "write_error"), 1);
+	for (uint64_t page = 0; page < 16; page++)
+		if (state_of(rig.object, page) == PAGE_RESIDENT)
+			resident++;
+	assert_int_equal(resident, 1);
+	sleep_ms(2);
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_PAGEOUT), 0); /* the place is avoided now */
+	assert_int_equal(counter(rig.pool, "nr_swap_used"), 16);
+	for (uint64_t page = 0; page < 16; page++)
+		assert_true(has_stamp(rig.object, page, 1));
+	anon_stop(&rig);
+}
+
 /* The same when nobody asked for the write but reclaim: then weir_sync tells. */
 static void a_failed_write_is_told_once(void **state)
 {
@@ -352,6 +384,7 @@ int main(void)
 		cmocka_unit_test(without_swap_memory_fills_and_then_fails),
 		cmocka_unit_test(full_swap_loses_nothing),
 		cmocka_unit_test(a_failed_write_keeps_the_page_and_retires_the_slot),
+		cmocka_unit_test(one_bad_slot_costs_one_slot),
 		cmocka_unit_test(a_failed_write_is_told_once),
 		cmocka_unit_test(a_failed_read_is_the_readers_error),
 		cmocka_unit_test(a_resize_forgets_what_it_cuts),
