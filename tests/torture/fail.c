@@ -95,8 +95,8 @@ static void remove_files(void)
 void mismatch(struct worker *worker, const struct object *object, uint64_t page, unsigned word, uint64_t expected,
 	      uint64_t found, const char *where)
 {
-	static const char *const kinds[] = {"direct file",  "buffered file", "memory",
-					    "asynchronous", "faulty memory", "faulty file"};
+	static const char *const kinds[] = {"direct file",   "buffered file", "memory",   "asynchronous",
+					    "faulty memory", "faulty file",   "anonymous"};
 	char is[160], should[160];
 
 	pthread_mutex_lock(&dying);

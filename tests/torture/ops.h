@@ -19,7 +19,7 @@
 	O(20, pread_exact) O(10, pread_racing) O(20, pwrite_inside) O(4, pwrite_growing) \
 	O(6, sync) O(8, advise) O(3, mlock) O(3, munlock) \
 	O(20, touch_read) O(20, touch_write) O(2, window) \
-	O(6, resize) O(2, hook) O(2, faults) O(1, reopen) \
+	O(6, resize) O(6, discard) O(2, hook) O(2, faults) O(1, reopen) \
 	O(10, reclaim) O(10, frames_take) O(10, frames_give) O(2, shrinker) O(3, look) O(2, misuse)
 /* clang-format on */
 
@@ -37,6 +37,12 @@ static inline uint64_t pages_of(uint64_t bytes)
 	return (bytes + WEIR_PAGE_SIZE - 1) / WEIR_PAGE_SIZE;
 }
 
+/* Anonymous objects are whole pages. */
+static inline uint64_t length_of(const struct object *object, uint64_t bytes)
+{
+	return object->kind == KIND_ANON ? pages_of(bytes) * WEIR_PAGE_SIZE : bytes;
+}
+
 /* Ends the program where the library may not answer so. `resizes`: object->resizes as it was before the call, odd where
  * a range error says nothing; UINT32_MAX: the page's shadow lock is held, so that it is as it is. */
 #define PAGE_IS_LOCKED UINT32_MAX
@@ -48,6 +54,13 @@ void count_pinned(struct worker *worker, struct object *object, uint64_t page, u
 void unpin(struct worker *worker, struct object *object, uint64_t page, struct weir_pin *pin);
 void release_held(struct worker *worker, struct held *held);
 void write_some_words(struct worker *worker, struct object *object, uint64_t page, void *data);
+
+/* ---- ops_object.c ---- */
+/* For a store of so many pages. */
+struct weir_fault_rule some_rule(struct worker *worker, uint64_t pages);
+
+/* ---- areas.c ---- */
+void areas_set_rules(struct worker *worker);
 
 /* ---- ops_queue.c ---- */
 void queue_start(struct worker *worker);

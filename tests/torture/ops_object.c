@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * ops_object.c - what changes an object as a whole: its length, its write hook, its store's faults, closing and opening.
+ * ops_object.c - what changes an object as a whole: its length, what it is to forget, its write hook, its store's faults,
+ * closing and opening.
  */
 #include <errno.h>
 #include <string.h>
@@ -28,7 +29,7 @@ static uint64_t choose_length(struct worker *worker, struct object *object, uint
 		bytes = below(worker, most + 1);
 	if (chance(worker, 30))
 		bytes &= ~(uint64_t)(WEIR_PAGE_SIZE - 1);
-	bytes = bytes > most ? most : bytes;
+	bytes = length_of(object, bytes > most ? most : bytes);
 	if (bytes % WEIR_PAGE_SIZE) {
 		p = &object->pages[bytes / WEIR_PAGE_SIZE];
 		if (p->frayed_word != NOT_FRAYED && p->frayed_word != bytes % WEIR_PAGE_SIZE / 8)
@@ -75,7 +76,8 @@ void op_resize(struct worker *worker)
 	atomic_fetch_add(&object->resizes, 1);
 	for (uint64_t page = first; page < last; page++)
 		shadow_zeroing_begin(object, page);
-	error = weir_resize(object->weir, bytes);
+	/* An anonymous object's length is rounded up to whole pages. */
+	error = weir_resize(object->weir, object->kind == KIND_ANON && bytes ? bytes - below(worker, 100) : bytes);
 	note(worker, "weir_resize", object, first, last - first, (unsigned)bytes, error);
 	if (error)
 		check_resize_error(worker, object, bytes, size, error);
@@ -88,6 +90,52 @@ void op_resize(struct worker *worker)
 		shadow_zeroing_end(object, page);
 	atomic_fetch_add(&object->resizes, 1);
 	shadow_unlock_range(object, first, last);
+	pthread_mutex_unlock(&object->resizing);
+	leave_object(object);
+}
+
+/* ---- discard: pages of anonymous memory are zeros from now on ---- */
+
+static void discard(struct worker *worker, struct object *object, uint64_t first, uint64_t last)
+{
+	uint64_t bytes = (last - first) * WEIR_PAGE_SIZE - below(worker, WEIR_PAGE_SIZE);
+	enum weir_advice advice = chance(worker, 50) ? WEIR_ADV_DONTNEED : WEIR_ADV_FREE;
+	bool may_be_pinned = worker->world->nr_workers > 1 || atomic_load(&object->held) ||
+			     atomic_load(&object->requested);
+	int error;
+
+	doing(worker, object, first);
+	error = weir_advise(object->weir, first * WEIR_PAGE_SIZE, bytes, advice);
+	note(worker, "discard", object, first, last - first, advice, error);
+	worker->errors[(unsigned)-error & 255]++;
+	if (error && (error != -EBUSY || !may_be_pinned))
+		broken(worker, "advice %d for pages %llu to %llu of object %u was answered %d, %s", (int)advice,
+		       (unsigned long long)first, (unsigned long long)last, object->number, error, strerror(-error));
+	for (uint64_t page = first; !error && page < last; page++)
+		shadow_cut(object, page, 0);
+}
+
+void op_discard(struct worker *worker)
+{
+	struct object *object = use_object(worker);
+	uint64_t first, last, npages;
+
+	pthread_mutex_lock(&object->resizing);
+	first = any_page(worker, object);
+	npages = pages_of(atomic_load(&object->bytes));
+	last = first + 1 + below(worker, chance(worker, 10) ? 256 : 16);
+	last = last > npages ? npages : last;
+	if (object->kind == KIND_ANON && first < last) {
+		shadow_lock_range(object, first, last);
+		atomic_fetch_add(&object->resizes, 1);
+		for (uint64_t page = first; page < last; page++)
+			shadow_zeroing_begin(object, page);
+		discard(worker, object, first, last);
+		for (uint64_t page = first; page < last; page++)
+			shadow_zeroing_end(object, page);
+		atomic_fetch_add(&object->resizes, 1);
+		shadow_unlock_range(object, first, last);
+	}
 	pthread_mutex_unlock(&object->resizing);
 	leave_object(object);
 }
@@ -137,7 +185,7 @@ void op_hook(struct worker *worker)
 
 /* ---- faults ---- */
 
-static struct weir_fault_rule some_rule(struct worker *worker, const struct object *object)
+struct weir_fault_rule some_rule(struct worker *worker, uint64_t pages)
 {
 	struct weir_fault_rule rule = {
 		.kind = (enum weir_fault_kind)below(worker, WEIR_FAULT_TORN + 1),
@@ -152,7 +200,7 @@ static struct weir_fault_rule some_rule(struct worker *worker, const struct obje
 	if (chance(worker, 20))
 		rule.ops = WEIR_FAULT_RESIZE;
 	if (chance(worker, 30)) { /* a place on the disk that is bad */
-		rule.first = below(worker, object->max_pages) * WEIR_PAGE_SIZE;
+		rule.first = below(worker, pages) * WEIR_PAGE_SIZE;
 		rule.last = rule.first + (below(worker, 32) + 1) * WEIR_PAGE_SIZE;
 		rule.per_million = 0;
 		rule.count = below(worker, 100) + 1;
@@ -167,7 +215,7 @@ static void set_rules(struct worker *worker, struct object *object)
 	unsigned n = (unsigned)below(worker, 4);
 
 	for (unsigned i = 0; i < n; i++)
-		rules[i] = some_rule(worker, object);
+		rules[i] = some_rule(worker, object->max_pages);
 	if (chance(worker, 15)) { /* what happens while a resize lasts, and is then not done */
 		n = 2;
 		rules[0] = (struct weir_fault_rule){
@@ -194,6 +242,8 @@ void op_faults(struct worker *worker)
 		pthread_mutex_lock(&object->hooking);
 		set_rules(worker, object);
 		pthread_mutex_unlock(&object->hooking);
+	} else if (object->kind == KIND_ANON) {
+		areas_set_rules(worker);
 	}
 	leave_object(object);
 }
@@ -208,6 +258,13 @@ static void relearn(struct worker *worker, struct object *object)
 	for (uint64_t page = 0; page * WEIR_PAGE_SIZE < object->bytes; page++)
 		if (object_read_store(object, page, data, &got))
 			shadow_relearn(worker, object, page, data);
+}
+
+/* An anonymous object is gone when it is closed, and the next one begins as zeros. */
+static void forget_all(struct object *object)
+{
+	for (uint64_t page = 0; page < object->max_pages; page++)
+		shadow_cut(object, page, 0);
 }
 
 static void forget_mlocks(struct object *object)
@@ -247,7 +304,9 @@ void op_reopen(struct worker *worker)
 	check_close_error(worker, object, used, error);
 	if (!error) {
 		object->fault = NULL;
-		if (flags & WEIR_DISCARD)
+		if (object->kind == KIND_ANON)
+			forget_all(object);
+		else if (flags & WEIR_DISCARD)
 			relearn(worker, object);
 		else
 			object_check_store(worker, object);

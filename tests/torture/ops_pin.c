@@ -63,11 +63,16 @@ void write_some_words(struct worker *worker, struct object *object, uint64_t pag
 	note(worker, "write words", object, page, 1, n, first);
 }
 
-/* All of it: what is past the object's end is nobody's. */
-static void overwrite(struct object *object, uint64_t page, void *data)
+/* All of it: what is past the object's end is nobody's. Pages of zeros need no room in swap. */
+static void overwrite(struct worker *worker, struct object *object, uint64_t page, void *data)
 {
 	unsigned bytes = shadow_bytes(object, page);
 
+	if (object->kind == KIND_ANON && chance(worker, 30)) {
+		memset(data, 0, WEIR_PAGE_SIZE);
+		shadow_blank(object, page);
+		return;
+	}
 	shadow_write(object, page, data, 0, bytes / 8);
 	if (bytes % 8) { /* zeros, as if it had never been written */
 		memset((char *)data + bytes / 8 * 8, 0, bytes % 8);
@@ -86,7 +91,7 @@ static void pin_locked(struct worker *worker, unsigned flags, const char *where)
 		shadow_zeroing_begin(object, page);
 	if (pin_checked(worker, object, page, flags, PAGE_IS_LOCKED, &pin) == 0) {
 		if (flags & WEIR_OVERWRITE)
-			overwrite(object, page, pin.data);
+			overwrite(worker, object, page, pin.data);
 		else
 			shadow_check(worker, object, page, pin.data, where);
 		if ((flags & (WEIR_WRITE | WEIR_OVERWRITE)) == WEIR_WRITE)
@@ -130,6 +135,7 @@ void op_pin_try(struct worker *worker)
 	struct object *object = use_object(worker);
 	uint64_t page = any_page(worker, object);
 	unsigned flags = WEIR_TRY | (chance(worker, 40) ? WEIR_WRITE : 0);
+	uint32_t resizes = atomic_load(&object->resizes);
 	struct weir_pin pin;
 
 	shadow_lock(object, page);
@@ -138,7 +144,8 @@ void op_pin_try(struct worker *worker)
 		if (flags & WEIR_WRITE)
 			write_some_words(worker, object, page, pin.data);
 		unpin(worker, object, page, &pin);
-	} else if (flags == WEIR_TRY && object->pages[page].mlocked && !object->window) {
+	} else if (flags == WEIR_TRY && object->pages[page].mlocked && !object->window && !(resizes & 1) &&
+		   resizes == atomic_load(&object->resizes)) { /* pages behind those that are discarded wait too */
 		broken(worker, "page %llu of object %u is mlocked, and not resident", (unsigned long long)page,
 		       object->number);
 	}

@@ -206,7 +206,7 @@ void op_pwrite_growing(struct worker *worker)
 		done = write_words(worker, object, &range);
 		atomic_store(&object->bytes, weir_size(object->weir));
 		atomic_fetch_add(&object->resizes, 1);
-		if (object->bytes != size && object->bytes != range.offset + range.bytes)
+		if (object->bytes != size && object->bytes != length_of(object, range.offset + range.bytes))
 			broken(worker, "a write that ends at %llu made object %u %llu bytes long",
 			       (unsigned long long)(range.offset + range.bytes), object->number,
 			       (unsigned long long)object->bytes);
@@ -273,6 +273,7 @@ void op_sync(struct worker *worker)
 {
 	struct object *object = use_object(worker);
 	struct before before = {.resizes = atomic_load(&object->resizes)};
+	bool stored = object->kind != KIND_ANON;
 	uint64_t size = atomic_load(&object->bytes), first = any_page(worker, object), last = pages_of(size);
 	bool whole = chance(worker, 30);
 	int error;
@@ -290,7 +291,7 @@ void op_sync(struct worker *worker)
 		else if (atomic_load(&object->resizes) == before.resizes && !(before.resizes & 1))
 			broken(worker, "weir_sync says that pages %llu to %llu are no range of object %u",
 			       (unsigned long long)first, (unsigned long long)last, object->number);
-		if (!error)
+		if (!error && stored)
 			look_after(worker, object, first, last, &before);
 		free(before.committed);
 	}
@@ -304,11 +305,12 @@ void op_advise(struct worker *worker)
 	struct object *object = use_object(worker);
 	uint64_t offset = any_page(worker, object) * WEIR_PAGE_SIZE;
 	uint64_t bytes = chance(worker, 10) ? 0 : below(worker, 64 * WEIR_PAGE_SIZE) + 1;
-	enum weir_advice advice = (enum weir_advice)below(worker, WEIR_ADV_PAGEOUT + 1);
-	int error;
+	enum weir_advice advice = (enum weir_advice)below(worker, WEIR_ADV_POPULATE_WRITE + 1);
+	int error = -EINVAL;
 
 	doing(worker, object, offset / WEIR_PAGE_SIZE);
-	error = weir_advise(object->weir, offset, bytes, advice);
+	if (object->kind != KIND_ANON || (advice != WEIR_ADV_DONTNEED && advice != WEIR_ADV_FREE)) /* op_discard */
+		error = weir_advise(object->weir, offset, bytes, advice);
 	note(worker, "weir_advise", object, offset / WEIR_PAGE_SIZE, pages_of(bytes), advice, error);
 	if (error != -EINVAL && error != -EAGAIN && error)
 		check_error(worker, object, offset / WEIR_PAGE_SIZE, 0, 1, error);

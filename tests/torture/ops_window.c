@@ -2,6 +2,8 @@
  *
  * ops_window.c - objects get windows and lose them, and their pages are read and written there.
  *
+ * A window may be private: what is written there has versions of its own, and is never seen in the object.
+ *
  * A touch that can't be served (no frame, a store that fails) is a SIGBUS, from which the thread jumps back: so nothing is
  * written before the page has been touched to be written, and a pin then keeps it. Its first write may still have to wait
  * at the dirty limit, or once more when the page was written out meanwhile: that one is tried again until it goes through.
@@ -49,9 +51,12 @@ int window_close(struct object *object)
 {
 	int error = object->window ? weir_unmap(object->weir) : 0;
 
-	if (!error)
+	if (!error) {
 		object->window = NULL;
-	else if (error != -EBUSY)
+		for (uint64_t page = 0; object->private_window && page < object->max_pages; page++)
+			object->pages[page].private_version = NOT_PRIVATE;
+		object->private_window = false;
+	} else if (error != -EBUSY)
 		broken(NULL, "weir_unmap of object %u: %s", object->number, weir_error_text());
 	return error;
 }
@@ -59,6 +64,7 @@ int window_close(struct object *object)
 void op_window(struct worker *worker)
 {
 	struct object *object = &worker->world->objects[below(worker, worker->world->nr_objects)];
+	unsigned flags = chance(worker, 35) ? WEIR_MAP_PRIVATE : WEIR_MAP_SHARED;
 	bool used, open;
 	int error;
 
@@ -70,11 +76,12 @@ void op_window(struct worker *worker)
 	open = !object->window;
 	if (open) {
 		weir_set_fault_handler(object->weir, answer, NULL);
-		error = weir_map(object->weir, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, &object->window);
+		error = weir_map(object->weir, PROT_READ | PROT_WRITE, flags, &object->window);
+		object->private_window = !error && flags == WEIR_MAP_PRIVATE;
 	} else {
 		error = window_close(object);
 	}
-	note(worker, open ? "weir_map" : "weir_unmap", object, 0, object->max_pages, 0, error);
+	note(worker, open ? "weir_map" : "weir_unmap", object, 0, object->max_pages, flags, error);
 	worker->errors[(unsigned)-error & 255]++;
 	if (error && (error != -EBUSY || !used))
 		broken(worker, "object %u's window: %s", object->number, weir_error_text());
@@ -131,10 +138,34 @@ void op_touch_read(struct worker *worker)
 		bool there = copy_out(data, copy);
 
 		note(worker, "read in window", object, page, 1, 0, there);
-		if (there)
+		if (there && object->private_window)
+			shadow_check_private(worker, object, page, copy);
+		else if (there)
 			shadow_check(worker, object, page, copy, "in its window");
 	}
 	end_touch(object, page);
+}
+
+/* All of the page, which no pin keeps: it may go out between two words, and then not come back. */
+static bool write_private(struct object *object, uint64_t page, void *data, uint32_t version)
+{
+	if (sigsetjmp(escape, 1))
+		return false;
+	may_escape = 1;
+	shadow_write_private(object, page, data, version);
+	may_escape = 0;
+	return true;
+}
+
+static void touch_private(struct worker *worker, struct object *object, uint64_t page, void *data)
+{
+	uint32_t before = object->pages[page].private_version, version = (uint32_t)(worker->op & 0x7fffff) + 1;
+	bool done = false, there = touch_to_write(data);
+
+	if (there)
+		done = write_private(object, page, data, version);
+	object->pages[page].private_version = done ? version : there ? NOT_KNOWN : before;
+	note(worker, "write in private window", object, page, 1, there, done);
 }
 
 void op_touch_write(struct worker *worker)
@@ -145,7 +176,9 @@ void op_touch_write(struct worker *worker)
 	struct weir_pin pin;
 	int error;
 
-	if (data && shadow_words(object, page) && touch_to_write(data)) {
+	if (data && object->private_window)
+		touch_private(worker, object, page, data);
+	else if (data && shadow_words(object, page) && touch_to_write(data)) {
 		error = weir_pin(object->weir, page, WEIR_READ, &pin);
 		note(worker, "weir_pin to touch", object, page, 1, WEIR_READ, error);
 		check_error(worker, object, page, WEIR_READ, PAGE_IS_LOCKED, error);

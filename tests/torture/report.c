@@ -33,6 +33,17 @@ static const char *const rare[] = {
 	"readahead_hit",
 	"readahead_waste",
 	"pgalloc_fail",
+	"pgscan_anon",
+	"pgsteal_anon",
+	"workingset_refault_anon",
+	"pswpin",
+	"pswpout",
+	"same_filled",
+	"swap_full",
+	"nr_swap_bad",
+	"pgwpfault",
+	"pgunmap",
+	"fault_around",
 };
 
 void report_begin(struct report *report, const struct options *options)

@@ -9,6 +9,7 @@
 #include "torture.h"
 
 #define VERSION_MASK 0xffffffull
+#define PRIVATE 512u /* beside the number of a word: it is a private window's */
 
 void shadow_lock(struct object *object, uint64_t page)
 {
@@ -147,6 +148,26 @@ void shadow_check_racing(struct worker *worker, const struct object *object, uin
 	}
 }
 
+void shadow_write_private(struct object *object, uint64_t page, volatile uint64_t *data, uint32_t version)
+{
+	for (unsigned i = 0; i < PAGE_WORDS; i++)
+		data[i] = shadow_pattern(object, page, i | PRIVATE, version);
+}
+
+/* Frayed words of old may be seen too, where the window has none of its own: those end in zeros. */
+void shadow_check_private(struct worker *worker, const struct object *object, uint64_t page, const void *data)
+{
+	uint32_t version = object->pages[page].private_version, upper = atomic_load(&object->pages[page].announced);
+
+	for (unsigned i = 0; i < PAGE_WORDS && version != NOT_KNOWN; i++) {
+		uint64_t found = word_at(data, i), expected = shadow_pattern(object, page, i | PRIVATE, version);
+
+		if (version != NOT_PRIVATE ? found != expected
+					   : found >> 56 && !is_version(object, page, i, found, 1, upper))
+			mismatch(worker, object, page, i, expected, found, "in its private window");
+	}
+}
+
 uint32_t shadow_announce(struct object *object, uint64_t page, unsigned first, unsigned n, uint64_t *buffer)
 {
 	struct shadow_page *p = &object->pages[page];
@@ -207,6 +228,15 @@ void shadow_cut(struct object *object, uint64_t page, unsigned bytes)
 	}
 	if (!bytes)
 		shadow_set_mlocked(object, page, false);
+}
+
+void shadow_blank(struct object *object, uint64_t page)
+{
+	struct shadow_page *p = &object->pages[page];
+
+	for (unsigned i = 0; i < PAGE_WORDS; i++)
+		atomic_store_explicit(&p->version[i], atomic_load(&p->announced) | ZEROS, memory_order_release);
+	p->frayed_word = NOT_FRAYED;
 }
 
 void shadow_set_mlocked(struct object *object, uint64_t page, bool mlocked)
@@ -283,6 +313,10 @@ const char *shadow_describe(const struct object *object, uint64_t word, unsigned
 			if (word == shadow_pattern(&world->objects[o], page, place, version)) {
 				snprintf(text, size, "object %u, page %llu, version %u", o, (unsigned long long)page,
 					 version);
+				return text;
+			} else if (word == shadow_pattern(&world->objects[o], page, place | PRIVATE, version)) {
+				snprintf(text, size, "the private window of object %u, page %llu, version %u", o,
+					 (unsigned long long)page, version);
 				return text;
 			}
 	return "no word of any page at this place";

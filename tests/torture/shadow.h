@@ -34,7 +34,9 @@
 
 #define PAGE_WORDS (WEIR_PAGE_SIZE / 8)
 #define NOT_FRAYED UINT16_MAX
-#define ZEROS 0x80000000u /* in a word's version: zeros since that version of the page */
+#define NOT_PRIVATE 0u       /* never written there: any version of the object's own, as old as may be */
+#define NOT_KNOWN UINT32_MAX /* a write there was cut short by an error */
+#define ZEROS 0x80000000u    /* in a word's version: zeros since that version of the page */
 
 struct object;
 struct worker;
@@ -50,6 +52,7 @@ struct shadow_page {
 	uint16_t frayed_bytes;
 	uint16_t mended_word, mended_bytes; /* the last that was, and was then written: so it may be in the store yet */
 	bool mlocked;
+	uint32_t private_version; /* what a private window holds, all of one write; or one of those below */
 	_Atomic uint32_t version[PAGE_WORDS];
 };
 
@@ -87,11 +90,18 @@ void shadow_write(struct object *object, uint64_t page, void *data, unsigned fir
 uint32_t shadow_announce(struct object *object, uint64_t page, unsigned first, unsigned n, uint64_t *buffer);
 void shadow_commit(struct object *object, uint64_t page, unsigned first, unsigned n, uint32_t version);
 
+/* All of a page in a private window. Its lock is held. */
+void shadow_write_private(struct object *object, uint64_t page, volatile uint64_t *data, uint32_t version);
+void shadow_check_private(struct worker *worker, const struct object *object, uint64_t page, const void *data);
+
 /* Around what may show zeros: an overwriting pin, a cut. */
 void shadow_zeroing_begin(struct object *object, uint64_t page);
 void shadow_zeroing_end(struct object *object, uint64_t page);
 /* The page was cut to `bytes`. */
 void shadow_cut(struct object *object, uint64_t page, unsigned bytes);
+
+/* All of the page was overwritten with zeros. */
+void shadow_blank(struct object *object, uint64_t page);
 
 /* The page was locked in memory, or may not be any more. Its lock is held. */
 void shadow_set_mlocked(struct object *object, uint64_t page, bool mlocked);

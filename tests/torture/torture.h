@@ -7,6 +7,7 @@
  *   world    the round's pool and objects
  *   worker   a thread of it, which does one operation after the other
  *   object   an object of the pool, with its store, the shadow of its pages, and who uses it
+ *   area     a swap area of the pool: where anonymous objects and private windows go. Often too small for them
  *
  * Operation n of worker t in round r is chosen by (seed, r, t, n) alone, never by what happened before. So a seed
  * replays the same calls; in which order threads meet is the machine's affair. With one thread signals come by the number
@@ -36,6 +37,7 @@
 #define LOG_RECORDS 4096
 #define NR_SHRINKERS 3
 #define NR_SWAPS 8
+#define MAX_AREAS 3
 
 enum plant { PLANT_NONE, PLANT_FLIP, PLANT_DROP, PLANT_STRAY, PLANT_STALE, PLANT_HANG };
 
@@ -50,7 +52,7 @@ struct options {
 	bool verbose;
 };
 
-enum kind { KIND_DIRECT, KIND_BUFFERED, KIND_MEMORY, KIND_ASYNC, KIND_FAULT_MEMORY, KIND_FAULT_FILE };
+enum kind { KIND_DIRECT, KIND_BUFFERED, KIND_MEMORY, KIND_ASYNC, KIND_FAULT_MEMORY, KIND_FAULT_FILE, KIND_ANON };
 
 struct world;
 struct keeper;
@@ -61,6 +63,7 @@ struct object {
 	struct world *world;
 	weir_object *weir;
 	void *window;            /* NULL: none; changed by who holds `open` for writing */
+	bool private_window;     /* what is written there is its own (shadow_page.private_version) */
 	pthread_rwlock_t open;   /* who uses `weir` holds it for reading, who closes for writing */
 	_Atomic int held;        /* pins that are kept from one operation to another */
 	_Atomic int requested;   /* of queues, not yet collected */
@@ -149,6 +152,13 @@ struct shrinker {
 	_Atomic unsigned nr_cache; /* changed under cache_lock, read anywhere */
 };
 
+/* A swap area: a file that the pool makes (no keeper), or a store that may fail. */
+struct area {
+	struct keeper *keeper;
+	void *fault;
+	uint64_t slots;
+};
+
 struct world {
 	const struct options *options;
 	uint64_t round, seed;
@@ -160,6 +170,8 @@ struct world {
 	unsigned nr_workers;
 	struct worker *workers[MAX_WORKERS];
 	struct shrinker shrinkers[NR_SHRINKERS];
+	struct area areas[MAX_AREAS];
+	unsigned nr_areas;
 	pthread_mutex_t swap_lock;
 	struct held swaps[NR_SWAPS];
 	_Atomic int64_t mlocked, own_frames;
@@ -184,6 +196,13 @@ void object_open_again(struct world *world, struct object *object);
 bool object_read_store(struct object *object, uint64_t page, void *buffer, unsigned *bytes);
 void object_check_store(struct worker *worker, struct object *object);
 bool object_is_file(const struct object *object);
+
+/* ---- areas.c ---- */
+void areas_add(struct world *world, struct random *random);
+/* No more faults, and room for all: from here on every page can be had. */
+void areas_mend(struct world *world);
+/* The pool is gone. */
+void areas_forget(struct world *world);
 
 /* ---- fail.c ---- */
 _Noreturn void mismatch(struct worker *worker, const struct object *object, uint64_t page, unsigned word,

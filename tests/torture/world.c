@@ -68,6 +68,7 @@ static void make_up_config(struct world *world, struct random *r)
 	config->max_threads = threads[random_below(r, 4)];
 	config->wait_ms = (unsigned)pick(r, 50, 400);
 	config->huge_pages = random_below(r, 4) == 0;
+	config->swappiness = (unsigned)pick(r, 0, 200);
 	config->io_uring = random_below(r, 3) != 0;
 	/* The thread sanitizer can't see that the kernel's protection comes between a write in a window and its copy in
 	 * the store, and takes it for a race. */
@@ -84,6 +85,8 @@ static void make_up_object(struct world *world, struct object *object, struct ra
 	object->bytes = pick(r, pages * WEIR_PAGE_SIZE / 2, pages * WEIR_PAGE_SIZE);
 	if (random_below(r, 2))
 		object->bytes &= ~(uint64_t)(WEIR_PAGE_SIZE - 1);
+	if (object->kind == KIND_ANON)
+		object->bytes = (object->bytes + WEIR_PAGE_SIZE - 1) / WEIR_PAGE_SIZE * WEIR_PAGE_SIZE;
 	object->pages = calloc(pages, sizeof(*object->pages));
 	if (!object->pages)
 		broken(NULL, "no memory for the shadow of %llu pages", (unsigned long long)pages);
@@ -126,7 +129,7 @@ static void make_store(struct object *object, struct random *r)
 	object->fd = -1;
 	if (object_is_file(object))
 		make_file(object);
-	else
+	else if (object->kind != KIND_ANON)
 		object->keeper = keeper_create(object->bytes, object->kind == KIND_ASYNC, object->world->options->plant,
 					       random_next(r));
 }
@@ -161,6 +164,9 @@ void object_open_again(struct world *world, struct object *object)
 	case KIND_ASYNC:
 		error = weir_open_store(world->pool, keeper_ops(object->keeper), object->keeper, WEIR_RDWR,
 					&object->weir);
+		break;
+	case KIND_ANON:
+		error = weir_anon(world->pool, object->bytes, &object->weir);
 		break;
 	default:
 		error = open_faulty(object);
@@ -208,8 +214,8 @@ void object_check_store(struct worker *worker, struct object *object)
 
 void world_create(struct world *world, const struct options *options, uint64_t round)
 {
-	static const enum kind kinds[] = {KIND_DIRECT, KIND_MEMORY,     KIND_FAULT_MEMORY,
-					  KIND_ASYNC,  KIND_FAULT_FILE, KIND_BUFFERED};
+	static const enum kind kinds[] = {KIND_DIRECT, KIND_ANON, KIND_MEMORY,     KIND_FAULT_MEMORY,
+					  KIND_ASYNC,  KIND_ANON, KIND_FAULT_FILE, KIND_BUFFERED};
 	struct random r;
 
 	memset(world, 0, sizeof(*world));
@@ -232,12 +238,13 @@ void world_create(struct world *world, const struct options *options, uint64_t r
 		struct object *object = &world->objects[i];
 
 		object->number = i;
-		object->kind = kinds[(i + round) % MAX_OBJECTS];
+		object->kind = kinds[(i + round) % (sizeof(kinds) / sizeof(kinds[0]))];
 		make_up_object(world, object, &r);
 		init_locks(object);
 		make_store(object, &r);
 		object_open_again(world, object);
 	}
+	areas_add(world, &r);
 }
 
 /* ---- end ---- */
@@ -283,6 +290,25 @@ static void discard(struct object *object)
 			shadow_relearn(NULL, object, page, data);
 }
 
+/* There is room in swap for all: a page that can't be had now can in a moment, when others are out. */
+static void check_anon(struct object *object)
+{
+	uint64_t until = clock_ns() + QUIET_NS;
+
+	for (uint64_t page = 0; page * WEIR_PAGE_SIZE < object->bytes; page++) {
+		struct weir_pin pin;
+		int error = weir_pin(object->weir, page, WEIR_READ, &pin);
+
+		for (; (error == -ENOMEM || error == -ETIMEDOUT) && clock_ns() < until; usleep(1000))
+			error = weir_pin(object->weir, page, WEIR_READ, &pin);
+		if (error)
+			broken(NULL, "page %llu of object %u, which is anonymous, can't be had in the end: %s",
+			       (unsigned long long)page, object->number, strerror(-error));
+		shadow_check(NULL, object, page, pin.data, "in the end");
+		weir_unpin(&pin);
+	}
+}
+
 /* All faults are over: a failed write may still have to be reported, once. */
 static void finish_object(struct object *object)
 {
@@ -297,6 +323,13 @@ static void finish_object(struct object *object)
 	error = weir_sync(object->weir, 0, 0);
 	if (error && atomic_load(&object->faulty))
 		error = weir_sync(object->weir, 0, 0);
+	if (object->kind == KIND_ANON) {
+		check_anon(object);
+		if (error || weir_close(object->weir, 0))
+			broken(NULL, "object %u, which is anonymous, can't be closed in the end: %d, %s",
+			       object->number, error, weir_error_text());
+		return;
+	}
 	if (error == -EIO && atomic_load(&object->sync_fails)) {
 		discard(object);
 	} else {
@@ -326,15 +359,20 @@ static void forget_object(struct object *object)
 void world_destroy(struct world *world)
 {
 	check_conservation(world, false);
+	areas_mend(world);
 	for (unsigned i = 0; i < world->nr_objects; i++) {
 		finish_object(&world->objects[i]);
 		atomic_fetch_add(&world->end_steps, 1);
 	}
 	check_conservation(world, true);
+	if (weir_counter(world->pool, "nr_swap_used"))
+		broken(NULL, "%llu slots of swap are lost",
+		       (unsigned long long)weir_counter(world->pool, "nr_swap_used"));
 	if (weir_destroy(world->pool))
 		broken(NULL, "the pool can't be destroyed: %s", weir_error_text());
 	world->pool = NULL;
 	for (unsigned i = 0; i < world->nr_objects; i++)
 		forget_object(&world->objects[i]);
+	areas_forget(world);
 	pthread_mutex_destroy(&world->swap_lock);
 }
