@@ -232,7 +232,7 @@ static void reclaim_in_all_situations(unsigned nodes, void (*action)(void))
 	struct stage stage;
 	unsigned wrong;
 
-	stage_open(&stage, nodes);
+	stage_open(&stage, nodes, false);
 	if (action)
 		plant(stage.pool, action);
 	stage.enter = forbid;

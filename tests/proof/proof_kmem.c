@@ -21,11 +21,13 @@
 #include <unistd.h>
 
 #include "../sanitizer.h"
+#include "../anon_rig.h"
 #include "planted.h"
 
 #define TRACEFS "/sys/kernel/tracing"
 #define PAGES_WANTED 1000000u
-#define MAPPED_WANTED 50000u /* each is a fault, too */
+#define MAPPED_WANTED 30000u /* each is a fault, too */
+#define OBJECT_PAGES 16384ull
 
 static char instance[128], thread_name[16];
 
@@ -120,6 +122,13 @@ static void read_events(unsigned *own, unsigned *interrupts)
 	put("trace", "");
 }
 
+enum where {
+	IN_SLOTS,
+	IN_WINDOW,      /* of a file */
+	ANON_IN_WINDOW, /* of anonymous memory, all of which has been in swap */
+	BOTH_IN_WINDOWS,
+};
+
 static struct {
 	weir_pool *pool;
 	weir_object *object;
@@ -127,12 +136,12 @@ static struct {
 	uint64_t wanted;
 	_Atomic bool ready, go;
 	uint64_t freed, calls, longest_ns;
-	volatile char *window; /* NULL: pages are pinned, in slots */
+	volatile char *windows[2]; /* both the same where there is one; NULL: pages are pinned, in slots */
 } shared;
 
-static void use(uint64_t page, bool write)
+static void use(unsigned window, uint64_t page, bool write)
 {
-	volatile char *byte = &shared.window[page << PAGE_SHIFT];
+	volatile char *byte = &shared.windows[window][page << PAGE_SHIFT];
 
 	if (write)
 		*byte = 1;
@@ -148,10 +157,10 @@ static void *hammer(void *arg)
 		struct weir_pin pin;
 
 		random = random * 1664525 + 1013904223;
-		if (shared.window)
-			use((random >> 8) % 16384, random % 50 == 0);
-		else if (weir_pin(shared.object, (random >> 8) % 16384, random % 50 ? WEIR_READ : WEIR_WRITE, &pin) ==
-			 0)
+		if (shared.windows[0])
+			use(random >> 31, (random >> 8) % OBJECT_PAGES, random % 50 == 0);
+		else if (weir_pin(shared.object, (random >> 8) % OBJECT_PAGES, random % 50 ? WEIR_READ : WEIR_WRITE,
+				  &pin) == 0)
 			weir_unpin(&pin);
 	}
 	return NULL;
@@ -182,24 +191,45 @@ static void *reclaimer(void *arg)
 	return NULL;
 }
 
-static void read_some(weir_object *object, bool in_window)
+static volatile char *window_of(weir_object *object)
 {
 	void *address;
 
-	if (!in_window) {
-		touch_range(object, 0, 6000);
+	assert_int_equal(weir_map(object, PROT_READ | PROT_WRITE, 0, &address), 0);
+	return address;
+}
+
+/* Written, and all of it sent to swap: what is read after that is clean, with a slot. */
+static weir_object *swapped_out(weir_pool *pool)
+{
+	weir_object *object;
+
+	add_swap(pool, 2 * OBJECT_PAGES, false);
+	assert_int_equal(weir_anon(pool, OBJECT_PAGES << PAGE_SHIFT, &object), 0);
+	for (uint64_t page = 0; page < OBJECT_PAGES; page++)
+		assert_int_equal(write_stamp(object, page, 1), 0);
+	assert_int_equal(weir_advise(object, 0, 0, WEIR_ADV_PAGEOUT), 0);
+	assert_int_equal(weir_counter(pool, "nr_swap_used"), OBJECT_PAGES);
+	return object;
+}
+
+static void read_some(weir_object *file, weir_object *anon, enum where where)
+{
+	if (where == IN_SLOTS) {
+		touch_range(file, 0, 6000);
 		return;
 	}
-	assert_int_equal(weir_map(object, PROT_READ | PROT_WRITE, 0, &address), 0);
-	shared.window = address;
+	shared.windows[0] = window_of(where == ANON_IN_WINDOW ? anon : file);
+	shared.windows[1] = where == BOTH_IN_WINDOWS ? window_of(anon) : shared.windows[0];
 	for (uint64_t page = 0; page < 6000; page++)
-		use(page, false);
+		use(page % 2, page, false);
 }
 
 /* newcomers: so many other threads are just now coming to the pool; then none hammers it. */
-static void run(void (*action)(void), uint64_t wanted, unsigned newcomers, bool in_window, unsigned *own,
+static void run(void (*action)(void), uint64_t wanted, unsigned newcomers, enum where where, unsigned *own,
 		unsigned *interrupts)
 {
+	weir_object *anon = NULL;
 	unsigned nr_hammers = newcomers ? 0 : 2;
 	pthread_t hammers[2], thread;
 	struct rig rig;
@@ -208,13 +238,15 @@ static void run(void (*action)(void), uint64_t wanted, unsigned newcomers, bool 
 	rig.config.policy = NULL; /* the default */
 	if (newcomers)
 		rig.config.max_threads = newcomers;
-	rig.config.windows = in_window;
-	rig_start(&rig, 16384);
+	rig.config.windows = where != IN_SLOTS;
+	rig_start(&rig, OBJECT_PAGES);
 	memset(&shared, 0, sizeof(shared));
 	shared.pool = rig.pool;
 	shared.object = rig.object;
 	shared.wanted = wanted;
-	read_some(rig.object, in_window);
+	if (where >= ANON_IN_WINDOW)
+		anon = swapped_out(rig.pool);
+	read_some(rig.object, anon, where);
 	for (uintptr_t i = 0; i < nr_hammers; i++)
 		pthread_create(&hammers[i], NULL, hammer, (void *)(i + 1));
 	pthread_create(&thread, NULL, reclaimer, NULL);
@@ -236,8 +268,12 @@ static void run(void (*action)(void), uint64_t wanted, unsigned newcomers, bool 
 	if (action)
 		rig.pool->policy = planted_inner;
 	read_events(own, interrupts);
-	if (in_window)
+	if (where == IN_WINDOW || where == BOTH_IN_WINDOWS)
 		assert_int_equal(weir_unmap(rig.object), 0);
+	if (anon) {
+		assert_int_equal(weir_unmap(anon), 0);
+		assert_int_equal(weir_close(anon, 0), 0);
+	}
 	rig_stop(&rig);
 }
 
@@ -266,7 +302,7 @@ static void planted_kernel_allocations_are_seen(void **state)
 
 	(void)state;
 	skip_without_tracing();
-	run(allocate_in_the_kernel, 32, 0, false, &own, &interrupts);
+	run(allocate_in_the_kernel, 32, 0, IN_SLOTS, &own, &interrupts);
 	assert_true(own >= 32);
 }
 
@@ -277,7 +313,7 @@ static void contract_04_the_kernel_allocates_nothing_over_a_million_pages(void *
 
 	(void)state;
 	skip_without_tracing();
-	run(NULL, PAGES_WANTED, 0, false, &own, &interrupts);
+	run(NULL, PAGES_WANTED, 0, IN_SLOTS, &own, &interrupts);
 	print_message("%llu pages in %llu calls: %u kernel allocations of the thread, %u of interrupts on it; "
 		      "longest call %llu us\n",
 		      (unsigned long long)shared.freed, (unsigned long long)shared.calls, own, interrupts,
@@ -287,19 +323,33 @@ static void contract_04_the_kernel_allocates_nothing_over_a_million_pages(void *
 	assert_true(shared.longest_ns < 5000000000ull); /* it never waits: only the scheduler is in its way */
 }
 
+static void take_mapped(enum where where, const char *which)
+{
+	unsigned own, interrupts;
+
+	skip_without_tracing();
+	run(NULL, MAPPED_WANTED, 0, where, &own, &interrupts);
+	print_message(
+		"%llu mapped pages%s in %llu calls: %u kernel allocations of the thread, %u of interrupts on it\n",
+		(unsigned long long)shared.freed, which, (unsigned long long)shared.calls, own, interrupts);
+	assert_int_equal(own, 0);
+	assert_true(shared.freed >= MAPPED_WANTED);
+}
+
 /* Breaks when pages in windows are taken out of them more than a few at once: the kernel allocates for long vectors, and
  * to gather many pages. */
 static void contract_04_the_kernel_allocates_nothing_for_mapped_pages(void **state)
 {
-	unsigned own, interrupts;
-
 	(void)state;
-	skip_without_tracing();
-	run(NULL, MAPPED_WANTED, 0, true, &own, &interrupts);
-	print_message("%llu mapped pages in %llu calls: %u kernel allocations of the thread, %u of interrupts on it\n",
-		      (unsigned long long)shared.freed, (unsigned long long)shared.calls, own, interrupts);
-	assert_int_equal(own, 0);
-	assert_true(shared.freed >= MAPPED_WANTED);
+	take_mapped(IN_WINDOW, " of a file");
+}
+
+/* Breaks in the same way, or when dropping a page that has a slot touches what swap keeps of it. */
+static void contract_04_the_kernel_allocates_nothing_for_anonymous_pages(void **state)
+{
+	(void)state;
+	take_mapped(ANON_IN_WINDOW, " of anonymous memory"); /* there are no others */
+	take_mapped(BOTH_IN_WINDOWS, " of a file and of anonymous memory");
 }
 
 /* Breaks when reclaim is the first to look at memory of the pool's own: a page table is allocated for that. */
@@ -310,7 +360,7 @@ static void contract_04_records_of_new_threads_are_no_new_memory(void **state)
 	(void)state;
 	skip_without_tracing();
 	skip_if(UNDER_ASAN, "the address sanitizer's shadow of the records is new memory");
-	run(NULL, 320, 65536, false, &own, &interrupts);
+	run(NULL, 320, 65536, IN_SLOTS, &own, &interrupts);
 	assert_int_equal(own, 0);
 }
 
@@ -320,6 +370,7 @@ int main(void)
 		cmocka_unit_test(planted_kernel_allocations_are_seen),
 		cmocka_unit_test(contract_04_the_kernel_allocates_nothing_over_a_million_pages),
 		cmocka_unit_test(contract_04_the_kernel_allocates_nothing_for_mapped_pages),
+		cmocka_unit_test(contract_04_the_kernel_allocates_nothing_for_anonymous_pages),
 		cmocka_unit_test(contract_04_records_of_new_threads_are_no_new_memory),
 	};
 	int failed;

@@ -269,7 +269,7 @@ static int play_child(unsigned nodes)
 		unsigned wrong;
 
 		alarm(100);
-		stage_open(&stage, nodes);
+		stage_open(&stage, nodes, false);
 		stage.arrest = arrest;
 		wrong = stage_play(&stage);
 		syscall(SYS_exit_group, wrong ? EXIT_WRONG : EXIT_DONE);

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "../rig.h"
@@ -96,8 +97,11 @@ static inline weir_object *memory_object(weir_pool *pool, uint64_t pages)
 	return object;
 }
 
-static inline void stage_open(struct stage *stage, unsigned nodes)
+/* windowed: the objects that are hammered have windows, so that all of their pages that are used are mapped. */
+static inline void stage_open(struct stage *stage, unsigned nodes, bool windowed)
 {
+	void *window;
+
 	struct weir_config config;
 
 	memset(stage, 0, sizeof(*stage));
@@ -105,6 +109,7 @@ static inline void stage_open(struct stage *stage, unsigned nodes)
 	weir_config_init(&config);
 	config.memory_bytes = BUDGET;
 	config.nodes = nodes;
+	config.windows = windowed;
 	if (weir_create(&config, &stage->pool)) {
 		fprintf(stderr, "# %s\n", weir_error_text());
 		abort();
@@ -113,6 +118,9 @@ static inline void stage_open(struct stage *stage, unsigned nodes)
 	stage->hot = memory_object(stage->pool, HOT_PAGES);
 	stage->dirty = memory_object(stage->pool, DIRTY_PAGES);
 	stage->written = memory_object(stage->pool, DIRTY_PAGES);
+	if (windowed && (weir_map(stage->object, PROT_READ, WEIR_MAP_SHARED, &window) ||
+			 weir_map(stage->written, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, &window)))
+		abort();
 	stage->shrinker.count = shrinker_count;
 	stage->shrinker.scan = shrinker_scan;
 	stage->shrinker.seeks = 2;
@@ -122,6 +130,8 @@ static inline void stage_open(struct stage *stage, unsigned nodes)
 
 static inline void stage_close(struct stage *stage)
 {
+	if (stage->pool->config.windows && (weir_unmap(stage->object) || weir_unmap(stage->written)))
+		abort();
 	if (weir_shrinker_unregister(stage->pool, &stage->shrinker) || weir_close(stage->object, 0) ||
 	    weir_close(stage->hot, 0) || weir_close(stage->dirty, 0) || weir_close(stage->written, 0) ||
 	    weir_destroy(stage->pool))
