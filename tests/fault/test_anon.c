@@ -375,6 +375,63 @@ static void streams_are_read_ahead_in_runs(void **state)
 	anon_stop(&rig);
 }
 
+/* All of `pages` written in order and out, and no more in memory than is read ahead from here on. */
+static void swapped_out_start(struct rig *rig, uint64_t pages, uint64_t mib)
+{
+	rig_config(rig, mib * MIB);
+	anon_start(rig, pages, (uint32_t)(2 * pages));
+	for (uint64_t page = 0; page < pages; page++)
+		assert_int_equal(write_stamp(rig->object, page, 1), 0);
+	assert_int_equal(weir_advise(rig->object, 0, 0, WEIR_ADV_PAGEOUT), 0);
+	assert_int_equal(counter(rig->pool, "nr_swap_used"), pages);
+	assert_int_equal(weir_advise(rig->object, 0, 0, WEIR_ADV_NORMAL), 0);
+	weir_fault_store_rules(rig->fault, NULL, 0); /* counts from 0 */
+}
+
+/* Breaks when memory of four times the budget, which left in the order of its use, is read again in transfers of a page. */
+static void swapped_memory_is_read_again_in_few_transfers(void **state)
+{
+	const uint64_t pages = 8192;
+	uint64_t before, calls;
+	struct rig rig;
+
+	(void)state;
+	swapped_out_start(&rig, pages, 8);
+	before = counter(rig.pool, "pswpin");
+	for (uint64_t page = 0; page < pages; page++)
+		assert_true(has_stamp(rig.object, page, 1));
+	calls = weir_fault_store_calls(rig.fault, WEIR_FAULT_READ);
+	print_message("%llu pages in %llu transfers, %llu of them read ahead\n",
+		      (unsigned long long)(counter(rig.pool, "pswpin") - before), (unsigned long long)calls,
+		      (unsigned long long)counter(rig.pool, "readahead"));
+	assert_true(calls < pages / 4);
+	anon_stop(&rig);
+}
+
+/* Breaks when a random reader is given what it did not ask for: neighbours in swap or in memory. */
+static void random_reading_brings_in_nothing_else(void **state)
+{
+	const uint64_t pages = 8192;
+	uint64_t before, asked = 0, random = 1;
+	struct rig rig;
+
+	(void)state;
+	swapped_out_start(&rig, pages, 8);
+	before = counter(rig.pool, "pswpin");
+	while (asked < 1000) { /* the same pages each time: no three of them happen to look like a stream */
+		uint64_t page;
+
+		random = random * 6364136223846793005ull + 1442695040888963407ull;
+		page = (random >> 33) % pages;
+		asked += state_of(rig.object, page) == PAGE_ABSENT;
+		assert_true(has_stamp(rig.object, page, 1));
+	}
+	assert_int_equal(counter(rig.pool, "pswpin") - before, asked);
+	assert_int_equal(weir_fault_store_calls(rig.fault, WEIR_FAULT_READ), asked);
+	assert_int_equal(counter(rig.pool, "readahead"), 0);
+	anon_stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -390,6 +447,8 @@ int main(void)
 		cmocka_unit_test(a_resize_forgets_what_it_cuts),
 		cmocka_unit_test(advice_leaves_held_pages_alone),
 		cmocka_unit_test(streams_are_read_ahead_in_runs),
+		cmocka_unit_test(swapped_memory_is_read_again_in_few_transfers),
+		cmocka_unit_test(random_reading_brings_in_nothing_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
