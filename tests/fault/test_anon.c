@@ -160,6 +160,26 @@ static void without_swap_memory_fills_and_then_fails(void **state)
 	anon_stop(&rig);
 }
 
+/* Breaks when a slot whose page is written to again is kept while most are taken. */
+static void a_changed_page_gives_its_slot_back_where_swap_is_tight(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 8 * MIB);
+	anon_start(&rig, 64, 48);
+	for (uint64_t page = 0; page < 32; page++)
+		assert_int_equal(write_stamp(rig.object, page, 1), 0);
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_PAGEOUT), 0);
+	assert_int_equal(counter(rig.pool, "nr_swap_used"), 32);
+	for (uint64_t page = 0; page < 32; page++)
+		assert_int_equal(write_stamp(rig.object, page, 2), 0);
+	assert_int_equal(counter(rig.pool, "nr_swap_used"), 24); /* half of all */
+	for (uint64_t page = 0; page < 32; page++)
+		assert_true(has_stamp(rig.object, page, 2));
+	anon_stop(&rig);
+}
+
 /* Breaks when, with all slots taken, a page is dropped without one, or a writer hangs; and when slots that come back are not
  * used again. */
 static void full_swap_loses_nothing(void **state)
@@ -439,6 +459,7 @@ int main(void)
 		cmocka_unit_test(contents_four_times_the_budget_survive),
 		cmocka_unit_test(contents_survive_in_files_and_enciphered),
 		cmocka_unit_test(without_swap_memory_fills_and_then_fails),
+		cmocka_unit_test(a_changed_page_gives_its_slot_back_where_swap_is_tight),
 		cmocka_unit_test(full_swap_loses_nothing),
 		cmocka_unit_test(a_failed_write_keeps_the_page_and_retires_the_slot),
 		cmocka_unit_test(one_bad_slot_costs_one_slot),
