@@ -51,12 +51,14 @@ void swap_destroy(struct swap *swap)
 		crypt_destroy(swap->crypt);
 }
 
-static int area_init(struct swap_area *area, const struct store *store, uint32_t slots, int priority, bool encrypt)
+static int area_init(struct swap *swap, struct swap_area *area, const struct store *store, uint32_t slots, int priority,
+		     bool encrypt)
 {
 	int error = swap_map_init(&area->map, slots);
 
 	if (error)
 		return error;
+	area->swap = swap;
 	area->store = *store;
 	area->priority = priority;
 	area->encrypted = encrypt;
@@ -97,7 +99,7 @@ int swap_add(struct swap *swap, const struct store *store, uint32_t slots, int p
 	if (!error && encrypt && !swap->crypt)
 		error = crypt_create(&swap->crypt);
 	if (!error)
-		error = area_init(&swap->areas[area], store, slots, priority, encrypt);
+		error = area_init(swap, &swap->areas[area], store, slots, priority, encrypt);
 	if (!error) {
 		lock_acquire(&swap->lock);
 		list_area(swap, area);
@@ -217,22 +219,39 @@ int swap_write(struct swap *swap, uint64_t slot, const struct iovec *iov, int n)
 	return whole(store_write(&area->store, iov, n, offset_of(slot)), n);
 }
 
+/* Stands in for io->done, which is in store_private: an area's store is one of the library's, and none of those uses it. */
+static void read_enciphered_done(struct weir_io *io)
+{
+	struct swap_area *area = container_of((void *)(uintptr_t)io->target, struct swap_area, store);
+	uint64_t slot = (uint64_t)(area - area->swap->areas) << 32 | io->offset >> PAGE_SHIFT;
+	int error = whole(io->result, io->iov_count);
+
+	if (!error)
+		error = decipher(area->swap, slot, io->iov, io->iov_count);
+	if (error)
+		io->result = error;
+	io->done = (void (*)(struct weir_io *))(uintptr_t)io->store_private[0];
+	io->done(io);
+}
+
 int swap_submit(struct swap *swap, uint64_t slot, struct weir_io *io)
 {
 	struct swap_area *area = area_of(swap, slot);
-	uint64_t offset = io->offset;
-	const void *target = io->target;
+	struct weir_io before = *io;
 	int error;
 
-	if (area->encrypted || !area->store.ops->submit)
+	if ((area->encrypted && io->write) || !area->store.ops->submit)
 		return -EOPNOTSUPP;
 	/* Before the call: it may be over by the time that submit returns. */
 	io->offset = offset_of(slot);
 	io->target = &area->store; /* who goes on with it where it comes back short */
+	if (area->encrypted) {
+		io->store_private[0] = (void *)(uintptr_t)io->done;
+		io->done = read_enciphered_done;
+	}
 	error = area->store.ops->submit(area->store.data, io);
 	if (error) {
-		io->offset = offset;
-		io->target = target;
+		*io = before;
 		return error;
 	}
 	counters_add(swap->counters, 0, io->write ? COUNT_PSWPOUT : COUNT_PSWPIN, (uint64_t)io->iov_count);

@@ -28,6 +28,7 @@
 struct crypt;
 
 struct swap_area {
+	struct swap *swap;
 	struct store store;
 	int priority;
 	bool encrypted;
@@ -87,7 +88,8 @@ void swap_retire(struct swap *swap, uint64_t slot);
 int swap_read(struct swap *swap, uint64_t slot, const struct iovec *iov, int n);
 int swap_write(struct swap *swap, uint64_t slot, const struct iovec *iov, int n);
 /* (On a channel by_slot does the same.) Start io, whose vectors are a page each, on the slots from `slot` on. From then on
- * it is the area's store's. -EOPNOTSUPP: only synchronously, io is as it was. -EAGAIN: later. */
+ * it is the area's store's; what is read from an enciphered area is deciphered by who reaps it, where it is. -EOPNOTSUPP:
+ * only synchronously, as writes to such an area; io is as it was. -EAGAIN: later. */
 int swap_submit(struct swap *swap, uint64_t slot, struct weir_io *io);
 
 /* Lock-free. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "store/anon.h"
+#include "store/channel.h"
 
 struct fixture {
 	struct swap swap;
@@ -357,6 +358,86 @@ static void encrypted_pages_are_not_readable_on_the_disk(void **state)
 	stop(&f);
 }
 
+/* ---- asynchronously ---- */
+
+/* A store that keeps what is submitted, over one in memory. */
+struct later {
+	struct weir_store_ops ops;
+	struct store memory;
+	struct weir_io *kept;
+};
+
+static ssize_t later_readv(void *store, const struct iovec *iov, int n, uint64_t offset)
+{
+	return store_read(&((struct later *)store)->memory, iov, n, offset);
+}
+static ssize_t later_writev(void *store, const struct iovec *iov, int n, uint64_t offset)
+{
+	return store_write(&((struct later *)store)->memory, iov, n, offset);
+}
+static int later_submit(void *store, struct weir_io *io)
+{
+	((struct later *)store)->kept = io;
+	return 0;
+}
+
+static unsigned nr_done;
+
+static void count_done(struct weir_io *io)
+{
+	(void)io;
+	nr_done++;
+}
+
+/* Breaks when a read of an enciphered area keeps its thread, or is not deciphered, or twice, or where it failed. */
+static void encrypted_reads_are_deciphered_when_they_are_reaped(void **state)
+{
+	static const ssize_t results[] = {8 * PAGE_SIZE, 3 * PAGE_SIZE + 100, -EIO}; /* the second goes on from there */
+	struct later later = {.ops = {.size = sizeof(later.ops),
+				      .readv = later_readv,
+				      .writev = later_writev,
+				      .submit = later_submit}};
+	struct store store, outer = {&later.ops, &later};
+	struct weir_channel *channel;
+	struct iovec iov[8];
+	struct fixture f;
+	int error;
+
+	(void)state;
+	start(&f);
+	assert_int_equal(weir_memory_store_create(64 << PAGE_SHIFT, &later.memory.ops, &later.memory.data), 0);
+	error = swap_add(&f.swap, &outer, 64, 0, true);
+	if (error == -ENOTSUP) {
+		store_close(&later.memory);
+		stop(&f);
+		skip();
+	}
+	store = anon_store(&f, 512);
+	assert_int_equal(write_pages(&f, &store, 20, 16, 1, &error), 16);
+	assert_int_equal(channel_create(4, false, &channel), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(results); i++) {
+		struct weir_io io = {.iov = iov, .iov_count = 8, .offset = 23 << PAGE_SHIFT, .done = count_done};
+
+		for (unsigned k = 0; k < 8; k++)
+			iov[k] = (struct iovec){memset(f.data[k], 0xee, PAGE_SIZE), PAGE_SIZE};
+		assert_int_equal(channel_submit(channel, &store, &io), 0);
+		assert_ptr_equal(later.kept, &io);
+		if (results[i] > 0)
+			assert_int_equal(store_read(&later.memory, iov, 8, io.offset), 8 * PAGE_SIZE);
+		weir_io_complete(&io, results[i]);
+		assert_int_equal(nr_done, i);
+		assert_int_equal(channel_reap(channel, 1, UINT32_MAX), 1);
+		assert_int_equal(nr_done, i + 1);
+		assert_int_equal(io.result, results[i] > 0 ? 8 * (ssize_t)PAGE_SIZE : results[i]);
+		for (unsigned k = 0; k < 8 && results[i] > 0; k++)
+			assert_true(pattern_is(f.data[k], PAGE_SIZE, (23 + k) << PAGE_SHIFT, 1));
+	}
+	channel_destroy(channel);
+	store_close(&store);
+	stop(&f);
+	store_close(&later.memory);
+}
+
 /* ---- files ---- */
 
 static int add_file(struct fixture *f, const char *path, uint64_t bytes)
@@ -449,6 +530,7 @@ int main(void)
 		cmocka_unit_test(slots_that_failed_are_not_used_again),
 		cmocka_unit_test(a_cut_gives_slots_back_and_forgets),
 		cmocka_unit_test(encrypted_pages_are_not_readable_on_the_disk),
+		cmocka_unit_test(encrypted_reads_are_deciphered_when_they_are_reaped),
 		cmocka_unit_test(a_swap_file_has_no_name_and_all_its_room),
 		cmocka_unit_test(a_full_disk_is_told_of_at_once),
 	};
