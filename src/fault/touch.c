@@ -200,7 +200,7 @@ static int touch_once(struct weir_object *object, uint64_t page, unsigned flags)
 	case PAGE_ISOLATED:
 		if (mapped)
 			return wait_for(object, page, seen, flags);
-		word_put_back(&object->words[page], seen);
+		word_rescue(&object->words[page], seen);
 		return PIN_AGAIN;
 	}
 	return PIN_AGAIN;

@@ -52,6 +52,21 @@ static void transitions_keep_what_they_do_not_name(void **state)
 	assert_true(word_load(&word) == (flags | PAGE_RESIDENT));
 }
 
+/* Breaks when a rescue acts on another isolation than the one that was seen: of a page that is mapped by now, and may be gone
+ * from its window already. */
+static void a_rescue_is_of_the_isolation_that_was_seen(void **state)
+{
+	const uint64_t seen = PAGE_ISOLATED | WORD_WAITERS | 5ull << WORD_FRAME_SHIFT;
+	page_word word = seen | WORD_MAPPED;
+
+	(void)state;
+	word_rescue(&word, seen);
+	assert_true(word_load(&word) == (seen | WORD_MAPPED));
+	atomic_store(&word, seen);
+	word_rescue(&word, seen);
+	assert_true(word_load(&word) == (PAGE_RESIDENT | 5ull << WORD_FRAME_SHIFT));
+}
+
 /* Breaks when a page stays isolated, which nobody then puts back, because a sync ended while it was being evicted. */
 static void a_page_that_became_durable_meanwhile_is_evicted(void **state)
 {
@@ -202,6 +217,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_table_has_the_legal_transitions_and_no_others),
 		cmocka_unit_test(transitions_keep_what_they_do_not_name),
+		cmocka_unit_test(a_rescue_is_of_the_isolation_that_was_seen),
 		cmocka_unit_test(a_page_that_became_durable_meanwhile_is_evicted),
 		cmocka_unit_test(a_rescued_page_is_not_evicted),
 		cmocka_unit_test(waiters_are_woken),
