@@ -52,14 +52,29 @@ static bool stays_pinned(struct weir_object *object)
 	return true;
 }
 
+/* An isolated page is rescued, as its isolator relies on nothing else of the word changing. */
+static void forget_uses(page_word *word)
+{
+	uint64_t seen = word_load(word), next;
+
+	do {
+		if (word_state(seen) == PAGE_ABSENT || !(seen & (WORD_REF | WORD_REF2)))
+			return;
+		next = seen & ~(WORD_REF | WORD_REF2);
+		if (word_state(seen) == PAGE_ISOLATED)
+			next = word_with_state(next & ~WORD_WAITERS, PAGE_RESIDENT);
+	} while (!word_change(word, &seen, next));
+	if (word_state(seen) == PAGE_ISOLATED)
+		word_wake_after(word, seen);
+}
+
 /* No slot is pinned by the fastest way from here on, until its page has been in the window and is out of it again. */
 static void forget_second_uses(struct weir_object *object)
 {
 	uint64_t last = object->capacity;
 
 	for (uint64_t page = 0; (page = object_next_touched(object, page, last)) < last; page++)
-		if (word_state(word_load(&object->words[page])) != PAGE_ABSENT)
-			atomic_fetch_and(&object->words[page], ~(WORD_REF | WORD_REF2));
+		forget_uses(&object->words[page]);
 }
 
 static int map(struct weir_object *object, int prot)
