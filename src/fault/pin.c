@@ -239,6 +239,10 @@ static int pin_absent(struct weir_object *object, uint64_t page, unsigned flags,
 
 	if (error)
 		return error;
+	if (object_window(object)) { /* it came before the page was loading; now it would wait for that */
+		load_abort(object, page, frame);
+		return PIN_AGAIN;
+	}
 	frame_fill(frame);
 	got = miss_read(object, page, frame, frame_address(&object->pool->mem, frame), flags);
 	pin_prepare(object, page, frame, flags, false, pin, &word_flags);

@@ -119,6 +119,15 @@ static void make_ready(struct request *request, int result)
 	pool_progress(pool);
 }
 
+/* Held where programs see it, once it is there: as a resident page. What was not read is no page's content: by a touch. */
+static int load_for_window(struct request *request, ssize_t got)
+{
+	if (!(request->flags & WEIR_OVERWRITE))
+		return load_finish(request->object, request->page, request->frame, got, 0);
+	load_abort(request->object, request->page, request->frame);
+	return -ERANGE;
+}
+
 static void request_read_done(struct weir_io *io)
 {
 	struct request *request = container_of(io, struct request, io);
@@ -129,8 +138,8 @@ static void request_read_done(struct weir_io *io)
 	count(request->queue->pool, frame->node, io->result < 0 ? COUNT_READ_ERROR : COUNT_BYTES_READ,
 	      io->result < 0 ? 1 : (uint64_t)io->result);
 	request->queue->nr_reading--;
-	if (object_window(request->object)) { /* held where programs see it, once it is there: as a resident page */
-		error = load_finish(request->object, request->page, frame, io->result, 0);
+	if (object_window(request->object)) {
+		error = load_for_window(request, io->result);
 		if (!error || error == -ERANGE) {
 			list_add_tail(&request->link, &request->queue->waiting);
 			request->queue->nr_waiting++;
