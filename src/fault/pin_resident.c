@@ -43,8 +43,9 @@ static uint64_t word_pinned(uint64_t seen, unsigned flags, bool counted)
 	return next;
 }
 
-/* In an object with a window: is the page not where it can be held, or not for that? From a look at its word, before the
- * word is changed: whoever gives the object a window changes all words after that, so a look from before fails then. */
+/* In an object with a window: is the page not where it can be held, or not for that? A pin that was in its slot before the
+ * length was looked at keeps windows from coming and going. One in the word must look again once it is there: as the word
+ * was, so it may be once more, with a window that has come meanwhile. */
 static bool must_touch(struct weir_object *object, uint64_t seen, unsigned flags)
 {
 	if (!(seen & WORD_MAPPED))
@@ -71,11 +72,12 @@ static int before_next_try(struct weir_object *object, uint64_t page, unsigned f
 static int hold_once(struct weir_object *object, uint64_t page, unsigned flags, bool counted, uint64_t *word)
 {
 	page_word *w = &object->words[page];
-	uint64_t seen = word_load(w), next;
+	uint64_t seen, next;
 
 	do {
 		if (page >= atomic_load(&object->npages))
 			return -ERANGE;
+		seen = word_load(w); /* after the length: what was so before may have gone with a window */
 		if (word_state(seen) == PAGE_ABSENT || word_state(seen) == PAGE_LOADING)
 			return PIN_AGAIN;
 		*word = seen;
@@ -109,6 +111,21 @@ int pin_note_use(struct weir_object *object, uint64_t page)
 	return error == PIN_TOUCH ? PIN_AGAIN : error;
 }
 
+/* A counted pin is in the word only now: who froze the object before has not seen it (see pin_published), and what was
+ * seen as the place to hold the page may not be it any more. 0, or what hold_once would say; the pin is gone then. */
+static int pin_counted_again(struct weir_object *object, uint64_t page, uint64_t word, unsigned flags)
+{
+	int error = 0;
+
+	if (page >= atomic_load(&object->npages))
+		error = -ERANGE;
+	else if (must_touch(object, word, flags))
+		error = PIN_TOUCH;
+	if (error)
+		unpin_counted(&object->words[page]);
+	return error;
+}
+
 static int pin_shared(struct weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin)
 {
 	struct thread_record *record = thread_record(object->threads);
@@ -119,10 +136,8 @@ static int pin_shared(struct weir_object *object, uint64_t page, unsigned flags,
 						: NULL;
 		int error = hold_once(object, page, flags, !slot, &word);
 
-		if (!error && !slot && page >= atomic_load(&object->npages)) { /* cut meanwhile: see pin_published */
-			unpin_counted(&object->words[page]);
-			return -ERANGE;
-		}
+		if (!error && !slot)
+			error = pin_counted_again(object, page, word, flags);
 		if (!error) {
 			pin->data = page_data(object, page, word);
 			pin->private_[0] = key;
@@ -148,11 +163,12 @@ static int pin_shared(struct weir_object *object, uint64_t page, unsigned flags,
 static int exclude_once(struct weir_object *object, uint64_t page, uint64_t *word)
 {
 	page_word *w = &object->words[page];
-	uint64_t seen = word_load(w), next;
+	uint64_t seen, next;
 
 	do {
 		if (page >= atomic_load(&object->npages))
 			return -ERANGE;
+		seen = word_load(w);
 		if (word_state(seen) == PAGE_ABSENT || word_state(seen) == PAGE_LOADING)
 			return PIN_AGAIN;
 		*word = seen;
@@ -188,15 +204,25 @@ static int await_unpinned(struct weir_object *object, uint64_t page, unsigned fl
 	return 0;
 }
 
-/* Exclusive and unpinned: a writer's page becomes dirty. weir_sync may have it in writeback just now: wait. */
+/* Exclusive and unpinned: the page is brought to where it is to be held. */
+static int place_exclusive(struct weir_object *object, uint64_t page, unsigned flags)
+{
+	int error = 0;
+
+	while (!error && must_touch(object, word_load(&object->words[page]), flags))
+		error = touch_page(object, page, flags & WEIR_WRITE, false);
+	return error;
+}
+
+/* And a writer's page becomes dirty. weir_sync may have it in writeback just now: wait. */
 static int dirty_exclusive(struct weir_object *object, uint64_t page)
 {
 	page_word *word = &object->words[page];
 	uint64_t seen = word_load(word);
 
 	for (;;) {
-		if (must_touch(object, seen, WEIR_WRITE)) {
-			int error = touch_page(object, page, WEIR_WRITE, false);
+		if (must_touch(object, seen, WEIR_WRITE)) { /* it was written meanwhile */
+			int error = place_exclusive(object, page, WEIR_WRITE);
 
 			if (error)
 				return error;
@@ -229,6 +255,8 @@ static int pin_exclusive(struct weir_object *object, uint64_t page, unsigned fla
 	error = await_unpinned(object, page, flags, &deadline);
 	if (!error && page >= atomic_load(&object->npages))
 		error = -ERANGE;
+	if (!error)
+		error = place_exclusive(object, page, flags);
 	if (!error && (flags & WEIR_WRITE))
 		error = dirty_exclusive(object, page);
 	if (error) {
