@@ -111,15 +111,17 @@ int pin_note_use(struct weir_object *object, uint64_t page)
 	return error == PIN_TOUCH ? PIN_AGAIN : error;
 }
 
-/* A counted pin is in the word only now: who froze the object before has not seen it (see pin_published), and what was
- * seen as the place to hold the page may not be it any more. 0, or what hold_once would say; the pin is gone then. */
-static int pin_counted_again(struct weir_object *object, uint64_t page, uint64_t word, unsigned flags)
+/* A counted pin is in the word only now: who froze the object before has not seen it (see pin_published), and may have taken
+ * the page to another place meanwhile. So all once more, and *word anew. 0, or what hold_once would say; the pin is gone
+ * then. */
+static int pin_counted_again(struct weir_object *object, uint64_t page, unsigned flags, uint64_t *word)
 {
 	int error = 0;
 
 	if (page >= atomic_load(&object->npages))
 		error = -ERANGE;
-	else if (must_touch(object, word, flags))
+	*word = word_load(&object->words[page]); /* after the length */
+	if (!error && must_touch(object, *word, flags))
 		error = PIN_TOUCH;
 	if (error)
 		unpin_counted(&object->words[page]);
@@ -137,7 +139,7 @@ static int pin_shared(struct weir_object *object, uint64_t page, unsigned flags,
 		int error = hold_once(object, page, flags, !slot, &word);
 
 		if (!error && !slot)
-			error = pin_counted_again(object, page, word, flags);
+			error = pin_counted_again(object, page, flags, &word);
 		if (!error) {
 			pin->data = page_data(object, page, word);
 			pin->private_[0] = key;
