@@ -1,98 +1,42 @@
 /* SPDX-License-Identifier: MIT
  *
- * mutations.pml - what can be broken, to see that the checker notices.
+ * mutations.pml - what can be broken in page_word.pml, to see that the checker notices.
  *
- * Each MUTATE_ leaves out one thing that the code relies on; without it the macro is what the code does. check_model.py
+ * Each leaves out one thing that the code relies on, when it is chosen; else the macro is what the code does. check_model.py
  * says which participants it takes to notice, and by which property.
  */
-#ifdef MUTATE_SLOT_WITHOUT_BARRIER
-#define SLOT_TAKE() buffer[me] = READ + write + 1
-#else
-#define SLOT_TAKE() slot[me] = READ + write /* an exchange */
-#endif
-#ifdef BUFFERED
-#define SLOT_GIVE() buffer[me] = EMPTY + 1 /* a store with release: others see it some time later */
-#else
-#define SLOT_GIVE() slot[me] = EMPTY
-#endif
+#define MUTATIONS(X)                                                                                                   \
+	X(SLOT_WITHOUT_BARRIER) X(SLOTS_BEFORE_WORD) X(SLOT_AFTER_PUBLISHING) X(SLOT_KEPT_WHILE_WAITING)               \
+	X(EVICT_UNCONDITIONALLY) X(ISOLATE_WITHOUT_LOOK) X(DIRTY_IS_EVICTED) X(WRITTEN_FREED_UNOWNED)                  \
+	X(EXCLUSIVE_IGNORES_SLOTS) X(HIT_IGNORES_EXCLUSIVE) X(WRITER_ENTERS_WRITEBACK) X(FIRST_UNPIN_ENDS_WRITING)     \
+	X(WRITERS_OVERLOOKED) X(SYNC_CLEANS_HELD) X(FAILED_IS_CLEAN) X(NO_WAKE) X(WAITERS_LEFT)                        \
+	X(LENGTH_LOOKED_AT_ONCE) X(FRAME_NOT_COMPARED)
 
-#ifdef MUTATE_WRITTEN_FREED_UNOWNED
-#define LRU_HAS(frame) 1
-#else
-#define LRU_HAS(frame) (listed == frame + 1)
-#endif
-#ifdef MUTATE_SLOT_AFTER_PUBLISHING
-#define PREPARED 0
-#else
-#define PREPARED 1
-#endif
-#ifdef MUTATE_LENGTH_LOOKED_AT_ONCE
-#define LENGTH_AGAIN 0
-#else
-#define LENGTH_AGAIN 1
-#endif
-#ifdef MUTATE_SLOT_KEPT_WHILE_WAITING
-#define WITHDRAWN 0
-#else
-#define WITHDRAWN 1
-#endif
-#ifdef MUTATE_EXCLUSIVE_IGNORES_SLOTS
-#define SLOT_SEEN(i) EMPTY
-#else
-#define SLOT_SEEN(i) slot[i]
-#endif
-#ifdef MUTATE_HIT_IGNORES_EXCLUSIVE
-#define IS_EXCLUSIVE(w) 0
-#else
-#define IS_EXCLUSIVE(w) HAS(w, WORD_EXCLUSIVE)
-#endif
-#ifdef MUTATE_WRITER_ENTERS_WRITEBACK
-#define HELD_BACK(w) 0
-#else
-#define HELD_BACK(w) (STATE(w) == PAGE_WRITEBACK && write)
-#endif
-#ifdef MUTATE_DIRTY_IS_EVICTED
-#define KEEPS (WORD_PIN_MASK | WORD_EXCLUSIVE)
-#else
-#define KEEPS (WORD_PIN_MASK | WORD_EXCLUSIVE | WORD_DIRTY)
-#endif
-#ifdef MUTATE_ISOLATE_WITHOUT_LOOK
-#define LOOKED_AT(seen) word
-#else
-#define LOOKED_AT(seen) seen
-#endif
-#ifdef MUTATE_FRAME_NOT_COMPARED
-#define SAME_FRAME(w) 1
-#else
-#define SAME_FRAME(w) (FRAME(w) == frame)
-#endif
-#ifdef MUTATE_FIRST_UNPIN_ENDS_WRITING
-#define LAST_PIN(w) 1
-#else
-#define LAST_PIN(w) (PINS(w) == 1)
-#endif
-#ifdef MUTATE_WAITERS_LEFT
-#define NO_WAITERS(w) (w)
-#else
-#define NO_WAITERS(w) ((w) & ~WORD_WAITERS)
-#endif
-#ifdef MUTATE_NO_WAKE
-#define WAKE_AFTER_WRITEBACK() waiters = 0
-#else
-#define WAKE_AFTER_WRITEBACK() WAKE(waiters)
-#endif
-#ifdef MUTATE_WRITERS_OVERLOOKED
-#define FIND_WRITERS() pinned = 0
-#else
-#define FIND_WRITERS() FIND_PINS(WRITE)
-#endif
-#ifdef MUTATE_SYNC_CLEANS_HELD
-#define STAYS_DIRTY 0
-#else
-#define STAYS_DIRTY WORD_DIRTY
-#endif
-#ifdef MUTATE_FAILED_IS_CLEAN
-#define DIRTY_AGAIN 0
-#else
-#define DIRTY_AGAIN WORD_DIRTY
-#endif
+/* Part of a step. An exchange; without a barrier a store, which others see some time later. */
+#define SLOT_TAKE()                                                                                                    \
+	buffer[me] = (CHOSEN(SLOT_WITHOUT_BARRIER) -> READ + write + 1 : NOTHING);                                     \
+	slot[me] = (CHOSEN(SLOT_WITHOUT_BARRIER) -> slot[me] : READ + write)
+/* Part of a step. A store with release: where that is modelled, others see it some time later. */
+#define SLOT_GIVE()                                                                                                    \
+	buffer[me] = (CHOSEN(BUFFERED) -> EMPTY + 1 : buffer[me]);                                                     \
+	slot[me] = (CHOSEN(BUFFERED) -> slot[me] : EMPTY)
+
+#define LRU_HAS(frame) (CHOSEN(WRITTEN_FREED_UNOWNED) || listed == frame + 1)
+#define PREPARED (!CHOSEN(SLOT_AFTER_PUBLISHING))
+#define LENGTH_AGAIN (!CHOSEN(LENGTH_LOOKED_AT_ONCE))
+#define WITHDRAWN (!CHOSEN(SLOT_KEPT_WHILE_WAITING))
+#define SLOT_SEEN(i) (CHOSEN(EXCLUSIVE_IGNORES_SLOTS) -> EMPTY : slot[i])
+#define IS_EXCLUSIVE(w) (HAS(w, WORD_EXCLUSIVE) && !CHOSEN(HIT_IGNORES_EXCLUSIVE))
+#define HELD_BACK(w) (STATE(w) == PAGE_WRITEBACK && write && !CHOSEN(WRITER_ENTERS_WRITEBACK))
+#define KEEPS (WORD_PIN_MASK | WORD_EXCLUSIVE | (CHOSEN(DIRTY_IS_EVICTED) -> 0 : WORD_DIRTY))
+#define LOOKED_AT(seen) (CHOSEN(ISOLATE_WITHOUT_LOOK) -> word : seen)
+#define SAME_FRAME(w) (CHOSEN(FRAME_NOT_COMPARED) || FRAME(w) == frame)
+#define LAST_PIN(w) (CHOSEN(FIRST_UNPIN_ENDS_WRITING) || PINS(w) == 1)
+#define NO_WAITERS(w) ((w) & ~(CHOSEN(WAITERS_LEFT) -> 0 : WORD_WAITERS))
+#define WAKE_AFTER_WRITEBACK()                                                                                         \
+	waiters = waiters && !CHOSEN(NO_WAKE);                                                                         \
+	WAKE(waiters)
+#define STAYS_DIRTY (CHOSEN(SYNC_CLEANS_HELD) -> 0 : WORD_DIRTY)
+#define DIRTY_AGAIN (CHOSEN(FAILED_IS_CLEAN) -> 0 : WORD_DIRTY)
+/* word_evict: the word must be as the isolator left it, but for waiters. */
+#define AS_ISOLATED(w) (CHOSEN(EVICT_UNCONDITIONALLY) || (w | WORD_WAITERS) == (seen | WORD_WAITERS))

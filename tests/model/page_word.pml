@@ -31,98 +31,40 @@
  *   copied    the write under way writes what the page has
  *   cut       the object was cut, and no pin was found
  */
-#include "word_table.h" /* states, flags and transitions, printed from page_word.h by word_table.c */
-
-/* Who takes part, and what the threads do: check_model.py defines several sets, as all together are too many states. */
-#ifndef THREADS
-#define THREADS 2
-#endif
-#ifdef RECLAIM
-#define RECLAIMERS 1
-#else
-#define RECLAIMERS 0
-#endif
-#ifdef FLUSH
-#define FLUSHERS 1
-#else
-#define FLUSHERS 0
-#endif
-#define EVERYBODY (THREADS + RECLAIMERS + FLUSHERS)
-#ifndef PIN_MAX
-#define PIN_MAX 2 /* pins that can be counted in the word: WORD_PIN_MAX */
-#endif
-
-#define STATE(w) ((w) & WORD_STATE)
-#define WITH_STATE(w, state) (((w) & ~WORD_STATE) | (state))
-#define FRAME(w) ((w) >> WORD_FRAME_SHIFT)
-#define LOW_HALF(w) ((w) & ((1 << WORD_FRAME_SHIFT) - 1))
-#define PINS(w) (((w) & WORD_PIN_MASK) >> WORD_PIN_SHIFT)
-#define WORD_PIN (1 << WORD_PIN_SHIFT)
-#define HAS(w, flags) (((w) & (flags)) != 0)
-#define NOT_HERE(w) (STATE(w) == PAGE_ABSENT || STATE(w) == PAGE_LOADING)
-#define IN_HAND(state) ((state) == PAGE_LOADING || (state) == PAGE_WRITEBACK || (state) == PAGE_ISOLATED)
-#define ROW(from)                                                                                                      \
-	((from) == 0 -> ROW_0 : ((from) == 1 -> ROW_1 : ((from) == 2 -> ROW_2 :                                        \
-	((from) == 3 -> ROW_3 : ((from) == 4 -> ROW_4 : ROW_5)))))
-
 /* Who; the threads are 0 and 1. */
 #define RECLAIMER 2
 #define FLUSHER 3
 #define NOBODY 4
-/* What a slot says; a store buffer holds NOTHING, or the same + 1. */
-#define EMPTY 0
-#define READ 1
-#define WRITE 2
+/* A store buffer holds NOTHING, or what a slot is to say + 1. */
 #define NOTHING 0
-#define ALONE 3 /* in held only */
-/* Kinds of pins. */
-#define SLOT 0
-#define COUNTED 1
-#define EXCLUSIVE 2
 
-int word;
+#include "mutations.pml"
+
+/* Who takes part, and what the threads do: check_model.py has several sets, as all together are too many states. Then what
+ * can be broken (mutations.pml). */
+#define OPTIONS(X)                                                                                                     \
+	X(ONE_THREAD) X(RECLAIM) X(FLUSH) X(CUTS) X(FRAMES) X(LENGTHS) X(BUFFERED) X(PIN_MAX_1)                        \
+	X(SLOTS) X(COUNTS) X(EXCLUSIVES) X(SYNC_FAILS) X(DROPS)                                                        \
+	X(OTHER_SLOTS) X(OTHER_COUNTS) X(OTHER_EXCLUSIVES)                                                             \
+	MUTATIONS(X)
+#define PIN_MAX (CHOSEN(PIN_MAX_1) -> 1 : 2) /* pins that can be counted in the word: WORD_PIN_MAX */
+
 byte slot[2], buffer[2];
 bit asleep[2];
 byte listed;  /* the LRU: 0, or the frame on it, + 1 */
 byte pageout; /* the flusher's stack: 0, or the frame that reclaim left there, + 1 */
-byte stopped;
-#ifdef LENGTHS
+byte stopped, everybody;
 bit past_end; /* what the length says of the page */
-#endif
 
 byte held[2];
-byte owner = NOBODY;
 bit same = 1, copied;
-#ifdef LENGTHS
 bit cut;
-#endif
 short nr_dirty; /* what the accounting says */
 
-hidden byte from_, to_; /* of BECOME; the checker need not store them */
 
-/* Each transition and each event is printed when it is first met: so it is known what was never reached. */
-c_decl {
-	static unsigned char met_transition[8][8];
-	static void met(int from, int to)
-	{
-		if (met_transition[from][to])
-			return;
-		met_transition[from][to] = 1;
-		printf("transition %d %d\n", from, to);
-	}
-	static void event(const char *name)
-	{
-		static const char *names[64];
-		int i = 0;
-
-		for (; names[i]; i++)
-			if (names[i] == name)
-				return;
-		names[i] = name;
-		printf("event %s\n", name);
-	}
-}
-#define EVENT(name) c_code { event(name); };
+/* A locked instruction of thread `me`: its earlier stores are seen by then. */
+#define DRAINED (buffer[me] == NOTHING)
+#define AWAKE() asleep[0] = 0; asleep[1] = 0
 
 /* What holds after every change. Clean means equal to the store; of a page in writeback that is decided at its end. */
 #define CHECK()                                                                                                        \
@@ -130,39 +72,13 @@ c_decl {
 	assert(!NOT_HERE(word) || (held[0] == 0 && held[1] == 0 && PINS(word) == 0));                                  \
 	assert(STATE(word) != PAGE_ISOLATED || !HAS(word, WORD_PIN_MASK | WORD_EXCLUSIVE))
 
-/* The word becomes `next`, by `who`: part of a step. */
-#define BECOME(next, who)                                                                                              \
-	from_ = STATE(word);                                                                                           \
-	to_ = STATE(next);                                                                                             \
-	assert((ROW(from_) >> to_) & 1);                                                                               \
-	if                                                                                                             \
-	:: from_ != to_ && IN_HAND(from_) ->                                                                           \
-		assert(owner == who || (from_ == PAGE_ISOLATED && to_ == PAGE_RESIDENT));                              \
-		owner = NOBODY                                                                                         \
-	:: from_ != to_ && IN_HAND(to_) ->                                                                             \
-		assert(owner == NOBODY);                                                                               \
-		owner = who                                                                                            \
-	:: else                                                                                                        \
-	fi;                                                                                                            \
-	word = next;                                                                                                   \
-	c_code { met(from_, to_); };                                                                                   \
-	CHECK();                                                                                                       \
-	from_ = 0;                                                                                                     \
-	to_ = 0
-
-/* word_change, of a look that may be old. */
-#define CAS(seen, next, who)                                                                                           \
-	ok = (word == seen);                                                                                           \
-	if                                                                                                             \
-	:: ok -> BECOME(next, who)                                                                                     \
-	:: else                                                                                                        \
-	fi
+#include "word.pml"
 
 /* Stop for good. Whoever is last checks that the books agree, and that no mark was left behind. */
 #define STOP()                                                                                                         \
 	stopped++;                                                                                                     \
 	if                                                                                                             \
-	:: stopped == EVERYBODY ->                                                                                     \
+	:: stopped == everybody ->                                                                                     \
 		assert(!IN_HAND(STATE(word)) && owner == NOBODY);                                                      \
 		assert(nr_dirty == HAS(word, WORD_DIRTY));                                                             \
 		assert(!HAS(word, WORD_WAITERS | WORD_EXCLUSIVE | WORD_WPIN | WORD_PIN_MASK | WORD_RECLAIM));          \
@@ -175,33 +91,10 @@ c_decl {
 	held[me] = how;                                                                                                \
 	assert(!NOT_HERE(word) && (held[1 - me] == 0 || (how != ALONE && held[1 - me] != ALONE)))
 
-/* word_wake_after, of a word that had `before`. */
-#define WAKE(waiters)                                                                                                  \
-	if                                                                                                             \
-	:: waiters -> d_step { asleep[0] = 0; asleep[1] = 0 }; waiters = 0                                             \
-	:: else                                                                                                        \
-	fi
-
-/* A locked instruction of thread `me`: its earlier stores are seen by then. */
-#define DRAINED (buffer[me] == NOTHING)
-
-/* word_wait: the mark, while the word is as it was seen; the kernel's look at the low half; the sleep. */
-#define WAIT(seen)                                                                                                     \
-	if                                                                                                             \
-	:: HAS(seen, WORD_WAITERS) -> ok = 1                                                                           \
-	:: else -> d_step { DRAINED -> CAS(seen, seen | WORD_WAITERS, me); seen = seen | WORD_WAITERS }                \
-	fi;                                                                                                            \
-	if                                                                                                             \
-	:: ok -> d_step { asleep[me] = (LOW_HALF(word) == LOW_HALF(seen)); seen = 0; ok = 0 }; (!asleep[me])           \
-	:: else -> seen = 0                                                                                            \
-	fi
-
-#include "mutations.pml"
 #include "thread.pml"
 #include "reclaim.pml"
 
-#if defined(BUFFERED) || defined(MUTATE_SLOT_WITHOUT_BARRIER)
-active proctype buffers()
+proctype buffers()
 {
 end:
 	do
@@ -209,4 +102,30 @@ end:
 	:: d_step { buffer[1] != NOTHING -> slot[1] = buffer[1] - 1; buffer[1] = NOTHING }
 	od
 }
-#endif
+
+init {
+	atomic {
+		everybody = 1 + !CHOSEN(ONE_THREAD) + CHOSEN(RECLAIM) + CHOSEN(FLUSH);
+		run thread(0);
+		if
+		:: CHOSEN(ONE_THREAD)
+		:: !CHOSEN(ONE_THREAD) -> run thread(1)
+		fi;
+		if
+		:: CHOSEN(RECLAIM) -> run reclaimer()
+		:: !CHOSEN(RECLAIM)
+		fi;
+		if
+		:: CHOSEN(FLUSH) -> run flusher()
+		:: !CHOSEN(FLUSH)
+		fi;
+		if
+		:: CHOSEN(LENGTHS) -> run cutter()
+		:: !CHOSEN(LENGTHS)
+		fi;
+		if
+		:: CHOSEN(BUFFERED) || CHOSEN(SLOT_WITHOUT_BARRIER) -> run buffers()
+		:: else
+		fi
+	}
+}

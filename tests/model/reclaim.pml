@@ -5,25 +5,14 @@
 #define FIND_PINS(what)                                                                                                \
 	pinned = (slot[0] >= what);                                                                                    \
 	pinned = pinned || (slot[1] >= what)
-#ifdef MUTATE_SLOTS_BEFORE_WORD
-#define FIND_PINS_EARLY() FIND_PINS(READ)
-#define FIND_PINS_LATE() skip
-#else
-#define FIND_PINS_EARLY() skip
-#define FIND_PINS_LATE() FIND_PINS(READ)
-#endif
-
-/* word_evict: the word must be as the isolator left it, but for waiters. */
-#ifdef MUTATE_EVICT_UNCONDITIONALLY
-#define AS_ISOLATED(w) 1
-#else
-#define AS_ISOLATED(w) ((w | WORD_WAITERS) == (seen | WORD_WAITERS))
-#endif
 #define PUT_ON_LIST() d_step { assert(!listed); listed = frame + 1 }
 
 /* evict_batch, of a frame that is off the LRU and a word that was seen clean and free. `ok`: the page has gone. */
 #define EVICT_BATCH()                                                                                                  \
-	FIND_PINS_EARLY();                                                                                             \
+	if                                                                                                             \
+	:: CHOSEN(SLOTS_BEFORE_WORD) -> FIND_PINS(READ)                                                                \
+	:: !CHOSEN(SLOTS_BEFORE_WORD)                                                                                  \
+	fi;                                                                                                            \
 	d_step {                                                                                                       \
 		seen = LOOKED_AT(seen);                                                                                \
 		CAS(seen, WITH_STATE(seen, PAGE_ISOLATED), me);                                                        \
@@ -32,7 +21,10 @@
 	if                                                                                                             \
 	:: !ok                                                                                                         \
 	:: else ->                                                                                                     \
-		FIND_PINS_LATE();                                                                                      \
+		if                                                                                                     \
+		:: CHOSEN(SLOTS_BEFORE_WORD)                                                                           \
+		:: !CHOSEN(SLOTS_BEFORE_WORD) -> FIND_PINS(READ)                                                       \
+		fi;                                                                                                    \
 		atomic {                                                                                               \
 			if                                                                                             \
 			:: pinned && STATE(word) == PAGE_ISOLATED ->                                                   \
@@ -78,7 +70,10 @@
 	if                                                                                                             \
 	:: !ok                                                                                                         \
 	:: else ->                                                                                                     \
-		FIND_WRITERS();                                                                                        \
+		if                                                                                                     \
+		:: CHOSEN(WRITERS_OVERLOOKED)                                                                          \
+		:: !CHOSEN(WRITERS_OVERLOOKED) -> FIND_PINS(WRITE)                                                     \
+		fi;                                                                                                    \
 		atomic {                                                                                               \
 			if                                                                                             \
 			:: pinned && !sync ->                                                                          \
@@ -101,9 +96,8 @@
 	waiters = HAS(word, WORD_WAITERS);                                                                             \
 	BECOME(WITH_STATE(NO_WAITERS(word & ~WORD_RECLAIM), PAGE_RESIDENT) | set, me)
 
-#ifdef RECLAIM
 /* What the lists hold is looked at only where something comes of it: to keep a page changes nothing. */
-active proctype reclaimer()
+proctype reclaimer()
 {
 	int seen;
 	bit frame, ok, pinned, waiters, discard;
@@ -116,20 +110,16 @@ scan:
 		if
 		:: STOP(); goto end
 		:: listed && MAY_EVICT(word) -> frame = listed - 1; listed = 0; seen = word
-#ifdef CUTS /* object_drop with DROP_DIRTY: the program cut the object, what it loses is the store's content now */
-		:: listed && STATE(word) == PAGE_RESIDENT && !HAS(word, WORD_PIN_MASK | WORD_EXCLUSIVE) ->
+		/* object_drop with DROP_DIRTY: the program cut the object, what it loses is the store's content now */
+		:: CHOSEN(CUTS) && listed && STATE(word) == PAGE_RESIDENT && !HAS(word, WORD_PIN_MASK | WORD_EXCLUSIVE) ->
 			frame = listed - 1; listed = 0; seen = word; discard = 1
-#endif
-#ifdef FLUSH
-		:: listed && STATE(word) == PAGE_RESIDENT && HAS(word, WORD_DIRTY) ->
+		:: CHOSEN(FLUSH) && listed && STATE(word) == PAGE_RESIDENT && HAS(word, WORD_DIRTY) ->
 			frame = listed - 1; listed = 0; seen = word; goto write
-		:: listed && STATE(word) == PAGE_WRITEBACK && !HAS(word, WORD_RECLAIM) -> seen = word; goto mark
-#endif
+		:: CHOSEN(FLUSH) && listed && STATE(word) == PAGE_WRITEBACK && !HAS(word, WORD_RECLAIM) -> seen = word; goto mark
 		fi
 	}
 	EVICT_BATCH();
 	goto scan;
-#ifdef FLUSH
 	/* mark_for_reclaim */
 mark:
 	skip;
@@ -145,16 +135,13 @@ write:
 	:: else
 	fi;
 	goto scan;
-#endif
 end:
 	skip
 #undef sync
 #undef me
 }
-#endif
 
-#ifdef FLUSH
-active proctype flusher()
+proctype flusher()
 {
 	int seen;
 	bit frame, ok, pinned, waiters, sync, failed, resting, reclaim;
@@ -174,7 +161,7 @@ serve:
 			:: sync = 0
 			fi
 		:: !resting -> resting = 1
-		:: resting && !pageout && stopped == EVERYBODY - 1 -> STOP(); goto end
+		:: resting && !pageout && stopped == everybody - 1 -> STOP(); goto end
 		fi
 	}
 	if
@@ -223,11 +210,9 @@ end:
 #undef discard
 #undef me
 }
-#endif
 
-#ifdef LENGTHS
 /* cut and object_pinned: the length, the slots, the word. From then on no pin may be given. */
-active proctype cutter()
+proctype cutter()
 {
 	bit pinned;
 
@@ -253,4 +238,3 @@ busy:
 end:
 	skip
 }
-#endif

@@ -2,14 +2,25 @@
  *
  * thread.pml - a thread of the program: pins of all kinds, pages read in, a sync that failed, waiting.
  *
- * Which operations it chooses from is defined by the set of participants.
+ * Which operations it chooses from, the set of participants says; thread 1 may be confined to one kind of pin.
  */
+#define CONFINED (me && (CHOSEN(OTHER_SLOTS) || CHOSEN(OTHER_COUNTS) || CHOSEN(OTHER_EXCLUSIVES)))
+#define DOES(pins) (CONFINED -> CHOSEN(OTHER_##pins) : CHOSEN(pins))
 /* word_pinned: as it is to be with the pin. */
 #define RESCUED(w) (STATE(w) == PAGE_ISOLATED -> WITH_STATE(NO_WAITERS(w), PAGE_RESIDENT) : (w))
 #define PINNED(w)                                                                                                      \
 	((RESCUED(w) | (write -> WORD_DIRTY : 0) | (kind == COUNTED && write -> WORD_WPIN : 0)) +                      \
 	 (kind == COUNTED -> WORD_PIN : 0))
 #define MUST_WAIT(w) (IS_EXCLUSIVE(w) || HELD_BACK(w) || (kind == COUNTED && PINS(w) == PIN_MAX))
+#define REFUSE_PAST_END(label)                                                                                         \
+	if                                                                                                             \
+	:: CHOSEN(LENGTHS) ->                                                                                          \
+		if                                                                                                     \
+		:: past_end -> goto label                                                                              \
+		:: !past_end                                                                                           \
+		fi                                                                                                     \
+	:: !CHOSEN(LENGTHS)                                                                                            \
+	fi
 /* A rescue wakes; other changes of a pinner leave the mark to whoever ends what is waited for. */
 #define NOTE_RESCUE(by)                                                                                                \
 	if                                                                                                             \
@@ -17,36 +28,25 @@
 	:: else                                                                                                        \
 	fi
 
-active [THREADS] proctype thread()
+proctype thread(byte me)
 {
 	int seen;
 	byte kind;
 	bit write, try, ok, waiters;
-#define me _pid
 
 idle:
 	atomic {
 		seen = 0; kind = SLOT; write = 0; try = 0; ok = 0; waiters = 0;
 		if
-#ifdef SLOTS
-		:: goto take
-		:: write = 1; goto take
-#endif
-#ifdef COUNTS
-		:: kind = COUNTED; goto take
-		:: kind = COUNTED; write = 1; goto take
-#endif
-#ifdef EXCLUSIVES
-		:: kind = EXCLUSIVE; goto take
-		:: kind = EXCLUSIVE; write = 1; goto take
-		:: kind = EXCLUSIVE; try = 1; goto take
-#endif
-#ifdef SYNC_FAILS
-		:: goto sync_failed
-#endif
-#ifdef DROPS
-		:: goto wait_for_owner
-#endif
+		:: DOES(SLOTS) -> goto take
+		:: DOES(SLOTS) -> write = 1; goto take
+		:: DOES(COUNTS) -> kind = COUNTED; goto take
+		:: DOES(COUNTS) -> kind = COUNTED; write = 1; goto take
+		:: DOES(EXCLUSIVES) -> kind = EXCLUSIVE; goto take
+		:: DOES(EXCLUSIVES) -> kind = EXCLUSIVE; write = 1; goto take
+		:: DOES(EXCLUSIVES) -> kind = EXCLUSIVE; try = 1; goto take
+		:: CHOSEN(SYNC_FAILS) -> goto sync_failed
+		:: CHOSEN(DROPS) -> goto wait_for_owner
 		:: STOP(); goto end
 		fi
 	}
@@ -59,12 +59,7 @@ take:
 	:: kind == EXCLUSIVE -> goto exclude
 	fi;
 hold:
-#ifdef LENGTHS
-	if
-	:: !past_end
-	:: past_end -> goto refused
-	fi;
-#endif
+	REFUSE_PAST_END(refused);
 	atomic {
 		if
 		:: NOT_HERE(word) -> goto missing
@@ -85,7 +80,7 @@ hold:
 	/* Nothing is waited for with a slot in hand. */
 must_wait:
 	if
-	:: kind == SLOT && WITHDRAWN -> SLOT_GIVE()
+	:: kind == SLOT && WITHDRAWN -> d_step { SLOT_GIVE() }
 	:: else
 	fi;
 	WAIT(seen);
@@ -95,7 +90,7 @@ must_wait:
 	fi;
 missing:
 	if
-	:: kind == SLOT -> SLOT_GIVE()
+	:: kind == SLOT -> d_step { SLOT_GIVE() }
 	:: else
 	fi;
 
@@ -112,9 +107,7 @@ look:
 		DRAINED ->
 		if
 		:: CAS(seen, PAGE_LOADING, me)
-#ifdef FRAMES
-		:: CAS(seen, (1 << WORD_FRAME_SHIFT) | PAGE_LOADING, me)
-#endif
+		:: CHOSEN(FRAMES) -> CAS(seen, (1 << WORD_FRAME_SHIFT) | PAGE_LOADING, me)
 		fi;
 		seen = 0
 	}
@@ -128,12 +121,7 @@ look:
 	:: kind == SLOT && PREPARED -> d_step { DRAINED -> SLOT_TAKE() }
 	:: kind != SLOT || !PREPARED
 	fi;
-#ifdef LENGTHS
-	if
-	:: !past_end
-	:: past_end -> goto read_failed
-	fi;
-#endif
+	REFUSE_PAST_END(read_failed);
 	d_step { assert(!listed); listed = FRAME(word) + 1 }
 	d_step {
 		DRAINED ->
@@ -162,19 +150,14 @@ read_failed:
 	}
 	WAKE(waiters);
 	if /* pin_unprepare */
-	:: kind == SLOT && slot[me] != EMPTY -> SLOT_GIVE()
+	:: kind == SLOT && slot[me] != EMPTY -> d_step { SLOT_GIVE() }
 	:: else
 	fi;
 	goto idle;
 
 	/* pin_exclusive: exclude_once */
 exclude:
-#ifdef LENGTHS
-	if
-	:: !past_end
-	:: past_end -> goto refused
-	fi;
-#endif
+	REFUSE_PAST_END(refused);
 	atomic {
 		if
 		:: NOT_HERE(word) -> goto look
@@ -237,13 +220,14 @@ dirty_exclusive:
 
 	/* A cut may have missed a pin in the word: the length once more. Then the program uses what it holds. */
 use:
-#ifdef LENGTHS
 	if
-	:: kind == SLOT || !past_end || !LENGTH_AGAIN
-	:: kind != SLOT && past_end && LENGTH_AGAIN -> EVENT("a pin past a cut is withdrawn") goto unpin
+	:: CHOSEN(LENGTHS) ->
+		if
+		:: kind != SLOT && past_end && LENGTH_AGAIN -> EVENT("a pin past a cut is withdrawn") goto unpin
+		:: else -> assert(!cut)
+		fi
+	:: !CHOSEN(LENGTHS)
 	fi;
-	assert(!cut);
-#endif
 	if
 	:: write -> d_step {
 		assert(HAS(word, WORD_DIRTY) || STATE(word) == PAGE_WRITEBACK);
@@ -279,14 +263,12 @@ unpin_exclusive:
 	WAKE(waiters);
 	goto idle;
 
-#ifdef LENGTHS
 refused:
 	if
-	:: kind == SLOT -> SLOT_GIVE()
+	:: kind == SLOT -> d_step { SLOT_GIVE() }
 	:: else
 	fi;
 	goto idle;
-#endif
 
 	/* make_dirty, after a sync that failed: what is resident and clean is dirty again. */
 sync_failed:
@@ -313,5 +295,4 @@ wait_for_owner:
 	goto idle;
 end:
 	skip
-#undef me
 }
