@@ -46,6 +46,7 @@ WORD_FULL = {
 WINDOW_SETS = {
     "two threads that touch, and reclaim": "TOUCHES RECLAIM",
     "two threads that touch, and writing": "TOUCHES FLUSH",
+    "one thread that touches and pins in slots, and writing": "ONE_THREAD TOUCHES SLOTS FLUSH",
     "one thread with pins in slots, one that touches, and reclaim": "SLOTS OTHER_TOUCHES RECLAIM",
     "one thread that touches, reclaim and writing, slots' memory dropped late": "ONE_THREAD TOUCHES RECLAIM FLUSH LATE",
     "one thread with other pins, reclaim and writing": "ONE_THREAD COUNTS EXCLUSIVES RECLAIM FLUSH",
