@@ -275,17 +275,6 @@ static void clean_up(struct bench *bench)
 	target_close(&bench->target);
 }
 
-static void print_failure(const struct bench_options *options)
-{
-	struct json json = {.out = stdout};
-
-	if (!options->json || !say_first())
-		return;
-	json_open(&json, NULL, '{');
-	json_string(&json, "error", say_first());
-	json_close(&json, '}');
-}
-
 static int map(struct bench *bench)
 {
 	int result = prepare(bench), number;
@@ -299,7 +288,7 @@ static int map(struct bench *bench)
 	if (result == 0)
 		(bench->options.json ? print_json : print_text)(bench);
 	else
-		print_failure(&bench->options);
+		say_failure(bench->options.json);
 	return number ? 128 + number : result < 0 ? EXIT_FAILED : EXIT_OK;
 }
 
@@ -316,7 +305,7 @@ int bench_main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	if (bench_options_parse(&bench.options, argc - 1, argv + 1) < 0) {
-		print_failure(&bench.options);
+		say_failure(bench.options.json);
 		return EXIT_USAGE;
 	}
 	if (bench.options.help) {

@@ -389,17 +389,6 @@ static void clean_up(struct run *run)
 	trace_free(&run->trace);
 }
 
-static void print_failure(const struct options *options)
-{
-	struct json json = {.out = stdout};
-
-	if (!options->json || !say_first())
-		return;
-	json_open(&json, NULL, '{');
-	json_string(&json, "error", say_first());
-	json_close(&json, '}');
-}
-
 static int replay(const struct options *options)
 {
 	static struct report report; /* too large for a stack */
@@ -430,7 +419,7 @@ static int replay(const struct options *options)
 		else
 			report_print(&report);
 	} else {
-		print_failure(options);
+		say_failure(options->json);
 	}
 	clean_up(&run);
 	if (report.signal)
@@ -443,7 +432,7 @@ int replay_main(int argc, char **argv)
 	static struct options options;
 
 	if (options_parse(&options, argc, argv) < 0) {
-		print_failure(&options);
+		say_failure(options.json);
 		return EXIT_USAGE;
 	}
 	if (options.help) {
@@ -453,7 +442,7 @@ int replay_main(int argc, char **argv)
 	if (options.list_policies)
 		return list_policies(options.json);
 	if (check_policy(options.policy) < 0) {
-		print_failure(&options);
+		say_failure(options.json);
 		return EXIT_USAGE;
 	}
 	interrupt_install();

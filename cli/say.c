@@ -4,8 +4,9 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
+
+#include "json.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char first[2 * PATH_MAX + 512]; /* a file's whole name is of more use than its beginning */
@@ -41,6 +42,17 @@ int say_error(const char *format, ...)
 const char *say_first(void)
 {
 	return first[0] ? first : NULL;
+}
+
+void say_failure(bool wanted)
+{
+	struct json json = {.out = stdout};
+
+	if (!wanted || !first[0])
+		return;
+	json_open(&json, NULL, '{');
+	json_string(&json, "error", first);
+	json_close(&json, '}');
 }
 
 void say_reset_quietly(void)

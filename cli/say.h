@@ -8,15 +8,19 @@
 #ifndef CLI_SAY_H
 #define CLI_SAY_H
 
+#include <stdbool.h>
+
 #define EXIT_OK 0
 #define EXIT_FAILED 1
 #define EXIT_USAGE 2
 
-/* Prints "weir: <sentence>" and keeps it. Returns -1, so that callers write return say_error(...). The first sentence is
- * the one kept: what comes later is mostly its consequence. Thread-safe. */
+/* Prints "weir: <sentence>" and keeps it. Returns -1, so that callers write return say_error(...). The first sentence
+ * is the one kept: what comes later is mostly its consequence. Thread-safe. */
 int say_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The first sentence said, or NULL. */
 const char *say_first(void);
+/* With --json a run that failed is an object too, with that sentence, on stdout. Otherwise nothing is printed. */
+void say_failure(bool wanted);
 /* For tests: forget it, and print nothing from now on. */
 void say_reset_quietly(void);
 
