@@ -86,6 +86,17 @@ static inline bool has_stamp(weir_object *object, uint64_t page, uint64_t versio
 	assert_int_equal(weir_unpin(&pin), 0);
 	return good;
 }
+/* The same for the pages [first, end). */
+static inline void write_stamps(weir_object *object, uint64_t first, uint64_t end, uint64_t version)
+{
+	for (uint64_t page = first; page < end; page++)
+		assert_int_equal(write_stamp(object, page, version), 0);
+}
+static inline void have_stamps(weir_object *object, uint64_t first, uint64_t end, uint64_t version)
+{
+	for (uint64_t page = first; page < end; page++)
+		assert_true(has_stamp(object, page, version));
+}
 static inline bool is_zeros(weir_object *object, uint64_t page)
 {
 	struct weir_pin pin;
@@ -95,6 +106,11 @@ static inline bool is_zeros(weir_object *object, uint64_t page)
 	zeros = !((const char *)pin.data)[0] && memcmp(pin.data, (const char *)pin.data + 1, PAGE_SIZE - 1) == 0;
 	assert_int_equal(weir_unpin(&pin), 0);
 	return zeros;
+}
+static inline void are_zeros(weir_object *object, uint64_t first, uint64_t end)
+{
+	for (uint64_t page = first; page < end; page++)
+		assert_true(is_zeros(object, page));
 }
 
 /* Write what is dirty to swap, and keep it. The object is in nobody else's hands. */

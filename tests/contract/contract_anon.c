@@ -11,12 +11,6 @@
 #define FLOOD (12 * MIB)
 #define PAGES(bytes) ((bytes) >> PAGE_SHIFT)
 
-static void write_range(weir_object *object, uint64_t first, uint64_t n)
-{
-	for (uint64_t page = first; page < first + n; page++)
-		assert_int_equal(write_stamp(object, page, 1), 0);
-}
-
 /* Breaks when NOMEMALLOC, alone or nested, takes a slot, writes, or leaves a clean anonymous page behind dirty ones. */
 static void contract_04_13_nomemalloc_takes_clean_anonymous_pages_and_no_slot(void **state)
 {
@@ -28,7 +22,7 @@ static void contract_04_13_nomemalloc_takes_clean_anonymous_pages_and_no_slot(vo
 
 		rig_config(&rig, 8 * MIB);
 		anon_start(&rig, 1000, 1000);
-		write_range(rig.object, 0, 300);
+		write_stamps(rig.object, 0, 300, 1);
 		assert_int_equal(weir_advise(rig.object, 0, 100 << PAGE_SHIFT, WEIR_ADV_PAGEOUT), 0);
 		for (uint64_t page = 0; page < 100; page += 2) /* with a copy in swap */
 			assert_true(has_stamp(rig.object, page, 1)), clean++;
@@ -57,7 +51,7 @@ static void contract_17_pages_that_need_a_slot_are_not_scanned_without(void **st
 	(void)state;
 	rig_config(&rig, 8 * MIB);
 	anon_start(&rig, 1000, 0);
-	write_range(rig.object, 0, 500);
+	write_stamps(rig.object, 0, 500, 1);
 	assert_int_equal(weir_reclaim(rig.pool, 100, 0), 0);
 	assert_int_equal(weir_reclaim(rig.pool, 100, WEIR_NOIO), 0);
 	assert_int_equal(counter(rig.pool, "pgscan_anon"), 0);
@@ -118,7 +112,7 @@ static void contract_17_scanned_by_swappiness_and_cost(void **state)
 	rig_config(&rig, 8 * MIB);
 	anon_start(&rig, 1000, 1000);
 	file = rig_open(rig.pool, 1000, NULL);
-	write_range(rig.object, 0, 800);
+	write_stamps(rig.object, 0, 800, 1);
 	touch_range(file, 0, 800);
 	admit_drain(rig.pool, 0);
 	/* So that no list has plenty, and none is tiny: most file pages are active. */
@@ -215,7 +209,7 @@ static void contract_24_anonymous_pages_hold_no_file_writer(void **state)
 	rig.config.wait_ms = 100;
 	anon_start(&rig, PAGES(8 * MIB), 0);
 	file = rig_open(rig.pool, 64, NULL);
-	write_range(rig.object, 0, PAGES(8 * MIB) * 8 / 10);
+	write_stamps(rig.object, 0, PAGES(8 * MIB) * 8 / 10, 1);
 	for (uint64_t round = 0; round < 10; round++)
 		for (uint64_t page = 0; page < 64; page++)
 			write_byte(file, page, 1);
@@ -232,10 +226,8 @@ static void contract_25_anonymous_memory_of_twice_the_budget_completes(void **st
 	rig_config(&rig, 4 * MIB);
 	anon_start(&rig, PAGES(8 * MIB), PAGES(8 * MIB));
 	for (uint64_t round = 1; round <= 2; round++) {
-		for (uint64_t page = 0; page < PAGES(8 * MIB); page++)
-			assert_int_equal(write_stamp(rig.object, page, round), 0);
-		for (uint64_t page = 0; page < PAGES(8 * MIB); page++)
-			assert_true(has_stamp(rig.object, page, round));
+		write_stamps(rig.object, 0, PAGES(8 * MIB), round);
+		have_stamps(rig.object, 0, PAGES(8 * MIB), round);
 	}
 	assert_int_equal(counter(rig.pool, "pgscan_file"), 0);
 	anon_stop(&rig);
@@ -259,13 +251,10 @@ static void contract_25_swap_that_fails_ends_in_bounded_time(void **state)
 	assert_int_equal(error, -ENOMEM);
 	assert_true(now_ms() - start < 60000);
 	weir_fault_store_rules(rig.fault, NULL, 0);
-	for (uint64_t page = 0; page < written; page++)
-		assert_true(has_stamp(rig.object, page, 1));
+	have_stamps(rig.object, 0, written, 1);
 	sleep_ms(60);
-	for (uint64_t page = written; page < PAGES(8 * MIB); page++)
-		assert_int_equal(write_stamp(rig.object, page, 1), 0);
-	for (uint64_t page = 0; page < PAGES(8 * MIB); page++)
-		assert_true(has_stamp(rig.object, page, 1));
+	write_stamps(rig.object, written, PAGES(8 * MIB), 1);
+	have_stamps(rig.object, 0, PAGES(8 * MIB), 1);
 	anon_stop(&rig);
 }
 

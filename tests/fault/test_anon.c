@@ -71,8 +71,7 @@ static void four_times_the_budget(struct rig *rig)
 		assert_int_equal(workers[i].error, 0);
 		assert_true(workers[i].good);
 	}
-	for (uint64_t page = 0; page < 4 * POOL_PAGES; page++)
-		assert_true(has_stamp(rig->object, page, ROUNDS));
+	have_stamps(rig->object, 0, 4 * POOL_PAGES, ROUNDS);
 	assert_true(counter(rig->pool, "pswpin") > POOL_PAGES);
 	assert_true(counter(rig->pool, "pswpout") > 2 * POOL_PAGES);
 	assert_true(counter(rig->pool, "workingset_refault_anon") > 0);
@@ -142,21 +141,18 @@ static void without_swap_memory_fills_and_then_fails(void **state)
 	(void)state;
 	rig_config(&rig, 4 * MIB);
 	anon_start(&rig, 2 * POOL_PAGES, 0);
-	for (uint64_t page = POOL_PAGES; page < POOL_PAGES + 300; page++) /* zeros are room as well */
-		assert_true(is_zeros(rig.object, page));
+	are_zeros(rig.object, POOL_PAGES, POOL_PAGES + 300); /* zeros are room as well */
 	start = now_ms();
 	written = fill_up(rig.object, 2 * POOL_PAGES, &error);
 	assert_int_equal(error, -ENOMEM);
 	assert_true(now_ms() - start < 20000); /* it ends: far from any bound that is waited for */
 	assert_true(written > POOL_PAGES * 3 / 4);
-	for (uint64_t page = 0; page < written; page++)
-		assert_true(has_stamp(rig.object, page, 1));
+	have_stamps(rig.object, 0, written, 1);
 	assert_int_equal(counter(rig.pool, "nr_vmscan_write"), 0);
 	/* Room in swap ends it. */
 	rig.fault = add_swap(rig.pool, 2 * POOL_PAGES, false);
 	assert_int_equal(fill_up(rig.object, 2 * POOL_PAGES, &error), 2 * POOL_PAGES);
-	for (uint64_t page = 0; page < 2 * POOL_PAGES; page++)
-		assert_true(has_stamp(rig.object, page, 1));
+	have_stamps(rig.object, 0, 2 * POOL_PAGES, 1);
 	anon_stop(&rig);
 }
 
@@ -201,11 +197,9 @@ static void full_swap_loses_nothing(void **state)
 	assert_int_equal(error, -ENOMEM);
 	kept = written - POOL_PAGES / 2;
 	assert_int_equal(weir_resize(rig.object, kept << PAGE_SHIFT), 0);
-	for (uint64_t page = 0; page < kept; page++)
-		assert_true(has_stamp(rig.object, page, 1));
+	have_stamps(rig.object, 0, kept, 1);
 	assert_int_equal(weir_resize(rig.object, written << PAGE_SHIFT), 0);
-	for (uint64_t page = kept; page < written - POOL_PAGES / 4; page++)
-		assert_int_equal(write_stamp(rig.object, page, 2), 0);
+	write_stamps(rig.object, kept, written - POOL_PAGES / 4, 2);
 	for (uint64_t page = 0; page < written - POOL_PAGES / 4; page++)
 		assert_true(has_stamp(rig.object, page, page < kept ? 1 : 2));
 	anon_stop(&rig);
@@ -220,8 +214,7 @@ static void a_failed_write_keeps_the_page_and_retires_the_slot(void **state)
 	rig_config(&rig, 8 * MIB);
 	rig.config.dirty_expire_ms = 1; /* how long it is left alone after a failure */
 	anon_start(&rig, 64, 64);
-	for (uint64_t page = 0; page < 16; page++)
-		assert_int_equal(write_stamp(rig.object, page, 1), 0);
+	write_stamps(rig.object, 0, 16, 1);
 	fault_rule(rig.fault, WEIR_FAULT_ERROR, WEIR_FAULT_WRITE, EIO, 0);
 	weir_advise(rig.object, 0, 0, WEIR_ADV_PAGEOUT);
 	assert_true(counter(rig.pool, "nr_swap_bad") > 0);
@@ -279,8 +272,7 @@ static void a_failed_write_is_told_once(void **state)
 	(void)state;
 	rig_config(&rig, 8 * MIB);
 	anon_start(&rig, 64, 64);
-	for (uint64_t page = 0; page < 16; page++)
-		assert_int_equal(write_stamp(rig.object, page, 1), 0);
+	write_stamps(rig.object, 0, 16, 1);
 	assert_int_equal(weir_sync(rig.object, 0, 0), 0);
 	assert_int_equal(weir_fault_store_calls(rig.fault, WEIR_FAULT_WRITE), 0); /* a sync writes nothing */
 	fault_rule(rig.fault, WEIR_FAULT_ERROR, WEIR_FAULT_WRITE, EIO, 0);
@@ -289,8 +281,7 @@ static void a_failed_write_is_told_once(void **state)
 	wait_until(atomic_load(&rig.object->wb_error));
 	assert_int_equal(weir_sync(rig.object, 0, 0), -EIO);
 	assert_int_equal(weir_sync(rig.object, 0, 0), 0);
-	for (uint64_t page = 0; page < 16; page++)
-		assert_true(has_stamp(rig.object, page, 1));
+	have_stamps(rig.object, 0, 16, 1);
 	anon_stop(&rig);
 }
 
@@ -305,8 +296,7 @@ static void a_failed_read_is_the_readers_error(void **state)
 	(void)state;
 	rig_config(&rig, 8 * MIB);
 	anon_start(&rig, 64, 64);
-	for (uint64_t page = 0; page < 16; page++)
-		assert_int_equal(write_stamp(rig.object, page, 1), 0);
+	write_stamps(rig.object, 0, 16, 1);
 	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_PAGEOUT), 0);
 	fault_rule(rig.fault, WEIR_FAULT_ERROR, WEIR_FAULT_READ, EIO, 0);
 	assert_int_equal(weir_pin(rig.object, 3, WEIR_READ, &pin), -EIO);
@@ -322,8 +312,7 @@ static void a_failed_read_is_the_readers_error(void **state)
 	assert_true(stamped(done.pin.data, 4, 1));
 	assert_int_equal(weir_unpin(&done.pin), 0);
 	assert_int_equal(weir_queue_destroy(queue), 0);
-	for (uint64_t page = 0; page < 16; page++)
-		assert_true(has_stamp(rig.object, page, 1));
+	have_stamps(rig.object, 0, 16, 1);
 	anon_stop(&rig);
 }
 
@@ -335,18 +324,15 @@ static void a_resize_forgets_what_it_cuts(void **state)
 	(void)state;
 	rig_config(&rig, 8 * MIB);
 	anon_start(&rig, 1000, 1000);
-	for (uint64_t page = 0; page < 1000; page++)
-		assert_int_equal(write_stamp(rig.object, page, 1), 0);
+	write_stamps(rig.object, 0, 1000, 1);
 	assert_int_equal(weir_advise(rig.object, 0, 700 << PAGE_SHIFT, WEIR_ADV_PAGEOUT), 0);
 	assert_int_equal(counter(rig.pool, "nr_swap_used"), 700);
 	assert_int_equal(weir_resize(rig.object, (500ull << PAGE_SHIFT) - 100), 0);
 	assert_int_equal(weir_size(rig.object), 500 << PAGE_SHIFT);
 	assert_int_equal(counter(rig.pool, "nr_swap_used"), 500);
 	assert_int_equal(weir_resize(rig.object, 1000 << PAGE_SHIFT), 0);
-	for (uint64_t page = 0; page < 500; page++)
-		assert_true(has_stamp(rig.object, page, 1));
-	for (uint64_t page = 500; page < 1000; page++)
-		assert_true(is_zeros(rig.object, page));
+	have_stamps(rig.object, 0, 500, 1);
+	are_zeros(rig.object, 500, 1000);
 	assert_int_equal(weir_pwrite(rig.object, "x", 1, (1000 << PAGE_SHIFT) + 5), 1);
 	assert_int_equal(weir_size(rig.object), 1001 << PAGE_SHIFT);
 	anon_stop(&rig);
@@ -379,17 +365,14 @@ static void streams_are_read_ahead_in_runs(void **state)
 	(void)state;
 	rig_config(&rig, 8 * MIB);
 	anon_start(&rig, 1500, 2000);
-	for (uint64_t page = 0; page < 1000; page++)
-		assert_int_equal(write_stamp(rig.object, page, 1), 0);
+	write_stamps(rig.object, 0, 1000, 1);
 	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_PAGEOUT), 0);
 	weir_fault_store_rules(rig.fault, NULL, 0);
 	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_NORMAL), 0);
-	for (uint64_t page = 0; page < 1000; page++)
-		assert_true(has_stamp(rig.object, page, 1));
+	have_stamps(rig.object, 0, 1000, 1);
 	assert_int_equal(counter(rig.pool, "pswpin"), 1000);
 	assert_true(weir_fault_store_calls(rig.fault, WEIR_FAULT_READ) < 500);
-	for (uint64_t page = 1000; page < 1200; page++)
-		assert_true(is_zeros(rig.object, page));
+	are_zeros(rig.object, 1000, 1200);
 	assert_int_equal(counter(rig.pool, "pswpin"), 1000);
 	assert_true(counter(rig.pool, "readahead") < 1000);
 	anon_stop(&rig);
