@@ -1,46 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # usage: test_bench.sh WEIR - weir bench map, as its users run it, as TAP. Tiny, and no time is looked at.
-weir=$(realpath "$1")
-work=$(mktemp -d "${TMPDIR:-/var/tmp}/weir-test.XXXXXX") || exit 1
-trap 'rm -rf "$work"' EXIT
-export TMPDIR=$work/tmp
-mkdir "$TMPDIR"
-cd "$work" || exit 1
-number=0
+command=bench
+. "$(dirname "$0")/tap.sh"
 tiny=(--memory 32M --size 64M --accesses 300)
-
-# result STATUS NAME: one line of TAP; on a failure with what the command said.
-result() {
-	number=$((number + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $number - $2"
-	else
-		echo "not ok $number - $2"
-		sed 's/^/# /' out err 2>/dev/null | head -n 40
-	fi
-}
-
-# holds EXPRESSION: python's, over the JSON object in `out` as r.
-holds() {
-	python3 -c '
-import json, sys
-r = json.load(open("out"))
-sys.exit(0 if eval(sys.argv[1]) else 1)' "$1" 2>>err
-}
 
 # cgroup PID: that of a process, if it is there.
 cgroup() {
 	ls -d /sys/fs/cgroup/weir-bench."$1" /sys/fs/cgroup/*/weir-bench."$1" 2>/dev/null
-}
-
-# refused NAME STATUS PATTERN [options]: ends with the status, says the pattern, in one line, and leaves no file.
-refused() {
-	local name=$1 wanted=$2 pattern=$3
-	shift 3
-	"$weir" bench "$@" >out 2>err
-	[ $? -eq "$wanted" ] && grep -Eq -- "$pattern" err && [ "$(wc -l <err)" -eq 1 ] && [ -z "$(ls "$TMPDIR")" ]
-	result $? "$name"
 }
 
 "$weir" bench --help >out 2>err && grep -q -- --write-file out && "$weir" bench map --help >out 2>err && grep -q -- --memory out
@@ -55,36 +22,36 @@ refused "a word is refused" 2 'is not an option' map file
 refused "--size does not go with --file" 2 'the size is the file' map --file x --size 1M
 refused "--write-file goes with --file" 2 'goes with --file' map --write-file
 refused "a file that is not there is refused" 1 'No such file' map --file nothing
-"$weir" bench map --json --memory 1M >out 2>err
-[ $? -eq 2 ] && holds "'--memory' in r['error']"
+run map --json --memory 1M
+[ "$status" -eq 2 ] && holds "'--memory' in r['error']"
 result $? "a mistake is told as JSON too"
 
-if [ "$(nm "$weir" | grep -c __tsan_init)" -gt 0 ]; then
-	echo "ok $((number + 1)) - measuring # SKIP the thread sanitizer's shadow is too much for a cgroup"
-	echo "1..$((number + 1))"
+if built_with tsan; then
+	skip "measuring" "the thread sanitizer's shadow is too much for a cgroup"
+	done_testing
 	exit
 fi
 
-"$weir" bench map "${tiny[@]}" --json >out 2>err
-[ $? -eq 0 ] && holds "[w['name'] for w in r['rows']] == ['uniform', 'zipf 0.99', 'sequential', 'half written'] and all(w['ratio'] > 0 and w[s]['per_second'] > 0 and w[s]['accesses'] == 900 and 0 < w[s]['p50_ns'] <= w[s]['p99_ns'] <= w[s]['p999_ns'] for w in r['rows'] for s in ('window', 'mmap')) and r['cgroup'] == (r['no_cgroup'] is None)"
+run map "${tiny[@]}" --json
+[ "$status" -eq 0 ] && holds "[w['name'] for w in r['rows']] == ['uniform', 'zipf 0.99', 'sequential', 'half written'] and all(w['ratio'] > 0 and w[s]['per_second'] > 0 and w[s]['accesses'] == 900 and 0 < w[s]['p50_ns'] <= w[s]['p99_ns'] <= w[s]['p999_ns'] for w in r['rows'] for s in ('window', 'mmap')) and r['cgroup'] == (r['no_cgroup'] is None)"
 result $? "four kinds of accesses are measured, on both sides"
-"$weir" bench map "${tiny[@]}" --threads 2 >out 2>err
-[ $? -eq 0 ] && [ "$(grep -Ec '^(uniform|zipf 0.99|sequential|half written) +[0-9,]+ +[0-9,]+ +[0-9.]+ ' out)" -eq 4 ]
+run map "${tiny[@]}" --threads 2
+[ "$status" -eq 0 ] && [ "$(grep -Ec '^(uniform|zipf 0.99|sequential|half written) +[0-9,]+ +[0-9,]+ +[0-9.]+ ' out)" -eq 4 ]
 result $? "two threads, as a table"
-"$weir" bench map --memory 32M --size 64M --seconds 0.02 --json >out 2>err
-[ $? -eq 0 ] && holds "all(w[s]['accesses'] > 0 for w in r['rows'] for s in ('window', 'mmap'))"
+run map --memory 32M --size 64M --seconds 0.02 --json
+[ "$status" -eq 0 ] && holds "all(w[s]['accesses'] > 0 for w in r['rows'] for s in ('window', 'mmap'))"
 result $? "turns can end by time"
 
 head -c 20000001 /dev/urandom >file
 cp file copy
-"$weir" bench map --file file --memory 32M --accesses 300 --json >out 2>err
-[ $? -eq 0 ] && holds "len(r['rows']) == 3 and not r['file_made']" && cmp -s file copy
+run map --file file --memory 32M --accesses 300 --json
+[ "$status" -eq 0 ] && holds "len(r['rows']) == 3 and not r['file_made']" && cmp -s file copy
 result $? "a file of the user's is not written to"
-"$weir" bench map --file file --write-file --memory 32M --accesses 300 --json >out 2>err
-[ $? -eq 0 ] && holds "len(r['rows']) == 4" && cmp -s file copy
+run map --file file --write-file --memory 32M --accesses 300 --json
+[ "$status" -eq 0 ] && holds "len(r['rows']) == 4" && cmp -s file copy
 result $? "written to, it holds what it held"
-"$weir" bench map --file file --memory 32M --accesses 300 >out 2>err
-[ $? -eq 0 ] && grep -q 'not measured: the file is not written to' out
+run map --file file --memory 32M --accesses 300
+[ "$status" -eq 0 ] && grep -q 'not measured: the file is not written to' out
 result $? "the table says what was not measured"
 
 # In the middle, it ends by the signal; neither its child nor its cgroup nor its file is left.
@@ -108,4 +75,4 @@ ended 2>/dev/null
 result $? "a signal in the middle leaves nothing behind"
 [ -z "$(ls "$TMPDIR")" ]
 result $? "no file is left behind"
-echo "1..$number"
+done_testing
