@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * fault.c - the software's share of a fault in a window. The file is on tmpfs and eight times the budget, so that
- * nearly every touch faults, and the reading itself is a copy. Against a bare loop of the same system calls (bare_fault.h).
+ * nearly every touch faults, and the reading itself is a copy. Against a bare loop of the same system calls
+ * (bare_fault.h).
  */
 #include <sys/mman.h>
 #include <unistd.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * mmap.c - pins of Weir with a budget of 256 MiB against the kernel's page cache in a memory cgroup of 300 MiB: a
- * shared mapping with MADV_RANDOM of the same 2 GiB file, in a process of its own. (Windows against the same: window.c.)
+ * shared mapping with MADV_RANDOM of the same 2 GiB file, in a process of its own. (Windows against the same:
+ * window.c.)
  *
  * Both put off their writes, Weir up to its dirty limit and the kernel up to its. So that a run pays for all that it
  * wrote, its time goes on until that is durable (weir_sync, msync); the rate without that is in the detail.

@@ -5,8 +5,8 @@
 usage: replacement.py WEIR-TOOL [--policy NAME] [--cells]
 
 WEIR_TRACES names a folder with traces (NAME.txt.gz, one page number a line) and BASELINE.md, a table whose rows are a
-trace, its distinct pages, a size in per cent and in pages, and a column with the miss ratio of each known policy at that
-size. Prints rows for run.py; with --cells a table of every trace and size instead.
+trace, its distinct pages, a size in per cent and in pages, and a column with the miss ratio of each known policy at
+that size. Prints rows for run.py; with --cells a table of every trace and size instead.
 
 A miss is a page read from the file, cold starts included, and nothing is read ahead. The known policies keep exactly as
 many pages as the size says. A pool keeps frames free: so it is given as many frames as the size says and its min

@@ -94,7 +94,8 @@ def print_table(figures):
     rows = [HEADERS] + [cells(figure) for figure in figures]
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     for row in rows:
-        print(f"{row[0]:{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:{widths[3]}}  {row[4]}".rstrip())
+        line = f"{row[0]:{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:{widths[3]}}  {row[4]}"
+        print(line.rstrip())
 
 
 def print_markdown(figures):

@@ -30,7 +30,7 @@ struct load {
 	unsigned write_pct; /* these read a word of the page and write it back */
 	uint64_t seed;
 	bool timed;       /* each access: costs two looks at the clock, tens of nanoseconds */
-	bool scan_beside; /* a further thread reads the pages in order meanwhile; its accesses are not among the others */
+	bool scan_beside; /* a further thread reads the pages in order meanwhile; its accesses are not counted */
 
 	/* For subjects that prepare. */
 	enum load_advice advice;
@@ -76,8 +76,8 @@ static inline bool load_next(struct load_worker *worker, uint64_t *page, bool *w
 	return true;
 }
 
-/* An access to memory: a word of the page, which is enough to need all of it. A write stores what is there already, as the file
- * may be a user's. */
+/* An access to memory: a word of the page, which is enough to need all of it. A write stores what is there already, as
+ * the file may be a user's. */
 static inline void load_touch(volatile void *page, bool write)
 {
 	volatile uint64_t *word = page;

@@ -29,8 +29,8 @@ struct mapping {
 	volatile char *base; /* and below: mapping_open's */
 	int own_fd;
 };
-/* Makes it, from the fields above `base`, and returns its argument: it is what a rival (rival.h) does first. Opens the file anew,
- * so that it is read ahead as the device's setting is now. Ends the program where it can't. */
+/* Makes it, from the fields above `base`, and returns its argument: it is what a rival (rival.h) does first. Opens the
+ * file anew, so that it is read ahead as the device's setting is now. Ends the program where it can't. */
 void *mapping_open(void *mapping);
 struct subject subject_mapping(struct mapping *mapping);
 

@@ -97,7 +97,8 @@ void pattern_init(struct pattern *pattern, enum pattern_kind kind, uint64_t page
 	random_init(&pattern->random, seed, thread);
 	zipf_init(&pattern->zipf, theta, pages);
 
-	/* Golden ratio steps put neighbouring ranks far apart. All threads share the map: what is hot is hot for all. */
+	/* Golden ratio steps put neighbouring ranks far apart. All threads share the map: what is hot is hot for
+	 * all. */
 	pattern->multiplier = (uint64_t)((double)pages * 0.6180339887498949) | 1;
 	while (common_divisor(pattern->multiplier, pages) != 1)
 		pattern->multiplier += 2;

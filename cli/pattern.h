@@ -43,7 +43,8 @@ struct pattern {
 #define PATTERN_MIN_THETA 0.01
 #define PATTERN_MAX_THETA 10.0
 
-/* pages: of the file, 1 to 2^32; memory_pages: the budget, for loop. Thread `thread` of `threads` has its own stream. */
+/* pages: of the file, 1 to 2^32; memory_pages: the budget, for loop. Thread `thread` of `threads` has its own
+ * stream. */
 void pattern_init(struct pattern *pattern, enum pattern_kind kind, uint64_t pages, uint64_t memory_pages, double theta,
 		  uint64_t seed, unsigned thread, unsigned threads);
 uint64_t pattern_next(struct pattern *pattern);

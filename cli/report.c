@@ -246,7 +246,8 @@ static void print_stalls(const struct report *report)
 			print_count(weir_counter_name(i), report->counters[i], 0);
 }
 
-/* One line for each lock that someone found held: the counters lock_contended_X, lock_wait_ns_X and lock_try_failed_X. */
+/* One line for each lock that someone found held: the counters lock_contended_X, lock_wait_ns_X and
+ * lock_try_failed_X. */
 static void print_locks(const struct report *report)
 {
 	static const char *const prefix = "lock_contended_";

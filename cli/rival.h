@@ -17,8 +17,8 @@
 /* In the child, in a cgroup of memory_bytes (0: in none): open(argument) makes the subject's context.
  * NULL, or the reason why there can't be one. The child and its cgroup go with this process (at_end.h). */
 const char *rival_start(uint64_t memory_bytes, struct subject subject, void *(*open)(void *), void *argument);
-/* As load_run. False: the child has ended, and with it the comparison. Most likely the kernel found nothing to reclaim in the
- * cgroup at a moment when all of it was being written out, and killed it. */
+/* As load_run. False: the child has ended, and with it the comparison. Most likely the kernel found nothing to reclaim
+ * in the cgroup at a moment when all of it was being written out, and killed it. */
 bool rival_run(const struct load *load, struct load_result *result);
 #define RIVAL_ENDED "the process that Weir is compared with was killed, for the memory of its cgroup (see dmesg)"
 void rival_stop(void);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The threads of a replay. With --window a thread touches the pages where they are. Else, with --depth 1 a thread pins, touches, unpins, and asks without waiting first: so it knows
- * which accesses were hits. With more, it keeps that many pins under way in a queue; an access then lasts from its
- * asking to its touch.
+ * The threads of a replay. With --window a thread touches the pages where they are. Else, with --depth 1 a thread pins,
+ * touches, unpins, and asks without waiting first: so it knows which accesses were hits. With more, it keeps that many
+ * pins under way in a queue; an access then lasts from its asking to its touch.
  *
  * The clock is read once an access, the end of one being the start of the next, as a read costs a quarter of a hit;
  * with --verify twice, as checking is no part of the access.

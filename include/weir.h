@@ -161,8 +161,8 @@ int weir_create(const struct weir_config *config, weir_pool **pool);
 int weir_destroy(weir_pool *pool);
 
 /* ... and with config.windows, where the kernel can't give it what they need (a userfaultfd with write protection and
- * signals, Linux 5.7; permission for it): -ENOSYS, -EPERM, -EINVAL, -EMFILE. weir_error_text() says what is missing. Pins
- * need nothing of it: the same configuration without windows works. */
+ * signals, Linux 5.7; permission for it): -ENOSYS, -EPERM, -EINVAL, -EMFILE. weir_error_text() says what is missing.
+ * Pins need nothing of it: the same configuration without windows works. */
 
 /* Replacement policies by number, NULL past the last; number 0 is the default. */
 const char *weir_policy_name(unsigned number);
@@ -327,9 +327,9 @@ static inline int weir_peek(weir_object *object, uint64_t page, struct weir_peek
 	return 0;
 }
 
-/* True: since weir_peek the page was not evicted and no EXCLUSIVE|WRITE pin on it was taken, so what was read in between
- * was its content. Writers with pins that are not exclusive are not noticed, as between threads that share one mmap.
- * Blocks: no. Allocates: no. Signal-safe: yes. */
+/* True: since weir_peek the page was not evicted and no EXCLUSIVE|WRITE pin on it was taken, so what was read in
+ * between was its content. Writers with pins that are not exclusive are not noticed, as between threads that share one
+ * mmap. Blocks: no. Allocates: no. Signal-safe: yes. */
 static inline bool weir_peek_valid(const struct weir_peek *peek)
 {
 	uint32_t *version = (uint32_t *)(uintptr_t)peek->private_[0];
@@ -359,9 +359,9 @@ int weir_queue_create(weir_pool *pool, unsigned depth, weir_queue **queue);
 /* Errors: -EBUSY (requests are under way: reap them first). */
 int weir_queue_destroy(weir_queue *queue);
 /* Ask for a pin; a read that it needs is started at once. Errors: -EINVAL, -ERANGE, -EROFS at once; -EAGAIN
- * (depth requests are under way or not yet reaped; or WRITE at the dirty limit while this queue has any: reap first). -ENOMEM (WRITE: the limit held for
- * config.wait_ms). Everything else arrives as a completion. Blocks: when frames are short (it reclaims).
- * Allocates: no. */
+ * (depth requests are under way or not yet reaped; or WRITE at the dirty limit while this queue has any: reap first).
+ * -ENOMEM (WRITE: the limit held for config.wait_ms). Everything else arrives as a completion. Blocks: when frames are
+ * short (it reclaims). Allocates: no. */
 int weir_queue_pin(weir_queue *queue, weir_object *object, uint64_t page, unsigned flags, uint64_t user_data);
 /* Collect completions: waits until at least `min` (at most those under
  * way) are there, returns their number, at most `max`. min 0 polls. Errors: -EINVAL.
@@ -379,20 +379,22 @@ ssize_t weir_pwrite(weir_object *object, const void *buffer, size_t bytes, uint6
  * Windows: pages as plain memory
  *
  * A window is address space in which the pages of an object appear when they are touched, and from which they go again
- * when reclaim needs their frames. The pool's budget holds for them as for all others. The thread that touches a page which
- * is not there brings it in itself, in the handler of its SIGBUS; with config.fault_thread threads of the pool do.
+ * when reclaim needs their frames. The pool's budget holds for them as for all others. The thread that touches a page
+ * which is not there brings it in itself, in the handler of its SIGBUS; with config.fault_thread threads of the pool
+ * do.
  *
  *   - Pins and windows show the same bytes. While an object has a window, a pin's `data` is the page's address in it.
  *   - The object is as long as ever: a touch past its end is a SIGBUS. Pages that weir_resize adds are in the window,
  *     whose address stays; a cut takes pages away.
- *   - System calls get EFAULT for memory that is not there, or clean and to be written to: give them pinned pages (or use
- *     weir_pread and weir_pwrite). With config.fault_thread, and the right to serve the kernel's own faults (root, or
- *     vm.unprivileged_userfaultfd=1), they work as on any memory, but each fault costs ten times as much or more.
+ *   - System calls get EFAULT for memory that is not there, or clean and to be written to: give them pinned pages (or
+ *     use weir_pread and weir_pwrite). With config.fault_thread, and the right to serve the kernel's own faults (root,
+ *     or vm.unprivileged_userfaultfd=1), they work as on any memory, but each fault costs ten times as much or more.
  *   - Stores' `read` runs in the signal handler of whoever touches: it must be async-signal-safe. No function that the
- *     library calls back (stores', shrinkers', the write hook) may touch a window of its pool: it runs inside the library.
+ *     library calls back (stores', shrinkers', the write hook) may touch a window of its pool: it runs inside the
+ *     library.
  *   - Signals wait while a thread is inside the library, as in a kernel: so their handlers may touch windows. A thread
- *     that blocks SIGBUS, and touches what is not there, is killed by the kernel. A handler of the program's for SIGBUS is
- *     to be installed before the pool is made: it gets what is not Weir's, and what can't be served.
+ *     that blocks SIGBUS, and touches what is not there, is killed by the kernel. A handler of the program's for SIGBUS
+ *     is to be installed before the pool is made: it gets what is not Weir's, and what can't be served.
  *   - A child of fork() has no windows: a touch there is a SIGSEGV. One of vfork() has its parent's.
  *   - On a stack of at least 16 KiB (measured: 8.5 KiB beside the kernel's own frame, getauxval(AT_MINSIGSTKSZ));
  *     sigaltstack is used where there is one.
@@ -404,24 +406,25 @@ ssize_t weir_pwrite(weir_object *object, const void *buffer, size_t bytes, uint6
                                 * object's. Pins, advice and locks concern the object, not the window. It may have
                                 * PROT_WRITE whatever the object was opened with */
 
-/* Give the object its window, of all its bytes and those that it may grow by. prot: PROT_READ, or with PROT_WRITE (which
- * needs WEIR_RDWR). An object that has a window keeps it: *address is the same then.
+/* Give the object its window, of all its bytes and those that it may grow by. prot: PROT_READ, or with PROT_WRITE
+ * (which needs WEIR_RDWR). An object that has a window keeps it: *address is the same then.
  * Errors: -EINVAL (unknown flags or prot; the pool was made without config.windows), -EROFS, -EBUSY (pins are held;
  * there is a window of the other kind), -ENOMEM (no address space), -EMFILE (4096 windows in this process).
  * Blocks: for reads under way. Allocates: address space. */
 int weir_map(weir_object *object, int prot, unsigned flags, void **address);
 
-/* Take the window away. Resident pages stay resident, for pins. Threads that touch it from now on get SIGSEGV or SIGBUS.
- * Errors: -EINVAL (there is none), -EBUSY (pins are held; nothing was changed). Blocks: for I/O on its pages. */
+/* Take the window away. Resident pages stay resident, for pins. Threads that touch it from now on get SIGSEGV or
+ * SIGBUS. Errors: -EINVAL (there is none), -EBUSY (pins are held; nothing was changed). Blocks: for I/O on its
+ * pages. */
 int weir_unmap(weir_object *object);
 
-/* As mprotect(2), for whole pages of the window: PROT_READ or PROT_READ | PROT_WRITE. Nothing less: pages are written out
- * from where they are. A touch that is not allowed is a SIGSEGV. The weir_ calls are not bound by it, but `data` of a pin is.
- * Errors: -EINVAL (no window, a range that is not in it, or other prot), -EROFS, -ENOMEM (as mprotect). */
+/* As mprotect(2), for whole pages of the window: PROT_READ or PROT_READ | PROT_WRITE. Nothing less: pages are written
+ * out from where they are. A touch that is not allowed is a SIGSEGV. The weir_ calls are not bound by it, but `data` of
+ * a pin is. Errors: -EINVAL (no window, a range that is not in it, or other prot), -EROFS, -ENOMEM (as mprotect). */
 int weir_protect(weir_object *object, uint64_t offset, uint64_t bytes, int prot);
 
-/* Which pages are resident, as mincore(2): bit 0 of a byte for each of the range's pages. Needs no window. Pages come and
- * go, so it is true of the moment alone. Errors: -EINVAL as weir_advise. Blocks: no. Signal-safe: yes. */
+/* Which pages are resident, as mincore(2): bit 0 of a byte for each of the range's pages. Needs no window. Pages come
+ * and go, so it is true of the moment alone. Errors: -EINVAL as weir_advise. Blocks: no. Signal-safe: yes. */
 int weir_mincore(weir_object *object, uint64_t offset, uint64_t bytes, unsigned char *vec);
 
 /* A touch that can't be served: what a return value would have told. */
@@ -430,16 +433,17 @@ struct weir_fault {
 	uint64_t page;
 	void *address; /* that was touched */
 	bool write;
-	int error; /* -ERANGE: past the end. -EROFS. -ENOMEM, -ETIMEDOUT: no frame was to be had. -ESTALE. The store's */
+	int error; /* -ERANGE: past the end. -EROFS. -ENOMEM, -ETIMEDOUT: no frame was had. -ESTALE. The store's */
 };
 enum weir_fault_answer {
 	WEIR_FAULT_FAIL,  /* the thread gets its SIGBUS: the program's own handler, or death */
 	WEIR_FAULT_RETRY, /* try again (wait a while before: this thread does nothing else) */
-	WEIR_FAULT_ZERO,  /* a page of zeros is its content, until it is evicted: then its store is asked again. If it is
-	                   * written to it goes to the store as it is. Past the end and read-only: as FAIL */
+	WEIR_FAULT_ZERO,  /* a page of zeros is its content, until it is evicted: then its store is asked again. If it
+	                   * is written to it goes to the store as it is. Past the end and read-only: as FAIL */
 };
-/* Runs in the touching thread, in a signal handler, with that thread's mask: it may call what is async-signal-safe, touch
- * other windows, or leave by siglongjmp. With config.fault_thread it runs in a thread of the pool's: no longjmp there. */
+/* Runs in the touching thread, in a signal handler, with that thread's mask: it may call what is async-signal-safe,
+ * touch other windows, or leave by siglongjmp. With config.fault_thread it runs in a thread of the pool's: no longjmp
+ * there. */
 typedef enum weir_fault_answer (*weir_fault_handler)(const struct weir_fault *fault, void *user);
 /* NULL: none, as at first. Set it before others touch the window. Blocks: no. */
 void weir_set_fault_handler(weir_object *object, weir_fault_handler handler, void *user);
@@ -453,7 +457,7 @@ enum weir_advice {
 	WEIR_ADV_COLD,       /* to the inactive list: first to go */
 	WEIR_ADV_PAGEOUT,    /* write what is dirty and drop the range */
 	WEIR_ADV_FREE,       /* anonymous only: what the range holds is not needed any more. It is zeros at once here */
-	WEIR_ADV_POPULATE_READ,  /* bring the range in, and into the window, where there is one; returns when it is there */
+	WEIR_ADV_POPULATE_READ,  /* bring the range in, and into the window if there is one; returns when it is there */
 	WEIR_ADV_POPULATE_WRITE, /* the same, ready to be written to: dirty from now on */
 };
 
@@ -625,7 +629,8 @@ void weir_io_complete(struct weir_io *io, ssize_t result);
 
 /* Open any store as an object. On success the store is the object's: close() is called with it.
  * flags: WEIR_RDONLY or WEIR_RDWR. Errors: as weir_open, -EINVAL (a required function is missing). */
-int weir_open_store(weir_pool *pool, const struct weir_store_ops *ops, void *store, unsigned flags, weir_object **object);
+int weir_open_store(weir_pool *pool, const struct weir_store_ops *ops, void *store, unsigned flags,
+		    weir_object **object);
 
 /* A store in ordinary memory, for tests and scratch objects; its bytes are outside the budget. */
 int weir_memory_store_create(uint64_t bytes, const struct weir_store_ops **ops, void **store);

@@ -10,7 +10,7 @@ meson compile -C "$build"
 status=0
 for name in text csv oracle options; do
 	echo "fuzz_$name, $seconds s"
-	tests/fuzz/run.sh "$build/tests/fuzz/fuzz_$name" "$build/tests/fuzz/corpus/$name" "tests/fuzz/regressions/$name" \
-		"$build/tests/fuzz/$name" -max_total_time="$seconds" || status=1
+	tests/fuzz/run.sh "$build/tests/fuzz/fuzz_$name" "$build/tests/fuzz/corpus/$name" \
+		"tests/fuzz/regressions/$name" "$build/tests/fuzz/$name" -max_total_time="$seconds" || status=1
 done
 exit $status

@@ -53,7 +53,7 @@ static inline weir_object *rig_open(weir_pool *pool, uint64_t pages, void **faul
 	assert_int_equal(weir_memory_store_create(pages << PAGE_SHIFT, &ops, &memory), 0);
 	assert_int_equal(weir_fault_store_create(ops, memory, 1, &ops, &store), 0);
 	assert_int_equal(weir_open_store(pool, ops, store, WEIR_RDWR, &object), 0);
-	assert_int_equal(weir_advise(object, 0, 0, WEIR_ADV_RANDOM), 0); /* no page comes in unless a test asks for it */
+	assert_int_equal(weir_advise(object, 0, 0, WEIR_ADV_RANDOM), 0); /* no page comes in unasked */
 	if (fault)
 		*fault = store;
 	return object;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * s3_fifo.c - S3-FIFO (Yang et al., SOSP 2023): newcomers pass through a small FIFO of a tenth of the cache; those used
- * twice or more there, and those that come back while their ghost lasts, enter the main FIFO, which goes round as a clock
- * that counts to 3.
+ * twice or more there, and those that come back while their ghost lasts, enter the main FIFO, which goes round as a
+ * clock that counts to 3.
  */
 #include "sim.h"
 

@@ -2,8 +2,8 @@
  *
  * sim.h - replacement policies of the literature, on page numbers alone: what Weir's are compared with.
  *
- * A policy is told each access in turn and answers hit or miss. Pages are numbered densely from 0, so what it knows of a
- * page is an array element, and a list is two arrays of links: no hash tables, no allocation after the start.
+ * A policy is told each access in turn and answers hit or miss. Pages are numbered densely from 0, so what it knows of
+ * a page is an array element, and a list is two arrays of links: no hash tables, no allocation after the start.
  */
 #ifndef POLICY_SIM_H
 #define POLICY_SIM_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * w_tinylfu.c - W-TinyLFU (Einziger, Friedman and Manes, ACM TOS 2017): newcomers pass through an LRU window of 1 % of the
- * cache. What leaves the window is admitted to the main part, a segmented LRU of 20 % probation and 80 % protected, if it
- * was used more often lately than the page that would have to go. "Lately" is a count-min sketch of 4-bit counters, which
- * are halved after ten uses for each page of the cache.
+ * w_tinylfu.c - W-TinyLFU (Einziger, Friedman and Manes, ACM TOS 2017): newcomers pass through an LRU window of 1 % of
+ * the cache. What leaves the window is admitted to the main part, a segmented LRU of 20 % probation and 80 % protected,
+ * if it was used more often lately than the page that would have to go. "Lately" is a count-min sketch of 4-bit
+ * counters, which are halved after ten uses for each page of the cache.
  */
 #include "sim.h"
 

@@ -61,8 +61,8 @@ static void epoch_leave(struct weir_object *object, uint64_t word)
 }
 
 /* unmapped|dirty -> writeback. A page that is held stays dirty: its holder may go on writing. With even_pinned a page
- * that is used meanwhile is tried again: weir_sync would leave it out, and call it durable. *writable: WORD_WRITABLE where
- * the word said so until now, and the window still does. */
+ * that is used meanwhile is tried again: weir_sync would leave it out, and call it durable. *writable: WORD_WRITABLE
+ * where the word said so until now, and the window still does. */
 static bool word_begin_writeback(struct batch *batch, unsigned i, uint64_t set, bool even_pinned, uint64_t *writable)
 {
 	uint64_t seen = batch->seen[i], next, held;

@@ -52,8 +52,8 @@ void durable_succeeded(struct weir_object *object, bool parity)
 	}
 }
 
-/* A resident, clean page that was written: dirty, and rescued where reclaim is about to take it. From a window it may be
- * gone already, before the word says so: there reclaim goes first. */
+/* A resident, clean page that was written: dirty, and rescued where reclaim is about to take it. From a window it may
+ * be gone already, before the word says so: there reclaim goes first. */
 static bool make_dirty(struct weir_object *object, page_word *word)
 {
 	uint64_t seen = word_load(word), next;

@@ -20,8 +20,8 @@
 struct cancel {
 	int state, type;
 };
-/* Cancellation alone. By its type too: a pthread_cancel that found it enabled sends a signal which may come when it is not
- * any more, and the C library's handler (glibc 2.36's) then asks for the type only. */
+/* Cancellation alone. By its type too: a pthread_cancel that found it enabled sends a signal which may come when it is
+ * not any more, and the C library's handler (glibc 2.36's) then asks for the type only. */
 void hold_cancel(struct cancel *cancel);
 void release_cancel(const struct cancel *cancel);
 

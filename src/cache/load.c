@@ -56,7 +56,8 @@ void load_publish(struct weir_object *object, uint64_t page, struct frame *frame
 	page_word *word = &object->words[page];
 
 	tally(object->pool, frame->node, TALLY_LOADING, -1);
-	/* On its way to a list before it is published: whoever finds it resident may rely on its frame being somewhere. */
+	/* On its way to a list before it is published: whoever finds it resident may rely on its frame being
+	 * somewhere. */
 	admit(object->pool, frame, frame->policy, word_load(word) & WORD_READAHEAD);
 	/* Nobody sees the use of what is mapped. */
 	word_finish_loading(word, flags & WORD_MAPPED ? WORD_READAHEAD : 0, flags);

@@ -12,8 +12,8 @@
 
 #include "pool.h"
 
-/* flags: of the word from now on, 0 or WORD_READAHEAD. True: the page is loading and the caller must finish it. False: *seen is the word, look again; the frame is still
- * the caller's. Blocks: no. */
+/* flags: of the word from now on, 0 or WORD_READAHEAD. True: the page is loading and the caller must finish it. False:
+ * *seen is the word, look again; the frame is still the caller's. Blocks: no. */
 bool load_begin(struct weir_object *object, uint64_t page, struct frame *frame, uint64_t *seen, uint64_t flags);
 
 /* `got`: bytes of this page that the store gave, or a negative errno. flags: WORD_REF ... to publish with. Returns 0 or
@@ -21,8 +21,8 @@ bool load_begin(struct weir_object *object, uint64_t page, struct frame *frame, 
  * Blocks: for the lruvec lock. */
 int load_finish(struct weir_object *object, uint64_t page, struct frame *frame, ssize_t got, uint64_t flags);
 
-/* The same in two steps, for a page that is put in a window in between: judge what was read to `data`, and zero what was
- * not filled; then publish, or on any error give all back. */
+/* The same in two steps, for a page that is put in a window in between: judge what was read to `data`, and zero what
+ * was not filled; then publish, or on any error give all back. */
 int load_check(const struct weir_object *object, uint64_t page, ssize_t got, void *data);
 void load_publish(struct weir_object *object, uint64_t page, struct frame *frame, uint64_t flags);
 void load_abort(struct weir_object *object, uint64_t page, struct frame *frame);

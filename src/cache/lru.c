@@ -119,8 +119,8 @@ void lru_move_tail(struct lruvec *lruvec, enum lru_list from, enum lru_list to)
 	list_insert_frame(lruvec, frame, to, false);
 }
 
-/* The frames lie anywhere in memory, and each says only which is next: a cache miss a frame, one after the other. The jump
- * hints let us ask for what comes LRU_JUMP places on meanwhile. */
+/* The frames lie anywhere in memory, and each says only which is next: a cache miss a frame, one after the other. The
+ * jump hints let us ask for what comes LRU_JUMP places on meanwhile. */
 unsigned lru_isolate_tail(struct lruvec *lruvec, enum lru_list list, struct frame **frames, unsigned n)
 {
 	struct list_head *head = &lruvec->lists[list], *entry = head->prev;

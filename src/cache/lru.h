@@ -119,9 +119,9 @@ static inline uint64_t lru_size(const struct lruvec *lruvec, enum lru_list list)
 	return atomic_load_explicit(&lruvec->size[list], memory_order_relaxed);
 }
 
-/* What it cost to reclaim pages of a pair of lists: reads and writes, each worth a batch of pages that were looked at in
- * vain (Linux mm/swap.c, lru_note_cost). Both costs are halved once they pass a quarter of all pages, so that what counts is
- * lately. Any thread; a race may lose a note, which is one of many. */
+/* What it cost to reclaim pages of a pair of lists: reads and writes, each worth a batch of pages that were looked at
+ * in vain (Linux mm/swap.c, lru_note_cost). Both costs are halved once they pass a quarter of all pages, so that what
+ * counts is lately. Any thread; a race may lose a note, which is one of many. */
 void lru_note_cost(struct lruvec *lruvec, enum lru_type type, uint64_t nr_io, uint64_t nr_rotated);
 
 /* Debug: lengths match the lists, frames say which list they are on. Lock held. */

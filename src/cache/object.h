@@ -44,8 +44,8 @@ struct weir_object {
 	bool writable;
 	_Atomic uint8_t advice; /* enum weir_advice: NORMAL, SEQUENTIAL or RANDOM */
 
-	/* The window (src/fault/map.c): where the pages are plain memory, as far as they are in it. NULL: there is none. Read
-	 * by every pin that is not the fastest; changed while a resize keeps all pages from being had. */
+	/* The window (src/fault/map.c): where the pages are plain memory, as far as they are in it. NULL: there is
+	 * none. Read by every pin that is not the fastest; changed while a resize keeps all pages from being had. */
 	_Atomic(char *) window;
 	size_t window_bytes;
 	struct weir_object *copy;     /* the object of its private window, if it has one; `resize` guards it */

@@ -3,9 +3,10 @@
  * policy.h - the replacement policy: the few decisions that reclaim leaves to it.
  *
  * A policy keeps no memory of its own but what is in the page word (two referenced bits, and 52 bits once the page is
- * absent), in the frame (64 bits) and in the lruvec. Anonymous pages and those of files have a pair of lists each, and a
- * policy works on each pair by itself; how much is scanned of each, reclaim/scan_count.c decides. So it can't allocate, and hits stay lock-free:
- * they only set referenced bits. Every function may run under NOMEMALLOC: no locks, no waiting.
+ * absent), in the frame (64 bits) and in the lruvec. Anonymous pages and those of files have a pair of lists each, and
+ * a policy works on each pair by itself; how much is scanned of each, reclaim/scan_count.c decides. So it can't
+ * allocate, and hits stay lock-free: they only set referenced bits. Every function may run under NOMEMALLOC: no locks,
+ * no waiting.
  */
 #ifndef WEIR_POLICY_H
 #define WEIR_POLICY_H
@@ -22,8 +23,8 @@ struct refault {
 
 struct policy {
 	const char *name;
-	/* A page has just been read into a frame that is on no list yet: what does its shadow say? The lock of the frame's
-	 * lruvec is held. lruvecs: of all nodes; ahead: nobody has asked for the page yet. */
+	/* A page has just been read into a frame that is on no list yet: what does its shadow say? The lock of the
+	 * frame's lruvec is held. lruvecs: of all nodes; ahead: nobody has asked for the page yet. */
 	struct refault (*admit)(struct lruvec *const *lruvecs, struct frame *frame, uint64_t shadow, bool ahead);
 	/* What an evicted page leaves behind: a word of state absent. The caller owns the frame. */
 	uint64_t (*evict)(struct lruvec *lruvec, struct frame *frame, bool was_active);

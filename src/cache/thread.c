@@ -149,8 +149,8 @@ noinline struct thread_record *thread_record_find(struct thread_table *table)
 	return record;
 }
 
-/* Pairs with the exchange in slot_fill: the word was changed before this, there it is read after. Acquires too: what the
- * owner did to the page happened before he emptied the slot. */
+/* Pairs with the exchange in slot_fill: the word was changed before this, there it is read after. Acquires too: what
+ * the owner did to the page happened before he emptied the slot. */
 static inline uint64_t slot_look(const _Atomic uint64_t *slot)
 {
 	return atomic_load_explicit(slot, memory_order_seq_cst);

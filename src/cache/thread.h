@@ -44,7 +44,7 @@ struct thread_record {
 
 struct thread_table {
 	struct thread_record *records;
-	char *staging; /* of pools with windows: a page each, to read to what goes on into a window. Mapped, not populated */
+	char *staging;    /* of pools with windows: a page each, to read to what goes into one. Mapped, not populated */
 	uint64_t pool_id; /* never used twice in a process */
 	unsigned max;
 	_Atomic unsigned used; /* records below it have been taken at least once */

@@ -7,12 +7,14 @@
 
 #include "cache/batch.h"
 
-/* Those of n pages that are clean, mapped and held by nobody go from their windows to their frames' slots. The caller has
- * the frames off the lists; at most BATCH_MAX. Signals are held. Blocks: no. Allocates: the kernel, for the slots. */
+/* Those of n pages that are clean, mapped and held by nobody go from their windows to their frames' slots. The caller
+ * has the frames off the lists; at most BATCH_MAX. Signals are held. Blocks: no. Allocates: the kernel, for the
+ * slots. */
 void unmap_pages(weir_pool *pool, struct frame **frames, unsigned n);
 
-/* The same for a batch of mapped pages that are BUSY by the caller's doing, dirty ones too; they are not when this returns.
- * It reads what is in the window, under whatever lock the caller has: they are there, and nobody can take them. */
+/* The same for a batch of mapped pages that are BUSY by the caller's doing, dirty ones too; they are not when this
+ * returns. It reads what is in the window, under whatever lock the caller has: they are there, and nobody can take
+ * them. */
 void unmap_busy(weir_pool *pool, const struct batch *batch);
 
 /* A page that lay in a slot was touched, and mapped. */

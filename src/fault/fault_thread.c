@@ -2,13 +2,14 @@
  *
  * fault_thread.c - threads that serve the faults of those who touch windows (config.fault_thread).
  *
- *   touch ─► the kernel stops the thread, tells the userfaultfd ─► one of us reads it, touch_page ─► the kernel lets it go on
+ *   touch ─► the kernel stops the thread, tells the userfaultfd ─► one of us reads it, touch_page ─► it may go on
  *
- * Two switches of threads a fault make this many times as dear as a signal in the thread itself. What it buys: touches by
- * the kernel, in system calls that were given window memory, are served as well.
+ * Two switches of threads a fault make this many times as dear as a signal in the thread itself. What it buys: touches
+ * by the kernel, in system calls that were given window memory, are served as well.
  *
- * A touch that can't be served ends as a poisoned page (UFFDIO_POISON, Linux 6.6): a SIGBUS for whoever touches it, until a
- * pin brings the page in after all, or the window goes. An older kernel has no such thing: then the process gets the SIGBUS.
+ * A touch that can't be served ends as a poisoned page (UFFDIO_POISON, Linux 6.6): a SIGBUS for whoever touches it,
+ * until a pin brings the page in after all, or the window goes. An older kernel has no such thing: then the process
+ * gets the SIGBUS.
  */
 #include "fault/fault_thread.h"
 

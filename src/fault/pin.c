@@ -7,8 +7,8 @@
  *   nearly   resident, but a bit must be set: one compare-and-swap of the word
  *   miss     a frame, absent -> loading, the read, loading -> resident with the pin in place
  *
- * In an object with a window a miss is a touch (touch.c), and no hit is the fast one: what lies in a slot must be mapped
- * before it is pinned.
+ * In an object with a window a miss is a touch (touch.c), and no hit is the fast one: what lies in a slot must be
+ * mapped before it is pinned.
  */
 #include "fault/pin.h"
 

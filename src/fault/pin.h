@@ -37,8 +37,9 @@ int pin_note_use(struct weir_object *object, uint64_t page);
 int unpin_counted(page_word *word);
 int unpin_exclusive(page_word *word);
 
-/* Whoever misses a page and reads it himself: take a frame, make the page loading, count it, have the stream that it may be
- * of followed. 0: it is the caller's to read and to finish. PIN_AGAIN: someone else was first. Or as frame_take_wait. */
+/* Whoever misses a page and reads it himself: take a frame, make the page loading, count it, have the stream that it
+ * may be of followed. 0: it is the caller's to read and to finish. PIN_AGAIN: someone else was first. Or as
+ * frame_take_wait. */
 int miss_begin(struct weir_object *object, uint64_t page, unsigned flags, uint64_t seen, enum counter counter,
 	       struct frame **frame);
 /* Then read it to `data`; WEIR_OVERWRITE: zeros instead. What load_check wants to know. Blocks: for the read. */

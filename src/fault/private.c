@@ -2,9 +2,9 @@
  *
  * private.c - private windows: what is written there goes to swap, and not to the object.
  *
- * The window belongs to an anonymous object beside the first one (`copy`), which differs from others in one thing: pages that
- * were never written there are not zeros but the first object's. They are read past its frames, but for what is resident in
- * them, which may be newer than the store.
+ * The window belongs to an anonymous object beside the first one (`copy`), which differs from others in one thing:
+ * pages that were never written there are not zeros but the first object's. They are read past its frames, but for what
+ * is resident in them, which may be newer than the store.
  */
 #include "fault/private.h"
 

@@ -188,8 +188,8 @@ static void start_read(struct request *request)
 	}
 	while (channel_submit(request->queue->channel, &request->object->store, &request->io) == -EAGAIN)
 		channel_reap(request->queue->channel, 1, 100);
-	/* At once, not with the next wait: of many transfers in one system call the kernel holds the first back until the
-	 * last is prepared, and the device has nothing to do meanwhile. */
+	/* At once, not with the next wait: of many transfers in one system call the kernel holds the first back until
+	 * the last is prepared, and the device has nothing to do meanwhile. */
 	channel_flush(request->queue->channel);
 }
 

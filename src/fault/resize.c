@@ -61,8 +61,8 @@ void resize_end(struct weir_object *object)
 	futex_wake(&object->resizes, INT32_MAX);
 }
 
-/* In a window, where the program may be writing to the rest of the page, or may not write at all: protected, copied, and
- * put in again. Who touches it meanwhile waits for the resize. */
+/* In a window, where the program may be writing to the rest of the page, or may not write at all: protected, copied,
+ * and put in again. Who touches it meanwhile waits for the resize. */
 static void zero_mapped(struct weir_object *object, uint64_t page, size_t from)
 {
 	const struct uffd *uffd = &object->pool->uffd;

@@ -3,7 +3,7 @@
  * sigbus.c - the thread that touched a page which is not there brings it in itself, in the handler of its SIGBUS.
  *
  *   touch ─► SIGBUS, all signals blocked ─► whose window? ─┬─ ours ─► touch_page ─┬─ 0: return, the touch goes through
- *                                                          │                      └─ error ─► the object's handler: retry,
+ *                                                          │                      └─ error ─► its handler: retry,
  *                                                          │                           zeros, or (none) as nobody's
  *                                                          └─ nobody's ─► the handler that was there before us
  *
@@ -183,7 +183,8 @@ static void pass_on(int number, siginfo_t *info, void *context)
 		set_mask(context, &before.sa_mask);
 		before.sa_handler(number);
 	} else if (before.sa_handler != SIG_IGN || info->si_code > 0) {
-		/* It dies of it, at the same place, as it would have without us: one that was not sent can't be ignored. */
+		/* It dies of it, at the same place, as it would have without us: one that was not sent can't be
+		 * ignored. */
 		signal(number, SIG_DFL);
 		if (info->si_code <= 0) /* sent by someone: the return would not raise it again */
 			syscall(SYS_tgkill, getpid(), thread_tid(), number);

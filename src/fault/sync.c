@@ -25,7 +25,8 @@ static void wait_for_writeback(struct weir_object *object)
 }
 
 /* A page that reclaim had in writeback is passed over, as its write is waited for; but it may come back unwritten, as
- * someone has it pinned. Then it is ours to write; but not where it is anonymous, which is never written under a pin. */
+ * someone has it pinned. Then it is ours to write; but not where it is anonymous, which is never written under a
+ * pin. */
 int object_write_and_wait(struct weir_object *object, uint64_t first, uint64_t last)
 {
 	unsigned reverted;

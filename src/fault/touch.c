@@ -13,8 +13,8 @@
  * A page comes in write-protected, in one step with its content, unless it is touched to be written. So between its
  * appearance and the first write that is noticed there is no other.
  *
- * The frame of a mapped page is hollow (cache/hollow.h). So what is read in goes to a page of the thread's own (`staging`),
- * or, where the frame has its memory still, to its slot, which is given back once the page is copied.
+ * The frame of a mapped page is hollow (cache/hollow.h). So what is read in goes to a page of the thread's own
+ * (`staging`), or, where the frame has its memory still, to its slot, which is given back once the page is copied.
  */
 #include "fault/touch.h"
 
@@ -71,8 +71,8 @@ static int touch_absent(struct weir_object *object, uint64_t page, uint64_t seen
 
 /* ---- resident ---- */
 
-/* Make the page BUSY, as it was seen. Then the window stays, and the page in it: who freezes the object lowers npages and
- * then looks for BUSY words, we do it the other way round. 0, PIN_AGAIN, -ERANGE. */
+/* Make the page BUSY, as it was seen. Then the window stays, and the page in it: who freezes the object lowers npages
+ * and then looks for BUSY words, we do it the other way round. 0, PIN_AGAIN, -ERANGE. */
 static int start_busy(struct weir_object *object, uint64_t page, uint64_t seen, uint64_t next)
 {
 	page_word *word = &object->words[page];

@@ -7,15 +7,17 @@
 
 #include "pool.h"
 
-/* See to it that a touch of the page goes through: WEIR_WRITE: also a write; WEIR_OVERWRITE: what it held does not matter;
- * WEIR_TRY: without waiting; WEIR_WAIT: as weir_pin. Another thread may undo it at once, so the caller tries what it wanted, and if need be again.
+/* See to it that a touch of the page goes through: WEIR_WRITE: also a write; WEIR_OVERWRITE: what it held does not
+ * matter; WEIR_TRY: without waiting; WEIR_WAIT: as weir_pin. Another thread may undo it at once, so the caller tries
+ * what it wanted, and if need be again.
  * around: map resident neighbours too.
- * 0; -ERANGE, -EROFS (no such page, or not to be written); -ENXIO (there is no window any more); -EAGAIN (TRY); -ENOMEM,
- * -ETIMEDOUT (no frame); -ESTALE or the store's error.
+ * 0; -ERANGE, -EROFS (no such page, or not to be written); -ENXIO (there is no window any more); -EAGAIN (TRY);
+ * -ENOMEM, -ETIMEDOUT (no frame); -ESTALE or the store's error.
  * The object has a window, and signals are held (hold.h). Blocks. Allocates: no. */
 int touch_page(struct weir_object *object, uint64_t page, unsigned flags, bool around);
 
-/* A page that could not be read: put zeros in its place, which count as its content until it is evicted. 0, or as above. */
+/* A page that could not be read: put zeros in its place, which count as its content until it is evicted. 0, or as
+ * above. */
 int touch_zero(struct weir_object *object, uint64_t page);
 
 #endif

@@ -81,8 +81,8 @@ enum counter {
 	WEIR_COUNTERS(C)
 #undef C
 		NR_COUNTERS,
-	/* Tallies: what is now, so they go up and down, each stripe as it happens and round through 0; the sum of all is
-	 * what counts. Shown as gauges. */
+	/* Tallies: what is now, so they go up and down, each stripe as it happens and round through 0; the sum of all
+	 * is what counts. Shown as gauges. */
 	TALLY_LOADING = NR_COUNTERS,
 	TALLY_DIRTY,
 	TALLY_WRITEBACK,

@@ -62,8 +62,8 @@ static bool file_has_plenty(const weir_pool *pool, const struct lruvec *lruvec, 
 	return lru_size(lruvec, LRU_INACTIVE_FILE) >> priority && !pool->policy->excess_active(lruvec, LRU_FILE);
 }
 
-/* Surely no page on the anonymous lists is clean, nor has a slot that it could be written to: so that the lists need not be
- * gone through. What is off the lists may be dirty as well, and must not be counted for them. */
+/* Surely no page on the anonymous lists is clean, nor has a slot that it could be written to: so that the lists need
+ * not be gone through. What is off the lists may be dirty as well, and must not be counted for them. */
 static bool anon_can_give_nothing(const weir_pool *pool, const struct scan_control *sc)
 {
 	uint64_t pages = 0;

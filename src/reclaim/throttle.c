@@ -145,8 +145,8 @@ static uint64_t all_dirty(const weir_pool *pool)
 			    atomic_load_explicit(&pool->nr_writeback, memory_order_relaxed));
 }
 
-/* Hold who writes to anonymous memory as long as swap can take what is over the cap. Where it can't, waiting would be in
- * vain: the pages stay, and it is the next frame that can't be had. */
+/* Hold who writes to anonymous memory as long as swap can take what is over the cap. Where it can't, waiting would be
+ * in vain: the pages stay, and it is the next frame that can't be had. */
 static int balance_anon(struct weir_object *object, bool may_wait)
 {
 	weir_pool *pool = object->pool;

@@ -6,8 +6,8 @@
  *      │  fell short: escalate (ordinary modes: wake the flusher, allow writing, nap)
  *   priority 11 ── ...
  *      │
- *   priority 0  ── the whole lists; NOMEMALLOC, where that was not enough, then takes from the active lists too, so that
- *                  it never returns 0 while a clean page exists that nobody holds
+ *   priority 0  ── the whole lists; NOMEMALLOC, where that was not enough, then takes from the active lists too,
+ *                  so that it never returns 0 while a clean page exists that nobody holds
  *
  * A NOMEMALLOC call differs by what its scan control forbids, and by nothing else in this file.
  */

@@ -17,8 +17,9 @@
  * The top 24 bits of an entry are the tag; a page that repeats a word with those bits goes to a slot as any other.
  *
  * An entry is changed by whoever keeps its page from being written or read meanwhile: the flusher that has it in
- * writeback, the pinner that makes it dirty and holds it, close and resize. All changes are exchanges, so a slot is given
- * back once. While a page is clean its entry says what it is; while it is dirty a slot is kept, as long as there are many.
+ * writeback, the pinner that makes it dirty and holds it, close and resize. All changes are exchanges, so a slot is
+ * given back once. While a page is clean its entry says what it is; while it is dirty a slot is kept, as long as there
+ * are many.
  */
 #ifndef WEIR_ANON_H
 #define WEIR_ANON_H

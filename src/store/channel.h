@@ -26,8 +26,8 @@ void channel_destroy(struct weir_channel *channel);
 bool channel_has_ring(const struct weir_channel *channel);
 
 /* Start io on the store. The caller sets write, iov, iov_count, offset and done, which stay valid until done ran. The
- * vectors never pass the store's size for a last page (the caller cuts them), and a read may be given whole pages. Every
- * accepted io gets exactly one done() out of a later channel_reap, also when it was served synchronously.
+ * vectors never pass the store's size for a last page (the caller cuts them), and a read may be given whole pages.
+ * Every accepted io gets exactly one done() out of a later channel_reap, also when it was served synchronously.
  * -EAGAIN: `depth` are under way, reap first. Blocks: only for stores without submit. */
 int channel_submit(struct weir_channel *channel, const struct store *store, struct weir_io *io);
 /* Hand what is prepared to the kernel in one system call. */

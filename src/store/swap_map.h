@@ -2,8 +2,8 @@
  *
  * swap_map.h - which slots of a swap area are taken.
  *
- * One byte a slot, and slots in clusters of 256. Slots are given in runs, one after the other through a cluster that was
- * empty when it was begun, so that pages which leave together lie together and are written, and read again, in one
+ * One byte a slot, and slots in clusters of 256. Slots are given in runs, one after the other through a cluster that
+ * was empty when it was begun, so that pages which leave together lie together and are written, and read again, in one
  * transfer (the kernel's swap_map and its clusters):
  *
  *   cluster   empty ──► current: slots given from its start to its end ──► left: some of its slots are taken

@@ -118,8 +118,8 @@ void *uffd_map(struct uffd *uffd, size_t bytes, int prot)
 	madvise(base, bytes, MADV_NOHUGEPAGE);
 	munlock(base, bytes); /* after mlockall(MCL_FUTURE) the pages could not be dropped */
 	reg.range.start = (uintptr_t)base;
-	/* Accessible last: who touches what was a window here before must not find a page of the kernel's zeros, which would
-	 * stay. */
+	/* Accessible last: who touches what was a window here before must not find a page of the kernel's zeros, which
+	 * would stay. */
 	if (madvise(base, bytes, MADV_DONTFORK) || ioctl(uffd->fd, UFFDIO_REGISTER, &reg) ||
 	    (reg.ioctls & need) != need || mprotect(base, bytes, prot)) {
 		munmap(base, bytes);

@@ -10,9 +10,9 @@
  *   uffd_drop      pages go, in batches: one call and one flush of the processors' translations for many
  *
  * What the kernel allocates for them, counted with its own trace events: uffd_copy the page, and a page table at the
- * first touch of each 2 MiB; uffd_protect nothing; uffd_drop of up to UFFD_DROP_FEW pages nothing, of more a page to gather
- * them in (its list on the stack has room for eight, and it asks for more when the seventh is in), of more than eight
- * ranges their vector.
+ * first touch of each 2 MiB; uffd_protect nothing; uffd_drop of up to UFFD_DROP_FEW pages nothing, of more a page to
+ * gather them in (its list on the stack has room for eight, and it asks for more when the seventh is in), of more than
+ * eight ranges their vector.
  *
  * None allocates from the heap, takes a lock or waits but for the kernel's own. Signal-safe: all but open and close.
  */
@@ -45,7 +45,8 @@ int uffd_copy(const struct uffd *uffd, void *pages, const void *data, unsigned n
 int uffd_protect(const struct uffd *uffd, void *pages, size_t n, bool protect);
 /* Threads that wait for the page with that address look again. */
 void uffd_wake(const struct uffd *uffd, const void *address);
-/* With threads: who touches the page with that address, or waits for it, gets a SIGBUS, until the page is dropped (Linux
+/* With threads: who touches the page with that address, or waits for it, gets a SIGBUS, until the page is dropped
+ * (Linux
  * 6.6). 0 or -errno. */
 int uffd_poison(const struct uffd *uffd, const void *address);
 

@@ -116,7 +116,7 @@ def remove_cgroup(pid):
 
 
 def ended_fault(build, name, number, before, settings):
-    """A program that is ended, while it has the machine changed, leaves it as it was. What is wrong, and why skipped."""
+    """A program that is ended, while it has the machine changed, leaves it as it was: what is wrong, or why skipped."""
     child = subprocess.Popen([os.path.join(build, "bench", name)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                              env=dict(os.environ, WEIR_BENCH_SCALE="50"))
     seen = False
@@ -151,7 +151,7 @@ def report(number, name, wrong, skipped=None):
 def main():
     build, runner, has_lmdb = sys.argv[1:]
     if has_tsan(build):
-        print("1..0 # SKIP under the thread sanitizer there is nothing to measure, and its shadow is too much for a cgroup")
+        print("1..0 # SKIP nothing to measure under the thread sanitizer, and its shadow is too much for a cgroup")
         return
     print(f"1..{len(ROWS) + 2 + len(ENDED)}")
     before, settings = left_behind(), readaheads()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-# usage: command=NAME; . tap.sh - for scripts that run the tool, which is their $1, as its users do and tell of it as TAP.
-# They find themselves in a folder of their own, $work, and the tool's files go to one in it, $TMPDIR; both are removed.
+# usage: command=NAME; . tap.sh - for scripts that run the tool, which is their $1, as its users do and tell of it as
+# TAP. They find themselves in a folder of their own, $work, and the tool's files go to one in it, $TMPDIR; both are
+# removed.
 weir=$(realpath "$1")
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/weir-test.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -42,7 +43,7 @@ holds() {
 import json, sys
 r = json.load(open("out"))
 c = r.get("counters", {})
-sys.exit(0 if eval(sys.argv[1]) else 1)' "$1" 2>>err
+sys.exit(0 if eval("(" + sys.argv[1] + ")") else 1)' "$1" 2>>err
 }
 
 # refused NAME STATUS PATTERN [options]: ends with the status, says the pattern, in one line, and leaves no file.
@@ -50,7 +51,8 @@ refused() {
 	local name=$1 wanted=$2 pattern=$3
 	shift 3
 	run "$@"
-	[ "$status" -eq "$wanted" ] && grep -Eq -- "$pattern" err && [ "$(wc -l <err)" -eq 1 ] && [ -z "$(ls "$TMPDIR")" ]
+	[ "$status" -eq "$wanted" ] && grep -Eq -- "$pattern" err && [ "$(wc -l <err)" -eq 1 ] &&
+		[ -z "$(ls "$TMPDIR")" ]
 	result $? "$name"
 }
 

@@ -54,7 +54,8 @@ static void by_ignored_signal(void)
 	_exit(5);
 }
 
-/* Runs `end` in a child that has both registered, the first once more as the last. What was undone is in text; the wait status. */
+/* Runs `end` in a child that has both registered, the first once more as the last. What was undone is in text; the wait
+ * status. */
 static int end_by(void (*end)(void), char text[16])
 {
 	int ends[2], status;

@@ -10,7 +10,8 @@ cgroup() {
 	ls -d /sys/fs/cgroup/weir-bench."$1" /sys/fs/cgroup/*/weir-bench."$1" 2>/dev/null
 }
 
-"$weir" bench --help >out 2>err && grep -q -- --write-file out && "$weir" bench map --help >out 2>err && grep -q -- --memory out
+"$weir" bench --help >out 2>err && grep -q -- --write-file out &&
+	"$weir" bench map --help >out 2>err && grep -q -- --memory out
 result $? "--help names the options"
 refused "weir bench wants to be told what" 2 'weir bench map'
 refused "an unknown benchmark is refused" 2 'there is weir bench map' fly
@@ -33,10 +34,15 @@ if built_with tsan; then
 fi
 
 run map "${tiny[@]}" --json
-[ "$status" -eq 0 ] && holds "[w['name'] for w in r['rows']] == ['uniform', 'zipf 0.99', 'sequential', 'half written'] and all(w['ratio'] > 0 and w[s]['per_second'] > 0 and w[s]['accesses'] == 900 and 0 < w[s]['p50_ns'] <= w[s]['p99_ns'] <= w[s]['p999_ns'] for w in r['rows'] for s in ('window', 'mmap')) and r['cgroup'] == (r['no_cgroup'] is None)"
+[ "$status" -eq 0 ] && holds "
+	[w['name'] for w in r['rows']] == ['uniform', 'zipf 0.99', 'sequential', 'half written'] and
+	all(w['ratio'] > 0 and w[s]['per_second'] > 0 and w[s]['accesses'] == 900 and
+	    0 < w[s]['p50_ns'] <= w[s]['p99_ns'] <= w[s]['p999_ns'] for w in r['rows'] for s in ('window', 'mmap')) and
+	r['cgroup'] == (r['no_cgroup'] is None)"
 result $? "four kinds of accesses are measured, on both sides"
 run map "${tiny[@]}" --threads 2
-[ "$status" -eq 0 ] && [ "$(grep -Ec '^(uniform|zipf 0.99|sequential|half written) +[0-9,]+ +[0-9,]+ +[0-9.]+ ' out)" -eq 4 ]
+[ "$status" -eq 0 ] &&
+	[ "$(grep -Ec '^(uniform|zipf 0.99|sequential|half written) +[0-9,]+ +[0-9,]+ +[0-9.]+ ' out)" -eq 4 ]
 result $? "two threads, as a table"
 run map --memory 32M --size 64M --seconds 0.02 --json
 [ "$status" -eq 0 ] && holds "all(w[s]['accesses'] > 0 for w in r['rows'] for s in ('window', 'mmap'))"
@@ -69,7 +75,8 @@ ended() {
 	wait "$pid" 2>/dev/null
 	status=$?
 	kill $! 2>/dev/null
-	[ "$status" -eq 143 ] && [ -n "$child" ] && [ ! -d "/proc/$child" ] && [ -z "$(cgroup "$pid")" ] && [ -z "$(ls "$TMPDIR")" ]
+	[ "$status" -eq 143 ] && [ -n "$child" ] && [ ! -d "/proc/$child" ] && [ -z "$(cgroup "$pid")" ] &&
+		[ -z "$(ls "$TMPDIR")" ]
 }
 ended 2>/dev/null
 result $? "a signal in the middle leaves nothing behind"

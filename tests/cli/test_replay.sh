@@ -26,9 +26,11 @@ result $? "--help names the commands and the options"
 result $? "an unknown command is refused with status 2"
 
 # --- patterns
-sound="r['hits'] + r['misses'] == r['accesses'] and r['verify']['errors'] == 0 and r['verify']['pages_checked'] == r['accesses']"
+sound="r['hits'] + r['misses'] == r['accesses'] and r['verify']['errors'] == 0 and
+	r['verify']['pages_checked'] == r['accesses']"
 for pattern in uniform zipf scan loop mixed; do
-	json "pattern $pattern with writes keeps every page right" "r['accesses'] == $n and r['writes'] > 0 and $sound" \
+	json "pattern $pattern with writes keeps every page right" \
+		"r['accesses'] == $n and r['writes'] > 0 and $sound" \
 		"${small[@]}" --pattern "$pattern" --accesses $n --writes 20 --verify
 done
 json "four threads with writes keep every page right" "r['accesses'] == $((2 * n)) and $sound" \
@@ -39,7 +41,8 @@ json "two threads with queues of 16 keep every page right" "r['accesses'] == $((
 	"${small[@]}" --threads 2 --depth 16 --accesses $((2 * n)) --writes 30 --verify
 json "a window, touched by two threads under every reclaim mode, keeps every page right" \
 	"r['accesses'] == $((2 * n)) and $sound and c['pgmajfault'] > 0 and c['pgwpfault'] > 0 and r['window']" \
-	"${small[@]}" --window --threads 2 --accesses $((2 * n)) --writes 30 --verify --reclaim default,nofs,noio,nomemalloc
+	"${small[@]}" --window --threads 2 --accesses $((2 * n)) --writes 30 \
+	--verify --reclaim default,nofs,noio,nomemalloc
 json "a window whose faults are served by threads keeps every page right" "r['accesses'] == $n and $sound" \
 	"${small[@]}" --window --fault-thread --accesses $n --writes 30 --verify
 json "the file is read from the disk, and what was written goes there" \
@@ -54,10 +57,13 @@ result $? "no file is left behind"
 # --- reclaim
 for mode in default nofs noio nomemalloc; do
 	json "--reclaim $mode frees pages and harms none" \
-		"r['reclaim'][0]['mode'] == '$mode' and r['reclaim'][0]['calls'] > 0 and r['reclaim'][0]['freed'] > 0 and $sound" \
-		"${small[@]}" --threads 2 --accesses $((3 * n)) --writes 20 --verify --reclaim "$mode" --reclaim-every 200
+		"r['reclaim'][0]['mode'] == '$mode' and r['reclaim'][0]['calls'] > 0 and
+			r['reclaim'][0]['freed'] > 0 and $sound" \
+		"${small[@]}" --threads 2 --accesses $((3 * n)) --writes 20 \
+		--verify --reclaim "$mode" --reclaim-every 200
 done
-json "NOMEMALLOC reclaim is counted by its name" "c['pgsteal_nomemalloc'] > 0 and c['pgscan_nomemalloc'] >= c['pgsteal_nomemalloc']" \
+json "NOMEMALLOC reclaim is counted by its name" \
+	"c['pgsteal_nomemalloc'] > 0 and c['pgscan_nomemalloc'] >= c['pgsteal_nomemalloc']" \
 	"${small[@]}" --accesses $((3 * n)) --reclaim nomemalloc --reclaim-every 200
 json "the background reclaimer steals what misses need" "c['pgsteal_kswapd'] + c['pgsteal_direct'] > 0" \
 	"${small[@]}" --pattern uniform --accesses $((2 * n))
@@ -71,7 +77,9 @@ fi
 
 # --- locks
 json "what locks cost is among the counters" \
-	"all(c['lock_contended_' + l] >= 0 and (c['lock_wait_ns_' + l] > 0) == (c['lock_contended_' + l] > 0) for l in ('zone', 'lruvec', 'objects', 'queue', 'bdi', 'resize', 'shrinker')) and c['lock_try_failed_lruvec'] >= 0" \
+	"all(c['lock_contended_' + l] >= 0 and (c['lock_wait_ns_' + l] > 0) == (c['lock_contended_' + l] > 0)
+		for l in ('zone', 'lruvec', 'objects', 'queue', 'bdi', 'resize', 'shrinker')) and
+		c['lock_try_failed_lruvec'] >= 0" \
 	"${small[@]}" --threads 4 --accesses $((2 * n)) --writes 20
 run "${small[@]}" --accesses 2000 --pattern scan
 [ "$status" -eq 0 ] && grep -Eq '^locks +contended +waited +failed tries$' out
@@ -97,7 +105,8 @@ json "laptop mode" "$sound" "${small[@]}" --laptop-mode --accesses $n --writes 2
 anon=(--memory 8M --size 32M --anon --swap "$TMPDIR:40M" --accesses $((2 * n)) --writes 50)
 for pattern in uniform scan; do
 	json "anonymous memory under $pattern keeps every page right" \
-		"$sound and r['anon'] and r['verify']['file_pages_checked'] == 8192 and c['pswpout'] > 0 and c['pswpin'] > 0 and c['nr_swap_total'] == 10240" \
+		"$sound and r['anon'] and r['verify']['file_pages_checked'] == 8192 and
+			c['pswpout'] > 0 and c['pswpin'] > 0 and c['nr_swap_total'] == 10240" \
 		"${anon[@]}" --threads 2 --pattern "$pattern" --verify
 done
 json "the same with a queue" "$sound and c['pswpin'] > 0" "${anon[@]}" --depth 32 --pattern uniform --verify
@@ -137,18 +146,23 @@ for trace in t.txt t.csv t.bin; do
 	json "$trace is replayed whole" "r['accesses'] == 20000 and r['file_bytes'] <= 4096 * 4096 and $sound" \
 		--memory 4M --trace "$trace" --verify
 done
-json "a trace on standard input, with writes, by three threads" "r['accesses'] == 20000 and r['writes'] == 4000 and $sound" \
+json "a trace on standard input, with writes, by three threads" \
+	"r['accesses'] == 20000 and r['writes'] == 4000 and $sound" \
 	--memory 4M --trace - --threads 3 --verify <w.txt
-json "a trace is gone through again for more accesses" "r['accesses'] == 50000" --memory 4M --trace t.txt --accesses 50000
+json "a trace is gone through again for more accesses" \
+	"r['accesses'] == 50000" --memory 4M --trace t.txt --accesses 50000
 printf '%s\n' 5 6 900000000000 >far.txt
-json "--map dense numbers pages as they appear" "r['file_bytes'] == 3 * 4096 and r['dense']" --memory 4M --trace far.txt --map dense
-refused "a page beyond any file names line and remedy" 1 'far.txt:3: page 900000000000 .*--map dense' --memory 4M --trace far.txt
+json "--map dense numbers pages as they appear" \
+	"r['file_bytes'] == 3 * 4096 and r['dense']" --memory 4M --trace far.txt --map dense
+refused "a page beyond any file names line and remedy" 1 \
+	'far.txt:3: page 900000000000 .*--map dense' --memory 4M --trace far.txt
 printf '1\n2\nbanana\n' >bad.txt
 refused "garbage names file and line" 1 'bad.txt:3: "banana"' --trace bad.txt
 printf '1\n-2\n' >bad.txt
 refused "a negative page names file and line" 1 'bad.txt:2: "-2" is negative' --trace bad.txt
 printf '1\n20000\n' >bad.txt
-refused "a page beyond --size names file, line and remedy" 1 'bad.txt:2: page 20000 is beyond.*--size' "${small[@]}" --trace bad.txt
+refused "a page beyond --size names file, line and remedy" 1 \
+	'bad.txt:2: page 20000 is beyond.*--size' "${small[@]}" --trace bad.txt
 head -c 100 t.bin >cut.bin
 refused "a cut off record is refused" 1 'cut.bin: the record at byte 96 is cut off' --format oracle --trace cut.bin
 : >empty.txt
@@ -162,16 +176,19 @@ result $? "a line of a gigabyte is refused at once"
 # --- files of the user's
 head -c 20000100 /dev/urandom >own.dat
 before=$(sha256sum <own.dat)
-json "a file of the user's is compared with a plain read" "not r['file_made'] and r['file_bytes'] == 20000100 and $sound" \
+json "a file of the user's is compared with a plain read" \
+	"not r['file_made'] and r['file_bytes'] == 20000100 and $sound" \
 	--memory 4M --file own.dat --pattern uniform --accesses 20000 --verify
 json "its last page ends inside a page" "$sound" --memory 4M --file own.dat --pattern scan --accesses 5000 --verify
-refused "writes to it are refused with the remedy" 2 'own.dat is not written to unless --write-file' --file own.dat --writes 10
+refused "writes to it are refused with the remedy" 2 \
+	'own.dat is not written to unless --write-file' --file own.dat --writes 10
 refused "writes of a trace to it are refused with the remedy" 1 'own.dat is not written to unless --write-file' \
 	--memory 4M --file own.dat --trace w.txt
 [ "$before" = "$(sha256sum <own.dat)" ]
 result $? "it was not changed"
 cp own.dat copy.dat
-json "--write-file writes, and every page is right in the file" "r['writes'] > 0 and r['verify']['file_pages_checked'] > 0 and $sound" \
+json "--write-file writes, and every page is right in the file" \
+	"r['writes'] > 0 and r['verify']['file_pages_checked'] > 0 and $sound" \
 	--memory 4M --file copy.dat --write-file --pattern uniform --writes 30 --accesses 20000 --verify
 ! cmp -s own.dat copy.dat && [ "$(stat -c %s copy.dat)" -eq 20000100 ]
 result $? "... with its size as it was"
@@ -186,9 +203,11 @@ refused "an empty file" 1 'is empty' --file nothing.dat
 
 # --- syncs and their journal
 json "--sync-every syncs, and --journal tells each write and each sync" \
-	"r['syncs'] == 20 and open('j').read().count('synced') == 20 and open('j').read().count(' ') == r['writes'] and $sound" \
+	"r['syncs'] == 20 and open('j').read().count('synced') == 20 and
+		open('j').read().count(' ') == r['writes'] and $sound" \
 	"${small[@]}" --accesses 2000 --writes 30 --verify --sync-every 100 --journal j
-json "two threads with queues sync and tell too" "r['syncs'] >= 18 and open('j').read().count('synced') == r['syncs'] and $sound" \
+json "two threads with queues sync and tell too" \
+	"r['syncs'] >= 18 and open('j').read().count('synced') == r['syncs'] and $sound" \
 	"${small[@]}" --threads 2 --depth 8 --accesses 2000 --writes 30 --verify --sync-every 100 --journal j
 refused "a journal that can't be made" 1 '^weir: --journal /nonexistent/j: No such file' \
 	--memory 8M --size 8M --verify --sync-every 10 --journal /nonexistent/j
@@ -201,7 +220,8 @@ else
 fi
 
 cp own.dat copy.dat
-refused "a journal that is the file is refused" 1 'copy.dat: is the same file as ./copy.dat: give the journal one of its own' \
+refused "a journal that is the file is refused" 1 \
+	'copy.dat: is the same file as ./copy.dat: give the journal one of its own' \
 	--memory 8M --file ./copy.dat --write-file --verify --sync-every 10 --journal copy.dat
 cmp -s own.dat copy.dat
 result $? "... which is not emptied"
@@ -230,10 +250,13 @@ result $? "--progress always shows it"
 run --json --memory 0 --size 64M
 [ "$status" -eq 1 ] && holds "'--memory 0' in r['error']"
 result $? "with --json an error is an object too"
-json "--seconds ends it in time" "0.4 < r['seconds'] < 5 and r['accesses'] < 10**12" "${small[@]}" --accesses 1000000000000 --seconds 0.5
+json "--seconds ends it in time" \
+	"0.4 < r['seconds'] < 5 and r['accesses'] < 10**12" "${small[@]}" --accesses 1000000000000 --seconds 0.5
 json "--keep keeps the file" "__import__('os').path.getsize(r['file']) == 67108864" "${small[@]}" --accesses 1000 --keep
 rm -f "$TMPDIR"/*
-json "latencies are in order" "0 < r['latency']['all']['p50_ns'] <= r['latency']['all']['p99_ns'] <= r['latency']['all']['max_ns'] and r['latency']['hits']['count'] + r['latency']['misses']['count'] == 5000" \
+json "latencies are in order" \
+	"0 < r['latency']['all']['p50_ns'] <= r['latency']['all']['p99_ns'] <= r['latency']['all']['max_ns'] and
+		r['latency']['hits']['count'] + r['latency']['misses']['count'] == 5000" \
 	"${small[@]}" --accesses 5000
 
 if [ -w /dev/full ]; then
@@ -272,7 +295,8 @@ run --frobnicate --json
 result $? "with --json a wrong command line is an object"
 odd=$(printf 'a"b\\\n\001\377.txt')
 printf '1\n2\n' >"$odd"
-json "with --json a file's name may have any bytes" "r['accesses'] == 2 and 'a\"b' in r['trace']" --memory 4M --trace "$odd"
+json "with --json a file's name may have any bytes" \
+	"r['accesses'] == 2 and 'a\"b' in r['trace']" --memory 4M --trace "$odd"
 echo banana >"$odd"
 refused "... and what is said of it is one line" 1 'is not a page number' --json --trace "$odd"
 holds "'banana' in r['error']"
@@ -298,7 +322,7 @@ assert status == 130 and "ended early by Interrupt" in out and "accesses/s" in o
 status, out, err = end_by(signal.SIGINT, 3, *endless, "--verify", "--json")
 report = json.loads(out)
 assert status == 130 and report["signal"] == 2 and report["accesses"] > 0 and report["verify"]["errors"] == 0
-status, out, err = end_by(signal.SIGTERM, 0.1, *endless)  # while the file is made, most likely: there is nothing to report
+status, out, err = end_by(signal.SIGTERM, 0.1, *endless)  # most likely while the file is made
 assert status == 143
 for trace in "-", "fifo":  # which never says anything, or that nobody opens
     status, out, err = end_by(signal.SIGINT, 1, "--trace", trace, "--json")

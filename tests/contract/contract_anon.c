@@ -68,7 +68,8 @@ static void contract_17_pages_that_need_a_slot_are_not_scanned_without(void **st
 	anon_stop(&rig);
 }
 
-/* Which part of the weight is that of anonymous pages, in hundredths: what one pass scans of a list, against its size. */
+/* Which part of the weight is that of anonymous pages, in hundredths: what one pass scans of a list, against its
+ * size. */
 static unsigned anon_share(weir_pool *pool, int priority)
 {
 	struct scan_control sc = scan_control_for(pool, 0, 0, 32);
@@ -169,8 +170,8 @@ static uint64_t dirty_now(weir_pool *pool)
 	return not_negative(dirty + writeback);
 }
 
-/* Breaks when, behind a slow swap, anonymous writers leave less clean or free than the floor; or are held where swap could
- * not take a page anyway. */
+/* Breaks when, behind a slow swap, anonymous writers leave less clean or free than the floor; or are held where swap
+ * could not take a page anyway. */
 static void contract_24_anonymous_writers_leave_a_floor_while_swap_takes(void **state)
 {
 	struct flood flood = {.error = 0};

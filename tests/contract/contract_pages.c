@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * contract_pages.c - statements 3, 12, 13, 14: which pages NOMEMALLOC takes, that nothing is lost, and what stays behind.
+ * contract_pages.c - statements 3, 12, 13, 14: which pages NOMEMALLOC takes, that nothing is lost, and what stays
+ * behind.
  */
 #include "../rig.h"
 

@@ -80,7 +80,7 @@ static weir_object *open_hungry(struct hungry *h, weir_pool *pool, uint64_t page
 	*h = (struct hungry){.pool = pool, .frames = 8, .reserved_deep = UINT64_MAX};
 	assert_int_equal(weir_memory_store_create(pages << PAGE_SHIFT, &h->inner_ops, &h->inner), 0);
 	assert_int_equal(weir_open_store(pool, &hungry_ops, h, WEIR_RDWR, &object), 0);
-	assert_int_equal(weir_advise(object, 0, 0, WEIR_ADV_RANDOM), 0); /* no page comes in unless a test asks for it */
+	assert_int_equal(weir_advise(object, 0, 0, WEIR_ADV_RANDOM), 0); /* no page comes in unasked */
 	return object;
 }
 
@@ -431,7 +431,8 @@ static unsigned long needs_3000_frames(struct weir_shrinker *s, const struct wei
 	return WEIR_SHRINK_STOP;
 }
 
-/* The test of 2007: in a reclaiming context, take more than the reserve has. With clean pages there, or all of them held. */
+/* The test of 2007: in a reclaiming context, take more than the reserve has. With clean pages there, or all of them
+ * held. */
 static struct cache_2007 run_2007(bool clean)
 {
 	struct cache_2007 cache = {.smallest_step = UINT64_MAX};

@@ -2,8 +2,8 @@
  *
  * contract_table.c - statement 11: what one scan does with each page, under each mode, cell by cell.
  *
- * Pages in slots first, then those in a window. A mapped page that was used is made active in every mode, as its uses are
- * seen but now and then; a later pass of the same call frees it.
+ * Pages in slots first, then those in a window. A mapped page that was used is made active in every mode, as its uses
+ * are seen but now and then; a later pass of the same call frees it.
  */
 #include <sys/mman.h>
 

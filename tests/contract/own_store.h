@@ -132,7 +132,7 @@ static inline weir_object *own_open(struct own_store *s, weir_pool *pool, uint64
 	s->data = calloc(pages, PAGE_SIZE);
 	assert_non_null(s->data);
 	assert_int_equal(weir_open_store(pool, &s->ops, s, WEIR_RDWR, &object), 0);
-	assert_int_equal(weir_advise(object, 0, 0, WEIR_ADV_RANDOM), 0); /* no page comes in unless a test asks for it */
+	assert_int_equal(weir_advise(object, 0, 0, WEIR_ADV_RANDOM), 0); /* no page comes in unasked */
 	s->object = object;
 	return object;
 }

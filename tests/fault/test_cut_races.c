@@ -70,8 +70,8 @@ static void cut_while_it_is_read(unsigned flags, unsigned held)
 	lru_lock(&rig.pool->lruvecs[0], true);
 	pthread_create(&threads[0], NULL, read_in, &reader);
 	wait_until(word_state(word_load(victim)) == PAGE_LOADING);
-	sleep_ms(
-		50); /* until it waits for the lock: before that it would see the cut by itself, and the test be in vain */
+	/* Until it waits for the lock: before that it would see the cut by itself, and the test be in vain. */
+	sleep_ms(50);
 	pthread_create(&threads[1], NULL, cut, &cutter);
 	wait_until(word_load(victim) & WORD_WAITERS); /* it found no pin, and waits for the read to end */
 	lru_unlock(&rig.pool->lruvecs[0]);

@@ -141,7 +141,8 @@ static void errors_come_back_as_completions(void **state)
 	assert_int_equal(weir_queue_destroy(queue), 0);
 }
 
-/* Breaks when a thread that waits for a page waits for ever because its reader looks elsewhere; the reader itself, too. */
+/* Breaks when a thread that waits for a page waits for ever because its reader looks elsewhere; the reader itself,
+ * too. */
 static void a_page_under_way_can_be_had_without_its_owner(void **state)
 {
 	struct weir_completion done;

@@ -119,7 +119,8 @@ static void several_threads(void **state)
 	}
 	for (unsigned i = 0; i < 4; i++)
 		pthread_join(readers[i].thread, NULL);
-	/* The background reclaimer may lag behind four readers that do nothing else, and there are no frames to spare then. */
+	/* The background reclaimer may lag behind four readers that do nothing else, and there are no frames to spare
+	 * then. */
 	assert_true(counter(rig.pool, "readahead_hit") > (UNDER_TSAN ? 0 : 4000));
 }
 

@@ -139,7 +139,8 @@ static void a_read_does_not_bring_back_what_was_cut_off(void **state)
 	resize_under_a_read(lengths, 2, CUT);
 }
 
-/* Breaks when a read of the last bytes is taken for one of a file that others have cut, as the object is longer by now. */
+/* Breaks when a read of the last bytes is taken for one of a file that others have cut, as the object is longer by
+ * now. */
 static void a_read_under_which_the_object_grows_is_right(void **state)
 {
 	const uint64_t longer = PAGES * PAGE_SIZE;
@@ -168,7 +169,8 @@ static void the_tail_of_a_page_held_exclusively_is_zeroed_too(void **state)
 	expect_bytes(CUT, PAGE_SIZE, 0);
 }
 
-/* Breaks when what reclaim notes of an evicted page is taken for its pins, of which there are as many as there can be. */
+/* Breaks when what reclaim notes of an evicted page is taken for its pins, of which there are as many as there can
+ * be. */
 static void the_shadow_of_the_last_page_is_no_pin(void **state)
 {
 	page_word *word = &rig.object->words[LAST];

@@ -34,7 +34,8 @@ done
 missing=
 for function in $(grep -E '^[a-z].*[ *]weir_[a-z_0-9]+\(' "$header" | grep -v '^typedef' |
 	sed -E 's/^[^(]*[ *](weir_[a-z_0-9]+)\(.*/\1/' | grep -v '_$'); do # a last _: what inline functions call
-	grep -Eq "'$function'" "$folder/meson.build" && grep -qw "$function" "$folder"/weir_*.3 || missing="$missing $function"
+	grep -Eq "'$function'" "$folder/meson.build" && grep -qw "$function" "$folder"/weir_*.3 ||
+		missing="$missing $function"
 done
 if [ -z "$missing" ]; then
 	echo "ok $((count + 1)) - every function of weir.h has a page"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_cut_under_writeback.c - an object is cut and grown while others write to it, and reclaim and the flusher work on it.
+ * test_cut_under_writeback.c - an object is cut and grown while others write to it, and reclaim and the flusher work on
+ * it.
  */
 #include <stdlib.h>
 

@@ -163,8 +163,8 @@ static void areas_by_priority_and_equals_in_turn(void **state)
 	stop(&f);
 }
 
-/* Breaks when pages of one word take a slot or do I/O, read back as something else, or a word that looks like the name of
- * a slot is taken for one. */
+/* Breaks when pages of one word take a slot or do I/O, read back as something else, or a word that looks like the name
+ * of a slot is taken for one. */
 static void pages_of_one_word_need_no_slot(void **state)
 {
 	static const uint64_t words[] = {0, UINT64_MAX, 0x0123456789abcdefull, 1};
@@ -206,7 +206,8 @@ static void pages_of_one_word_need_no_slot(void **state)
 	stop(&f);
 }
 
-/* Breaks when neighbours that are written together are torn for no need, or a page keeps its old slot beside a new one. */
+/* Breaks when neighbours that are written together are torn for no need, or a page keeps its old slot beside a new
+ * one. */
 static void neighbours_lie_together_and_old_slots_come_back(void **state)
 {
 	struct fixture f;
@@ -316,7 +317,8 @@ static void a_cut_gives_slots_back_and_forgets(void **state)
 	stop(&f);
 }
 
-/* Breaks when what is on the disk is what was in memory, two places hold the same bytes, or reading gives another page. */
+/* Breaks when what is on the disk is what was in memory, two places hold the same bytes, or reading gives another
+ * page. */
 static void encrypted_pages_are_not_readable_on_the_disk(void **state)
 {
 	static char raw[2][4096];
@@ -455,7 +457,8 @@ static void temporary_directory(char *path, size_t bytes)
 	assert_non_null(mkdtemp(path));
 }
 
-/* Breaks when a swap file can be found by its name, overwrites what is there, or is not of the size that was asked for. */
+/* Breaks when a swap file can be found by its name, overwrites what is there, or is not of the size that was asked
+ * for. */
 static void a_swap_file_has_no_name_and_all_its_room(void **state)
 {
 	char folder[256], path[300];
@@ -495,7 +498,8 @@ static void a_swap_file_has_no_name_and_all_its_room(void **state)
 	stop(&f);
 }
 
-/* Breaks when a disk without room is found out when pages are written, and not before; or the room that was tried is kept. */
+/* Breaks when a disk without room is found out when pages are written, and not before; or the room that was tried is
+ * kept. */
 static void a_full_disk_is_told_of_at_once(void **state)
 {
 	char folder[256];

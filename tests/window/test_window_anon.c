@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_window_anon.c - anonymous memory as plain memory, four times the budget, over swap that works, is full, or fails.
+ * test_window_anon.c - anonymous memory as plain memory, four times the budget, over swap that works, is full, or
+ * fails.
  *
- * The patterns are those by which memory is tested (moving inversions, walking ones, addresses, random values ...): what
- * was stored must be there, in every word, whatever went to swap and came back in between.
+ * The patterns are those by which memory is tested (moving inversions, walking ones, addresses, random values ...):
+ * what was stored must be there, in every word, whatever went to swap and came back in between.
  */
 #include "anon_rig.h"
 #include "sanitizer.h"
@@ -31,7 +32,8 @@ static void with_window(uint32_t slots, unsigned wait_ms, void (*test)(void))
 {
 	void *address;
 
-	/* A store to the page comes before the flusher's look at it by way of the kernel's protection, which it can't see. */
+	/* A store to the page comes before the flusher's look at it by way of the kernel's protection, which it can't
+	 * see. */
 	skip_under_tsan("the thread sanitizer does not know the order that write protection makes");
 	signal(SIGBUS, SIG_DFL);
 	rig_config(&rig, MEMORY);

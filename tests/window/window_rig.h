@@ -59,8 +59,8 @@ static inline volatile uint64_t *word_at(const struct window_rig *w, uint64_t pa
 	return &w->window[page * WORDS + word];
 }
 
-/* Out of the thread sanitizer's sight: inside an atomic access it holds locks of its own, and a touch may end in a jump. Nor
- * can it know that the kernel's protection comes between a write to a page and the copying of the page. */
+/* Out of the thread sanitizer's sight: inside an atomic access it holds locks of its own, and a touch may end in a
+ * jump. Nor can it know that the kernel's protection comes between a write to a page and the copying of the page. */
 RACES __attribute__((__unused__)) static uint64_t load_word(volatile uint64_t *word)
 {
 	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
@@ -80,7 +80,8 @@ static inline uint64_t stored(weir_object *object, uint64_t page, unsigned word)
 	return words[word];
 }
 
-/* How a child ends that does this: its exit status, or minus the signal that killed it. cmocka's handlers are not there. */
+/* How a child ends that does this: its exit status, or minus the signal that killed it. cmocka's handlers are not
+ * there. */
 static inline int child_ends(void (*child)(void))
 {
 	static const int signals[] = {SIGBUS, SIGSEGV, SIGABRT, SIGILL, SIGFPE};
