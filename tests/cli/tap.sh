@@ -39,7 +39,7 @@ skip() {
 
 # holds EXPRESSION: python's, over the JSON object in `out` as r, its counters as c.
 holds() {
-	python3 -c '
+	python3 -IS -c '
 import json, sys
 r = json.load(open("out"))
 c = r.get("counters", {})
