@@ -48,6 +48,8 @@
 #define KILLS 6
 #elif defined(__SANITIZE_ADDRESS__)
 #define KILLS 12
+#elif defined(WEIR_DEBUG)
+#define KILLS 30
 #else
 #define KILLS 100
 #endif

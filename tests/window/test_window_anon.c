@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_window_anon.c - anonymous memory as plain memory, four times the budget, over swap that works, is full, or
+ * test_window_anon.c - anonymous memory as plain memory, 2.5 times the budget, over swap that works, is full, or
  * fails.
  *
  * The patterns are those by which memory is tested (moving inversions, walking ones, addresses, random values ...):
@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 
 #define MEMORY (4ull << 20)
-#define PAGES 4096u
+#define PAGES 2560u /* more than memory and the least swap hold: 1024 pages each */
 #define WORDS (PAGES * 512ull)
 
 static struct rig rig;
