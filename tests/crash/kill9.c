@@ -44,10 +44,8 @@
 #else
 #define SYNCED_ENOUGH (PAGES / 4)
 #endif
-#ifdef __SANITIZE_THREAD__
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define KILLS 6
-#elif defined(__SANITIZE_ADDRESS__)
-#define KILLS 12
 #elif defined(WEIR_DEBUG)
 #define KILLS 30
 #else
