@@ -176,8 +176,8 @@ static inline bool word_evict(page_word *word, uint64_t seen, uint64_t shadow)
 		weir_assert(!((seen ^ before) & ~WORD_ISOLATED_MAY_CHANGE));
 	}
 }
-/* isolated -> resident, by another than the isolator, of an unmapped page as it was seen. Where the word has changed that
- * may be another isolation: of a mapped page, which is the isolator's alone. */
+/* isolated -> resident, by another than the isolator, of an unmapped page as it was seen. Where the word has changed
+ * that may be another isolation: of a mapped page, which is the isolator's alone. */
 static inline void word_rescue(page_word *word, uint64_t seen)
 {
 	weir_assert(word_state(seen) == PAGE_ISOLATED && !(seen & WORD_MAPPED));

@@ -7,9 +7,9 @@
 
 #include "pool.h"
 
-/* Put n neighbouring pages in, whose content is at `data`; from then on that is not their place any more. The caller owns
- * their states. Returns how many are in, from the first on, or a negative errno if none is. Blocks: no. Allocates: the
- * kernel, for the pages. Signal-safe. */
+/* Put n neighbouring pages in, whose content is at `data`; from then on that is not their place any more. The caller
+ * owns their states. Returns how many are in, from the first on, or a negative errno if none is. Blocks: no. Allocates:
+ * the kernel, for the pages. Signal-safe. */
 int put_in(struct weir_object *object, uint64_t page, const void *data, unsigned n, bool protect);
 
 /* 0, or a negative errno. */

@@ -5,8 +5,8 @@
  * A pin in a slot is published before the word is looked at, and withdrawn before anything is waited for: an exclusive
  * pinner waits for slots to empty, so a slot kept over a wait could wait for itself.
  *
- * In an object with a window a page is held where programs see it: one that lies in a slot is mapped first, and one that
- * is to be written made writable, as a touch would (touch.c).
+ * In an object with a window a page is held where programs see it: one that lies in a slot is mapped first, and one
+ * that is to be written made writable, as a touch would (touch.c).
  */
 #include "cache/batch.h"
 #include "fault/pin.h"
@@ -43,9 +43,9 @@ static uint64_t word_pinned(uint64_t seen, unsigned flags, bool counted)
 	return next;
 }
 
-/* In an object with a window: is the page not where it can be held, or not for that? A pin that was in its slot before the
- * length was looked at keeps windows from coming and going. One in the word must look again once it is there: as the word
- * was, so it may be once more, with a window that has come meanwhile. */
+/* In an object with a window: is the page not where it can be held, or not for that? A pin that was in its slot before
+ * the length was looked at keeps windows from coming and going. One in the word must look again once it is there: as
+ * the word was, so it may be once more, with a window that has come meanwhile. */
 static bool must_touch(struct weir_object *object, uint64_t seen, unsigned flags)
 {
 	if (!(seen & WORD_MAPPED))
@@ -55,8 +55,8 @@ static bool must_touch(struct weir_object *object, uint64_t seen, unsigned flags
 	return (flags & WEIR_WRITE) && !(seen & WORD_WRITABLE);
 }
 
-/* After a try that ended with PIN_TOUCH or -EAGAIN, by the word that it saw: 0: try again. Other errors stay. A window that
- * is gone meanwhile is none: the page can be held in its slot then. */
+/* After a try that ended with PIN_TOUCH or -EAGAIN, by the word that it saw: 0: try again. Other errors stay. A window
+ * that is gone meanwhile is none: the page can be held in its slot then. */
 static int before_next_try(struct weir_object *object, uint64_t page, unsigned flags, int error, uint64_t seen,
 			   uint64_t *deadline)
 {
@@ -111,9 +111,9 @@ int pin_note_use(struct weir_object *object, uint64_t page)
 	return error == PIN_TOUCH ? PIN_AGAIN : error;
 }
 
-/* A counted pin is in the word only now: who froze the object before has not seen it (see pin_published), and may have taken
- * the page to another place meanwhile. So all once more, and *word anew. 0, or what hold_once would say; the pin is gone
- * then. */
+/* A counted pin is in the word only now: who froze the object before has not seen it (see pin_published), and may have
+ * taken the page to another place meanwhile. So all once more, and *word anew. 0, or what hold_once would say; the pin
+ * is gone then. */
 static int pin_counted_again(struct weir_object *object, uint64_t page, unsigned flags, uint64_t *word)
 {
 	int error = 0;

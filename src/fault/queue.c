@@ -119,7 +119,8 @@ static void make_ready(struct request *request, int result)
 	pool_progress(pool);
 }
 
-/* Held where programs see it, once it is there: as a resident page. What was not read is no page's content: by a touch. */
+/* Held where programs see it, once it is there: as a resident page. What was not read is no page's content: by a
+ * touch. */
 static int load_for_window(struct request *request, ssize_t got)
 {
 	if (!(request->flags & WEIR_OVERWRITE))

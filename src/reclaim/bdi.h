@@ -44,8 +44,8 @@ struct bdi {
 	uint64_t bandwidth_since_ns, bandwidth_pages;
 	_Atomic uint64_t pages_per_s; /* smoothed write bandwidth */
 
-	/* What is read ahead into windows is read to here: AHEAD_BUFFERS times TRANSFER_PAGES pages, from the first window
-	 * on, until the device goes. NULL: not yet. */
+	/* What is read ahead into windows is read to here: AHEAD_BUFFERS times TRANSFER_PAGES pages, from the first
+	 * window on, until the device goes. NULL: not yet. */
 	_Atomic(char *) ahead;
 	uint32_t ahead_busy; /* the reader's: bit n for buffer n */
 

@@ -16,7 +16,8 @@ static bool balanced(const weir_pool *pool, unsigned node)
 	return zone_watermark_ok(&pool->mem, node, 0, ALLOC_HIGH_MARK);
 }
 
-/* Taking a batch out of a window interrupts every processor that runs the process, whatever its size: so they are large. */
+/* Taking a batch out of a window interrupts every processor that runs the process, whatever its size: so they are
+ * large. */
 static unsigned batch_max(const weir_pool *pool)
 {
 	return pool->uffd.fd >= 0 ? MIN(2 * pool->scan_batch, BATCH_MAX) : pool->scan_batch;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * reader.c - the thread that reads pages ahead of those who will want them: sort what was queued, join neighbours, read.
+ * reader.c - the thread that reads pages ahead of those who will want them: sort what was queued, join neighbours,
+ * read.
  *
  *                        read to                    then
  *   no window            its frame's slot           resident

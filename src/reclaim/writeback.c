@@ -124,8 +124,8 @@ static void write_to_swap(struct bdi *bdi, struct weir_object *object, struct fr
 	}
 }
 
-/* Write pages of one object, neighbours as far as its store or its hook wants them to be, all in writeback. Returns false
- * where the hook held some back. */
+/* Write pages of one object, neighbours as far as its store or its hook wants them to be, all in writeback. Returns
+ * false where the hook held some back. */
 static bool write_run(struct bdi *bdi, struct weir_object *object, struct frame **frames, unsigned n)
 {
 	weir_pool *pool = bdi->pool;
@@ -329,8 +329,8 @@ static bool expired(const struct frame *frame, uint32_t now, uint32_t expire_ms)
 	return now - atomic_load_explicit(&frame->dirtied_ms, memory_order_relaxed) >= expire_ms;
 }
 
-/* Take up to TRANSFER_PAGES dirty pages from *page on into writeback, in order; *page moves on. sync: what for, or NULL:
- * then also pinned ones, but for anonymous ones. */
+/* Take up to TRANSFER_PAGES dirty pages from *page on into writeback, in order; *page moves on. sync: what for, or
+ * NULL: then also pinned ones, but for anonymous ones. */
 static unsigned collect_dirty(struct weir_object *object, uint64_t *page, uint64_t last, enum collect what,
 			      struct flush_work *sync, struct frame **frames)
 {

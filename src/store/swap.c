@@ -219,7 +219,8 @@ int swap_write(struct swap *swap, uint64_t slot, const struct iovec *iov, int n)
 	return whole(store_write(&area->store, iov, n, offset_of(slot)), n);
 }
 
-/* Stands in for io->done, which is in store_private: an area's store is one of the library's, and none of those uses it. */
+/* Stands in for io->done, which is in store_private: an area's store is one of the library's, and none of those uses
+ * it. */
 static void read_enciphered_done(struct weir_io *io)
 {
 	struct swap_area *area = container_of((void *)(uintptr_t)io->target, struct swap_area, store);

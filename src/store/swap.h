@@ -87,9 +87,9 @@ void swap_retire(struct swap *swap, uint64_t slot);
  * errno. Blocks: for the I/O. Allocates: no. */
 int swap_read(struct swap *swap, uint64_t slot, const struct iovec *iov, int n);
 int swap_write(struct swap *swap, uint64_t slot, const struct iovec *iov, int n);
-/* (On a channel by_slot does the same.) Start io, whose vectors are a page each, on the slots from `slot` on. From then on
- * it is the area's store's; what is read from an enciphered area is deciphered by who reaps it, where it is. -EOPNOTSUPP:
- * only synchronously, as writes to such an area; io is as it was. -EAGAIN: later. */
+/* (On a channel by_slot does the same.) Start io, whose vectors are a page each, on the slots from `slot` on. From then
+ * on it is the area's store's; what is read from an enciphered area is deciphered by who reaps it, where it is.
+ * -EOPNOTSUPP: only synchronously, as writes to such an area; io is as it was. -EAGAIN: later. */
 int swap_submit(struct swap *swap, uint64_t slot, struct weir_io *io);
 
 /* Lock-free. */

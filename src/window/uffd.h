@@ -38,8 +38,8 @@ void uffd_close(struct uffd *uffd);
 void *uffd_map(struct uffd *uffd, size_t bytes, int prot);
 void uffd_unmap(void *base, size_t bytes);
 
-/* Put n neighbouring pages in. How many are in now, from the first on, if any; else -EEXIST (there is one), -ENOMEM (the
- * kernel has no memory), or another error. */
+/* Put n neighbouring pages in. How many are in now, from the first on, if any; else -EEXIST (there is one), -ENOMEM
+ * (the kernel has no memory), or another error. */
 int uffd_copy(const struct uffd *uffd, void *pages, const void *data, unsigned n, bool protect);
 /* Protect n neighbouring pages, all there, or lift it; who waits for a lifted one goes on. */
 int uffd_protect(const struct uffd *uffd, void *pages, size_t n, bool protect);

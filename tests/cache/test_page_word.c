@@ -52,8 +52,8 @@ static void transitions_keep_what_they_do_not_name(void **state)
 	assert_true(word_load(&word) == (flags | PAGE_RESIDENT));
 }
 
-/* Breaks when a rescue acts on another isolation than the one that was seen: of a page that is mapped by now, and may be gone
- * from its window already. */
+/* Breaks when a rescue acts on another isolation than the one that was seen: of a page that is mapped by now, and may
+ * be gone from its window already. */
 static void a_rescue_is_of_the_isolation_that_was_seen(void **state)
 {
 	const uint64_t seen = PAGE_ISOLATED | WORD_WAITERS | 5ull << WORD_FRAME_SHIFT;

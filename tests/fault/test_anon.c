@@ -131,7 +131,8 @@ static uint64_t fill_up(weir_object *object, uint64_t pages, int *error)
 	return pages;
 }
 
-/* Breaks when dirty pages without a place to go are lost, block reclaim for ever, or memory can't be used to its end. */
+/* Breaks when dirty pages without a place to go are lost, block reclaim for ever, or memory can't be used to its
+ * end. */
 static void without_swap_memory_fills_and_then_fails(void **state)
 {
 	struct rig rig;
@@ -176,8 +177,8 @@ static void a_changed_page_gives_its_slot_back_where_swap_is_tight(void **state)
 	anon_stop(&rig);
 }
 
-/* Breaks when, with all slots taken, a page is dropped without one, or a writer hangs; and when slots that come back are not
- * used again. */
+/* Breaks when, with all slots taken, a page is dropped without one, or a writer hangs; and when slots that come back
+ * are not used again. */
 static void full_swap_loses_nothing(void **state)
 {
 	struct rig rig;
@@ -232,8 +233,8 @@ static void a_failed_write_keeps_the_page_and_retires_the_slot(void **state)
 	anon_stop(&rig);
 }
 
-/* Breaks when one bad place on the disk takes the slots of all pages that were written together with the one that met it,
- * or their write is called a failure. */
+/* Breaks when one bad place on the disk takes the slots of all pages that were written together with the one that met
+ * it, or their write is called a failure. */
 static void one_bad_slot_costs_one_slot(void **state)
 {
 	struct weir_fault_rule rule = {
@@ -391,7 +392,8 @@ static void swapped_out_start(struct rig *rig, uint64_t pages, uint64_t mib)
 	weir_fault_store_rules(rig->fault, NULL, 0); /* counts from 0 */
 }
 
-/* Breaks when memory of four times the budget, which left in the order of its use, is read again in transfers of a page. */
+/* Breaks when memory of four times the budget, which left in the order of its use, is read again in transfers of a
+ * page. */
 static void swapped_memory_is_read_again_in_few_transfers(void **state)
 {
 	const uint64_t pages = 8192;

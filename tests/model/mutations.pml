@@ -2,8 +2,8 @@
  *
  * mutations.pml - what can be broken in page_word.pml, to see that the checker notices.
  *
- * Each leaves out one thing that the code relies on, when it is chosen; else the macro is what the code does. check_model.py
- * says which participants it takes to notice, and by which property.
+ * Each leaves out one thing that the code relies on, when it is chosen; else the macro is what the code does.
+ * check_model.py says which participants it takes to notice, and by which property.
  */
 #define MUTATIONS(X)                                                                                                   \
 	X(SLOT_WITHOUT_BARRIER) X(SLOTS_BEFORE_WORD) X(SLOT_AFTER_PUBLISHING) X(SLOT_KEPT_WHILE_WAITING)               \

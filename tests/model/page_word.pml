@@ -40,8 +40,8 @@
 
 #include "mutations.pml"
 
-/* Who takes part, and what the threads do: check_model.py has several sets, as all together are too many states. Then what
- * can be broken (mutations.pml). */
+/* Who takes part, and what the threads do: check_model.py has several sets, as all together are too many states. Then
+ * what can be broken (mutations.pml). */
 #define OPTIONS(X)                                                                                                     \
 	X(ONE_THREAD) X(RECLAIM) X(FLUSH) X(CUTS) X(FRAMES) X(LENGTHS) X(BUFFERED) X(PIN_MAX_1)                        \
 	X(SLOTS) X(COUNTS) X(EXCLUSIVES) X(SYNC_FAILS) X(DROPS)                                                        \

@@ -67,8 +67,8 @@ byte busy = NOBODY;
 
 #define AT_REST(w) ((STATE(w) == PAGE_RESIDENT || STATE(w) == PAGE_WRITEBACK) && !HAS(w, WORD_BUSY))
 #define HOLDS(i) (held[i] == 0 || (!NOT_HERE(word) && at_window[i] == HAS(word, WORD_MAPPED)))
-/* What holds after every change of the word: one place, which has what was written last; clean is equal to the store, and
- * protected; who is BUSY is known; a page that is held stays where it is held. */
+/* What holds after every change of the word: one place, which has what was written last; clean is equal to the store,
+ * and protected; who is BUSY is known; a page that is held stays where it is held. */
 #define CHECK()                                                                                                        \
 	assert(new_store || HAS(word, WORD_DIRTY) || STATE(word) == PAGE_WRITEBACK || STATE(word) == PAGE_LOADING);    \
 	assert(STATE(word) != PAGE_ABSENT || !there);                                                                  \

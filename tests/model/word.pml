@@ -3,8 +3,9 @@
  * word.pml - a page word, and how it changes: what the models page_word.pml and window.pml have in common.
  *
  * What takes part in a search, and what is broken in it, is chosen when the checker is run, by names in the environment
- * (MODEL="RECLAIM SLOTS NO_WAKE"): so each model is compiled once. A model lists its names as OPTIONS(X) before it includes
- * this, and afterwards says what must hold after every change of the word, CHECK(), and what it takes to wake all, AWAKE().
+ * (MODEL="RECLAIM SLOTS NO_WAKE"): so each model is compiled once. A model lists its names as OPTIONS(X) before it
+ * includes this, and afterwards says what must hold after every change of the word, CHECK(), and what it takes to wake
+ * all, AWAKE().
  */
 #include "word_table.h" /* states, flags and transitions, printed from page_word.h by word_table.c */
 

@@ -29,8 +29,8 @@ int main(void)
 	PRINT(WORD_BUSY);
 	PRINT(WORD_MAPPED);
 	PRINT(WORD_FRAME_SHIFT);
-	/* The model's words have 32 bits, and its windows one frame: this is the bit of its number. All that matters is that it
-	 * is not in the half that waiters sleep on. */
+	/* The model's words have 32 bits, and its windows one frame: this is the bit of its number. All that matters is
+	 * that it is not in the half that waiters sleep on. */
 	_Static_assert(WORD_WRITABLE > UINT32_MAX, "not in the low half");
 	printf("#define WORD_WRITABLE %llu\n", 1ull << WORD_FRAME_SHIFT);
 	/* Bit t of row s: s may become t. */

@@ -247,7 +247,8 @@ static void reclaim_in_all_situations(unsigned nodes, void (*action)(void))
 	assert_int_equal(wrong, 0);
 }
 
-/* Breaks when NOMEMALLOC reclaim calls the heap, free included, in any situation of situations.h, on one node or more. */
+/* Breaks when NOMEMALLOC reclaim calls the heap, free included, in any situation of situations.h, on one node or
+ * more. */
 static void contract_04_nomemalloc_calls_no_allocator_in_any_situation(void **state)
 {
 	(void)state;
@@ -261,7 +262,8 @@ static void contract_04_nomemalloc_calls_no_allocator_in_any_situation(void **st
 	}
 }
 
-/* Breaks when a mode that may write takes its memory from the heap: the engine does not touch that after it was made. */
+/* Breaks when a mode that may write takes its memory from the heap: the engine does not touch that after it was
+ * made. */
 static void law_3_no_mode_touches_the_heap(void **state)
 {
 	static const unsigned modes[] = {WEIR_DEFAULT, WEIR_NOFS, WEIR_NOIO};
@@ -325,7 +327,8 @@ static void law_3_swap_does_not_touch_the_heap(void **state)
 	}
 }
 
-/* Breaks when a fault, which may interrupt the program's own malloc, or taking pages out of a window touches the heap. */
+/* Breaks when a fault, which may interrupt the program's own malloc, or taking pages out of a window touches the
+ * heap. */
 static void law_3_neither_faults_nor_reclaim_of_mapped_pages_touch_the_heap(void **state)
 {
 	static const unsigned modes[] = {WEIR_NOMEMALLOC, WEIR_NOIO, WEIR_NOFS, WEIR_DEFAULT};

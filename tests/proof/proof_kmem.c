@@ -336,8 +336,8 @@ static void take_mapped(enum where where, const char *which)
 	assert_true(shared.freed >= MAPPED_WANTED);
 }
 
-/* Breaks when pages in windows are taken out of them more than a few at once: the kernel allocates for long vectors, and
- * to gather many pages. */
+/* Breaks when pages in windows are taken out of them more than a few at once: the kernel allocates for long vectors,
+ * and to gather many pages. */
 static void contract_04_the_kernel_allocates_nothing_for_mapped_pages(void **state)
 {
 	(void)state;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * proof_seccomp.c - level 2: the system calls of NOMEMALLOC reclaim. In a child process the reclaiming thread forbids itself
- * everything but a few calls that neither allocate nor do I/O nor wait; whatever else it calls kills the process.
+ * proof_seccomp.c - level 2: the system calls of NOMEMALLOC reclaim. In a child process the reclaiming thread forbids
+ * itself everything but a few calls that neither allocate nor do I/O nor wait; whatever else it calls kills the
+ * process.
  */
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -279,7 +280,8 @@ static int play_child(unsigned nodes)
 	return status;
 }
 
-/* Breaks when NOMEMALLOC reclaim allocates, does I/O or waits in any situation: locks held, nothing to free, signals. */
+/* Breaks when NOMEMALLOC reclaim allocates, does I/O or waits in any situation: locks held, nothing to free,
+ * signals. */
 static void contract_04_05_06_nomemalloc_makes_none_in_any_situation(void **state)
 {
 	(void)state;

@@ -177,7 +177,8 @@ static void reclaim_in_handler_timed(int signal)
 	errno = saved;
 }
 
-/* Breaks when a call that interrupts a pin, a miss or another reclaim hangs (it waits for what its own thread holds). */
+/* Breaks when a call that interrupts a pin, a miss or another reclaim hangs (it waits for what its own thread
+ * holds). */
 static void contract_06_nomemalloc_calls_in_handlers_are_short(void **state)
 {
 	struct sigaction action = {.sa_handler = reclaim_in_handler_timed, .sa_flags = SA_RESTART};

@@ -150,8 +150,8 @@ static inline void visit(weir_object *object, uint64_t page, unsigned flags)
 	}
 }
 
-/* Until nothing goes on in the background: its threads hold locks now and then, maybe for as long as another program has
- * their processor, and a call passes over what they hold. How much it frees is known only without them. */
+/* Until nothing goes on in the background: its threads hold locks now and then, maybe for as long as another program
+ * has their processor, and a call passes over what they hold. How much it frees is known only without them. */
 static inline void settle(struct stage *stage)
 {
 	for (bool busy = true; busy; usleep(1000)) {

@@ -2,8 +2,8 @@
  *
  * areas.c - swap of a round: none, too little, or enough; files and stores that fail, plain and enciphered.
  *
- * The public way to swap is a file that the pool makes. Stores that fail are given to it from inside: then a page may not
- * go out (it stays, and is right), or not come back just now (-EIO to who wants it, and right the next time).
+ * The public way to swap is a file that the pool makes. Stores that fail are given to it from inside: then a page may
+ * not go out (it stays, and is right), or not come back just now (-EIO to who wants it, and right the next time).
  */
 #include <errno.h>
 #include <string.h>

@@ -19,8 +19,9 @@
 struct world *the_world;
 
 #ifdef __SANITIZE_THREAD__
-/* weir_sync writes a page as it is while a pin writes to it, and keeps it dirty. Here the sanitizer can't tell that from
- * a mistake, but the shadow can: a word that was committed before a sync and is not in the store after it is one. */
+/* weir_sync writes a page as it is while a pin writes to it, and keeps it dirty. Here the sanitizer can't tell that
+ * from a mistake, but the shadow can: a word that was committed before a sync and is not in the store after it is
+ * one. */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
@@ -86,7 +87,8 @@ static void parse(int argc, char **argv, struct options *options)
 	}
 }
 
-/* A worker that was seen in one operation for too long. Looks are counted, not time: the machine itself may have stood. */
+/* A worker that was seen in one operation for too long. Looks are counted, not time: the machine itself may have
+ * stood. */
 static struct worker *standing_still(struct world *world)
 {
 	for (unsigned i = 0; i < world->nr_workers; i++) {

@@ -2,8 +2,8 @@
  *
  * ops.h - the operations, and what they share.
  *
- * An operation takes an object's `open` lock for reading while it uses it, then the shadow's locks of pages, then calls the
- * library. It never takes a lock of the test's while it holds an exclusive pin, but may while it holds others.
+ * An operation takes an object's `open` lock for reading while it uses it, then the shadow's locks of pages, then calls
+ * the library. It never takes a lock of the test's while it holds an exclusive pin, but may while it holds others.
  */
 #ifndef TORTURE_OPS_H
 #define TORTURE_OPS_H

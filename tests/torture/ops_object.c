@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * ops_object.c - what changes an object as a whole: its length, what it is to forget, its write hook, its store's faults,
- * closing and opening.
+ * ops_object.c - what changes an object as a whole: its length, what it is to forget, its write hook, its store's
+ * faults, closing and opening.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * ops_pool.c - what concerns the pool: reclaim, frames for the program's own use, shrinkers, counters, and calls that are
- * wrong.
+ * ops_pool.c - what concerns the pool: reclaim, frames for the program's own use, shrinkers, counters, and calls that
+ * are wrong.
  */
 #include <errno.h>
 #include <string.h>

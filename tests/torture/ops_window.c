@@ -4,9 +4,10 @@
  *
  * A window may be private: what is written there has versions of its own, and is never seen in the object.
  *
- * A touch that can't be served (no frame, a store that fails) is a SIGBUS, from which the thread jumps back: so nothing is
- * written before the page has been touched to be written, and a pin then keeps it. Its first write may still have to wait
- * at the dirty limit, or once more when the page was written out meanwhile: that one is tried again until it goes through.
+ * A touch that can't be served (no frame, a store that fails) is a SIGBUS, from which the thread jumps back: so nothing
+ * is written before the page has been touched to be written, and a pin then keeps it. Its first write may still have to
+ * wait at the dirty limit, or once more when the page was written out meanwhile: that one is tried again until it goes
+ * through.
  */
 #include <errno.h>
 #include <setjmp.h>

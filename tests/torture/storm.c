@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * storm.c - signals, hundreds a second, to workers chosen at random: the handler reclaims without allocating, whatever it
- * interrupted.
+ * storm.c - signals, hundreds a second, to workers chosen at random: the handler reclaims without allocating, whatever
+ * it interrupted.
  *
  * A thread sends them: a timer of the kernel's would choose the thread that runs most.
  */

@@ -10,9 +10,9 @@
  *   area     a swap area of the pool: where anonymous objects and private windows go. Often too small for them
  *
  * Operation n of worker t in round r is chosen by (seed, r, t, n) alone, never by what happened before. So a seed
- * replays the same calls; in which order threads meet is the machine's affair. With one thread signals come by the number
- * of operations instead of by time, and a round ends by it: then all that the program itself does is the same each
- * time, and only the library's own threads are not.
+ * replays the same calls; in which order threads meet is the machine's affair. With one thread signals come by the
+ * number of operations instead of by time, and a round ends by it: then all that the program itself does is the same
+ * each time, and only the library's own threads are not.
  */
 #ifndef TORTURE_H
 #define TORTURE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_window_comes.c - an object gets its window at the worst moments. The model (tests/model/window.pml) has found them;
- * here each is made to happen, by calls inside the library that are answered by the test first.
+ * test_window_comes.c - an object gets its window at the worst moments. The model (tests/model/window.pml) has found
+ * them; here each is made to happen, by calls inside the library that are answered by the test first.
  */
 #include "window_rig.h"
 
@@ -68,7 +68,8 @@ static void stop(void)
 	rig_stop(&rig);
 }
 
-/* Breaks when a miss that began without a window is held in a slot: what is stored in the window then is never seen there. */
+/* Breaks when a miss that began without a window is held in a slot: what is stored in the window then is never seen
+ * there. */
 static void a_miss_is_held_in_the_window_that_came(void **state)
 {
 	static const unsigned kinds[] = {0, WEIR_WRITE, WEIR_EXCLUSIVE, WEIR_WRITE | WEIR_OVERWRITE};
