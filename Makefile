@@ -24,7 +24,7 @@ check:
 
 .PHONY: torture
 torture: setup
-	@scripts/torture.sh --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(if $(THREADS),--threads $(THREADS))
+	@scripts/torture.sh --seconds $(or $(SECONDS),7200) $(if $(SEED),--seed $(SEED)) $(if $(THREADS),--threads $(THREADS))
 
 .PHONY: fuzz
 fuzz:
@@ -48,7 +48,7 @@ help:
 	@echo 'make          build the library and the tool (in $(BUILD)/)'
 	@echo 'make run      replay accesses over a file 16 times the memory, and report what reclaim did'
 	@echo 'make check    build with gcc, clang and the sanitizers, run all tests'
-	@echo 'make torture  everything at once from several threads, every byte checked (SECONDS=n, SEED, THREADS)'
+	@echo 'make torture  everything at once from several threads, every byte checked, for two hours (SECONDS=n, SEED, THREADS)'
 	@echo 'make fuzz     fuzz what the tool reads, a minute a target (SECONDS=n for longer)'
 	@echo 'make bench    build and run the benchmarks'
 	@echo 'make install  install to PREFIX (/usr/local; DESTDIR is honoured)'
