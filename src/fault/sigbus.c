@@ -118,7 +118,7 @@ int fault_serve(struct weir_fault *fault)
 	fault->page = ((uintptr_t)fault->address - atomic_load(&window->start)) >> PAGE_SHIFT;
 	fault->error = fault->write && object->writable ? balance_dirty_pages(object, true) : 0;
 	if (!fault->error)
-		fault->error = touch_page(object, fault->page, flags, !fault->write);
+		fault->error = touch_page(object, fault->page, flags, true);
 	window_leave(window);
 	if (object->original) /* what the program knows */
 		fault->object = object->original;

@@ -25,11 +25,9 @@
 #include "cache/load.h"
 #include "cache/put_in.h"
 #include "cache/unmap.h"
-#include "fault/frame_take.h"
+#include "fault/around.h"
 #include "fault/pin.h"
 #include "fault/readahead.h"
-
-#define AROUND 15 /* neighbours that are mapped with a page: with it 64 KiB, as the kernel's fault-around */
 
 /* ---- absent ---- */
 
@@ -71,27 +69,6 @@ static int touch_absent(struct weir_object *object, uint64_t page, uint64_t seen
 
 /* ---- resident ---- */
 
-/* Make the page BUSY, as it was seen. Then the window stays, and the page in it: who freezes the object lowers npages
- * and then looks for BUSY words, we do it the other way round. 0, PIN_AGAIN, -ERANGE. */
-static int start_busy(struct weir_object *object, uint64_t page, uint64_t seen, uint64_t next)
-{
-	page_word *word = &object->words[page];
-
-	if (!word_change(word, &seen, next | WORD_BUSY))
-		return PIN_AGAIN;
-	if (likely(page < atomic_load(&object->npages) && object_window(object)))
-		return 0;
-	word_end_busy(word, 0, 0);
-	return -ERANGE;
-}
-
-/* A busy page is to be written to. */
-static void dirty_busy(struct weir_object *object, page_word *word, struct frame *frame)
-{
-	if (!(atomic_fetch_or(word, WORD_DIRTY) & WORD_DIRTY))
-		note_dirtied(object, frame);
-}
-
 /* From its slot to its address. */
 static int map_resident(struct weir_object *object, uint64_t page, uint64_t seen, bool write)
 {
@@ -132,38 +109,6 @@ static int make_writable(struct weir_object *object, uint64_t page, uint64_t see
 	if (!error)
 		count(object->pool, frame->node, COUNT_PGWPFAULT, 1);
 	return error;
-}
-
-/* ---- neighbours ---- */
-
-/* Those that follow and lie in slots (read ahead, mostly) are mapped together: one fault for all of them. */
-static void map_around(struct weir_object *object, uint64_t page)
-{
-	uint64_t last = MIN(page + 1 + AROUND, atomic_load(&object->npages)), first = page + 1, ahead[AROUND];
-	unsigned n = 0;
-
-	for (page = first; page < last; page++) {
-		page_word *word = &object->words[page];
-		uint64_t seen = word_load(word);
-
-		if (word_state(seen) != PAGE_RESIDENT ||
-		    (seen & (WORD_MAPPED | WORD_BUSY | WORD_EXCLUSIVE | WORD_PIN_MASK)) ||
-		    start_busy(object, page, seen, seen & ~WORD_READAHEAD))
-			break;
-		if (put_in_one(object, page, page_slot(object, seen), true)) {
-			word_end_busy(word, 0, seen & WORD_READAHEAD);
-			break;
-		}
-		hollow_out(object->pool, pool_frame(object->pool, seen));
-		word_end_busy(word, 0, WORD_MAPPED);
-		ahead[n++] = seen & WORD_READAHEAD;
-	}
-	if (!n)
-		return;
-	count(object->pool, 0, COUNT_FAULT_AROUND, n);
-	for (unsigned i = 0; i < n; i++)
-		if (ahead[i])
-			readahead_used(object, first + i);
 }
 
 /* ---- any state ---- */
@@ -219,8 +164,8 @@ int touch_page(struct weir_object *object, uint64_t page, unsigned flags, bool a
 		if (error == -ERANGE) /* cut meanwhile, or about to be: see how it ends */
 			error = pin_range(object, page, flags) ? -ERANGE : PIN_AGAIN;
 	} while (error == PIN_AGAIN);
-	if (!error && around && page + 1 < atomic_load(&object->npages))
-		map_around(object, page);
+	if (!error && around)
+		touch_around(object, page, flags & WEIR_WRITE);
 	return error;
 }
 

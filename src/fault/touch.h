@@ -10,7 +10,7 @@
 /* See to it that a touch of the page goes through: WEIR_WRITE: also a write; WEIR_OVERWRITE: what it held does not
  * matter; WEIR_TRY: without waiting; WEIR_WAIT: as weir_pin. Another thread may undo it at once, so the caller tries
  * what it wanted, and if need be again.
- * around: map resident neighbours too.
+ * around: see to neighbours too (around.h).
  * 0; -ERANGE, -EROFS (no such page, or not to be written); -ENXIO (there is no window any more); -EAGAIN (TRY);
  * -ENOMEM, -ETIMEDOUT (no frame); -ESTALE or the store's error.
  * The object has a window, and signals are held (hold.h). Blocks. Allocates: no. */

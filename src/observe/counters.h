@@ -72,6 +72,7 @@
 	C(UNEVICTABLE_PGS_RESCUED, "unevictable_pgs_rescued") \
 	C(READAHEAD, "readahead")                /* pages read ahead of a pin */ \
 	C(READAHEAD_HIT, "readahead_hit")        /* of those: used */ \
+	C(WRITE_AROUND, "write_around")          /* pages made writable with one that was written to */ \
 	C(READAHEAD_MAPPED, "readahead_mapped")  /* of those: put into a window; nobody sees if they are used */ \
 	C(READAHEAD_WASTE, "readahead_waste")    /* of those: evicted unused */
 /* clang-format on */

@@ -7,7 +7,7 @@
  *   no window            its frame's slot           resident
  *   a window             a buffer of the reader's   copied into the window, a run of neighbours in one call: mapped
  *     the first of them  its frame's slot           resident; its first touch maps it, and has the stream read on
- *     no buffer is free  its frame's slot           resident; mapped when touched
+ *     a short run        its frame's slot           resident; mapped when touched
  *
  * So reading a window in sequence costs a fault for every 64 pages. Nobody sees whether those between are used: their
  * leader speaks for them.
@@ -18,13 +18,18 @@
 #include "reclaim/bdi.h"
 #include "store/anon.h"
 
+#define RUN_MIN 8u /* shorter ones are not worth a buffer */
+
+/* Waits for a transfer to end where all are in use: so many under way keep any device busy. */
 static char *buffer_take(struct bdi *bdi)
 {
 	char *buffers = atomic_load(&bdi->ahead);
-	unsigned free = (unsigned)__builtin_ctz(~bdi->ahead_busy);
+	unsigned free;
 
-	if (!buffers || free >= AHEAD_BUFFERS)
+	if (!buffers)
 		return NULL;
+	while ((free = (unsigned)__builtin_ctz(~bdi->ahead_busy)) >= AHEAD_BUFFERS)
+		channel_reap(bdi->reader.channel, 1, bdi->pool->config.flush_interval_ms);
 	bdi->ahead_busy |= 1u << free;
 	return buffers + (size_t)free * TRANSFER_PAGES * PAGE_SIZE;
 }
@@ -134,7 +139,7 @@ static void read_neighbours(struct bdi *bdi, struct frame **frames, unsigned n)
 	transfer->store = &object->store;
 	transfer->offset = (uint64_t)frames[0]->index << PAGE_SHIFT;
 	transfer->bytes = n * PAGE_SIZE;
-	transfer->buffer = n > 1 && object_window(object) ? buffer_take(bdi) : NULL;
+	transfer->buffer = n >= RUN_MIN && object_window(object) ? buffer_take(bdi) : NULL;
 	transfer->n = 0;
 	frames[0]->leads = transfer->buffer ? (uint8_t)(n - 1) : 0;
 	for (unsigned i = 0; i < n; i++) {

@@ -235,6 +235,52 @@ static void what_is_read_ahead_is_mapped(void)
 			    (WORD_MAPPED | WORD_READAHEAD));
 }
 
+/* The first 256 pages are in the window, clean. */
+static void read_in_256(void)
+{
+	write_marks(0, 256);
+	assert_int_equal(weir_sync(rig.object, 0, 0), 0);
+	for (uint64_t page = 0; page < 256; page++)
+		assert_int_equal(*mark(page), page + 1);
+	assert_int_equal(atomic_load(&rig.object->nr_dirty), 0);
+}
+
+/* Breaks when each page of a sequential writer costs a fault, or what was made writable beyond it loses its content. */
+static void who_writes_in_sequence_faults_seldom(void)
+{
+	uint64_t faulted, around, dirtied;
+
+	read_in_256();
+	dirtied = counter(rig.pool, "nr_dirtied");
+	faulted = counter(rig.pool, "pgwpfault");
+	around = counter(rig.pool, "write_around");
+	for (uint64_t page = 0; page < 200; page++)
+		*mark(page) = page + 1001;
+	faulted = counter(rig.pool, "pgwpfault") - faulted;
+	around = counter(rig.pool, "write_around") - around;
+	assert_in_range(faulted, 4, 30);
+	assert_in_range(around, 170, 232);
+	assert_int_equal(counter(rig.pool, "nr_dirtied") - dirtied, faulted + around);
+	assert_int_equal(weir_sync(rig.object, 0, 0), 0);
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_DONTNEED), 0);
+	for (uint64_t page = 0; page < 256; page++)
+		assert_int_equal(*mark(page), page < 200 ? page + 1001 : page + 1);
+}
+
+/* Breaks when a writer that jumps makes pages dirty which it does not write to. */
+static void who_jumps_dirties_what_it_writes(void)
+{
+	uint64_t around, dirtied;
+
+	read_in_256();
+	around = counter(rig.pool, "write_around");
+	dirtied = counter(rig.pool, "nr_dirtied");
+	for (uint64_t page = 0; page < 256; page += 2)
+		*mark(page) = 7;
+	assert_int_equal(counter(rig.pool, "write_around"), around);
+	assert_int_equal(counter(rig.pool, "nr_dirtied") - dirtied, 128);
+}
+
 /* Breaks when pages that came only in part, or not at all, are mapped ahead with those that did; or stay loading. */
 static void a_failed_read_ahead_maps_nothing(void)
 {
@@ -584,6 +630,8 @@ TEST(a_pinned_page_stays)
 TEST(every_write_is_noticed)
 TEST(neighbours_come_with_a_page)
 TEST(what_is_read_ahead_is_mapped)
+TEST(who_writes_in_sequence_faults_seldom)
+TEST(who_jumps_dirties_what_it_writes)
 TEST(a_failed_read_ahead_maps_nothing)
 TEST(waste_is_seen_by_the_leaders)
 TEST(use_of_an_unmapped_page_is_seen)
@@ -611,6 +659,8 @@ int main(void)
 		TEST(every_write_is_noticed),
 		TEST(neighbours_come_with_a_page),
 		TEST(what_is_read_ahead_is_mapped),
+		TEST(who_writes_in_sequence_faults_seldom),
+		TEST(who_jumps_dirties_what_it_writes),
 		TEST(a_failed_read_ahead_maps_nothing),
 		TEST(waste_is_seen_by_the_leaders),
 		TEST(use_of_an_unmapped_page_is_seen),

@@ -146,6 +146,22 @@ static void memory_begins_as_zeros(void **state)
 	with_window(PAGES + 256, 20000, zeros);
 }
 
+/* Breaks when memory that is filled in sequence costs a fault a page, or what comes along is not zeros. */
+static void filled(void)
+{
+	for (uint64_t page = 0; page < 500; page++)
+		window[page * 512 + page % 512] = page + 1;
+	assert_in_range(counter(rig.pool, "pgmajfault"), 8, 60);
+	assert_in_range(counter(rig.pool, "pgmajfault") + counter(rig.pool, "write_around"), 500, 532);
+	for (uint64_t i = 0; i < 600 * 512; i++)
+		assert_int_equal(window[i], i / 512 < 500 && i % 512 == i / 512 % 512 ? i / 512 + 1 : 0);
+}
+static void memory_is_filled_with_few_faults(void **state)
+{
+	(void)state;
+	with_window(PAGES + 256, 20000, filled);
+}
+
 static void given_up(void)
 {
 	struct weir_pin pin;
@@ -330,9 +346,13 @@ static void swap_that_is_full_says_so(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(patterns_come_back),           cmocka_unit_test(memory_begins_as_zeros),
-		cmocka_unit_test(what_is_given_up_is_zeros),    cmocka_unit_test(private_windows_keep_their_writes),
-		cmocka_unit_test(two_threads_keep_their_pages), cmocka_unit_test(swap_that_fails_loses_nothing),
+		cmocka_unit_test(patterns_come_back),
+		cmocka_unit_test(memory_begins_as_zeros),
+		cmocka_unit_test(memory_is_filled_with_few_faults),
+		cmocka_unit_test(what_is_given_up_is_zeros),
+		cmocka_unit_test(private_windows_keep_their_writes),
+		cmocka_unit_test(two_threads_keep_their_pages),
+		cmocka_unit_test(swap_that_fails_loses_nothing),
 		cmocka_unit_test(swap_that_is_full_says_so),
 	};
 
