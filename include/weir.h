@@ -127,22 +127,25 @@ struct weir_config {
 	uint64_t min_free_bytes;         /* default 0: the formula */
 	unsigned watermark_scale_factor; /* 1 to 1000, default 10 */
 
-	unsigned swappiness;         /* 0 to 200, default 60; weight of anonymous against file pages */
-	unsigned swap_cluster_max;   /* 1 to 256, default 32: pages in one batch of reclaim */
-	bool laptop_mode;            /* reclaim writes only after it failed without; default off */
+	unsigned swappiness;           /* 0 to 200, default 60; weight of anonymous against file pages */
+	unsigned swap_cluster_max;     /* 1 to 256, default 32: pages in one batch of reclaim */
+	bool laptop_mode;              /* reclaim writes only after it failed without; default off */
 	unsigned dirty_background_pct; /* 1 to 100, default 10: flushers start above it */
-	unsigned dirty_pct;          /* above background, up to 90, default 40: writers are held at it */
-	unsigned dirty_expire_ms;    /* default 3000: a page dirty for longer is written */
-	unsigned flush_interval_ms;  /* default 1000: how often flushers look */
+	unsigned dirty_pct;            /* above background, up to 90, default 40: writers are held at it */
+	unsigned dirty_expire_ms;      /* default 3000: a page dirty for longer is written */
+	unsigned flush_interval_ms;    /* default 1000: how often flushers look */
 
-	const char *policy;      /* replacement policy by name; default NULL: weir_policy_name(0) */
-	unsigned max_threads;    /* threads that have pinned at once, 1 to 65536, default 1024; more
+	const char *policy;   /* replacement policy by name; default NULL: weir_policy_name(0) */
+	unsigned max_threads; /* threads that have pinned at once, 1 to 65536, default 1024; more
 	                          * threads work too, their hits cost an atomic read-modify-write more */
-	unsigned wait_ms;        /* bound of waits for a frame, for others' pins, at the dirty limit: default 10000 */
-	bool huge_pages;         /* frames on transparent huge pages where possible; default on */
-	bool io_uring;           /* use io_uring where the kernel allows; default on */
-	bool windows;            /* objects may have windows (weir_map); frames are on small pages then; default off */
-	bool fault_thread;       /* with windows: faults are served by threads of the pool instead of the thread that
+	unsigned wait_ms;     /* bound of waits for a frame, for others' pins, at the dirty limit: default 10000 */
+	bool huge_pages;      /* frames on transparent huge pages where possible; default on */
+	bool io_uring;        /* use io_uring where the kernel allows; default on */
+	bool windows;         /* objects may have windows (weir_map); frames are on small pages then; default off */
+	bool populate;     /* frames have their memory before weir_create returns; default on. Off, with windows: each
+	                          * gets it when it is first needed, and a pool for a program that needs little is made in
+	                          * no time; what the machine promised and does not have is then met by a touch */
+	bool fault_thread; /* with windows: faults are served by threads of the pool instead of the thread that
 	                          * touches, see weir_map; default off */
 };
 
@@ -245,13 +248,15 @@ int weir_anon(weir_pool *pool, uint64_t bytes, weir_object **object);
  * Pins
  */
 #define WEIR_READ 0x00u
-#define WEIR_WRITE 0x01u     /* the page is dirty from now on; it is not written out under the pin
+#define WEIR_WRITE \
+	0x01u                /* the page is dirty from now on; it is not written out under the pin
                               * except by weir_sync, and stays dirty then */
 #define WEIR_EXCLUSIVE 0x02u /* no other pin on the page meanwhile. Waits for them */
-#define WEIR_OVERWRITE 0x04u /* with WRITE: all of the page will be written, so it is not read first;
+#define WEIR_OVERWRITE \
+	0x04u           /* with WRITE: all of the page will be written, so it is not read first;
                               * where it was not resident it is full of zeros */
-#define WEIR_TRY 0x08u       /* never wait: -EAGAIN where it would (not resident, locked, in I/O) */
-#define WEIR_WAIT 0x10u      /* when every frame is held, wait up to config.wait_ms for one */
+#define WEIR_TRY 0x08u  /* never wait: -EAGAIN where it would (not resident, locked, in I/O) */
+#define WEIR_WAIT 0x10u /* when every frame is held, wait up to config.wait_ms for one */
 
 /* A held page. `data` is yours to read; the rest is the library's. */
 struct weir_pin {
@@ -301,7 +306,7 @@ struct weir_object_head_ {
 	const uint32_t *versions;
 };
 #define WEIR_PEEK_BITS_ 0x800009full /* of a page's word: state, used, used twice, held exclusively, in a window */
-#define WEIR_PEEK_IS_ 0x1aull   /* resident, used twice, not held */
+#define WEIR_PEEK_IS_ 0x1aull        /* resident, used twice, not held */
 int weir_peek_slow_(weir_object *object, uint64_t page, struct weir_peek *peek);
 
 /* Errors: -EAGAIN (not resident, or held by an exclusive pin: take a pin instead), -ERANGE (past the end).
@@ -401,8 +406,9 @@ ssize_t weir_pwrite(weir_object *object, const void *buffer, size_t bytes, uint6
  *   - A thread may be cancelled while it touches a window, also asynchronously; but not so while it calls weir_pin or
  *     weir_unpin, where the pin would be lost.
  */
-#define WEIR_MAP_SHARED 0x00u  /* writes reach the object, and its store */
-#define WEIR_MAP_PRIVATE 0x01u /* writes are the window's alone, and go to swap; what was never written there is the
+#define WEIR_MAP_SHARED 0x00u /* writes reach the object, and its store */
+#define WEIR_MAP_PRIVATE \
+	0x01u /* writes are the window's alone, and go to swap; what was never written there is the
                                 * object's. Pins, advice and locks concern the object, not the window. It may have
                                 * PROT_WRITE whatever the object was opened with */
 
@@ -418,9 +424,11 @@ int weir_map(weir_object *object, int prot, unsigned flags, void **address);
  * pages. */
 int weir_unmap(weir_object *object);
 
-/* As mprotect(2), for whole pages of the window: PROT_READ or PROT_READ | PROT_WRITE. Nothing less: pages are written
- * out from where they are. A touch that is not allowed is a SIGSEGV. The weir_ calls are not bound by it, but `data` of
- * a pin is. Errors: -EINVAL (no window, a range that is not in it, or other prot), -EROFS, -ENOMEM (as mprotect). */
+/* As mprotect(2), for whole pages of the window: PROT_NONE, PROT_READ or PROT_READ | PROT_WRITE. A touch that is not allowed is
+ * a SIGSEGV. The weir_ calls are not bound by it, but `data` of a pin is, and pages that are PROT_NONE can't be pinned at all
+ * (-EACCES). What they hold is kept, and paged out as any other. Not to be called while the window may go (weir_unmap).
+ * Errors: -EINVAL (no window, a range that is not in it, or other prot), -EROFS, -ENOMEM (as mprotect), -EBUSY (PROT_NONE:
+ * pages are pinned). Blocks: PROT_NONE, for I/O under way. */
 int weir_protect(weir_object *object, uint64_t offset, uint64_t bytes, int prot);
 
 /* Which pages are resident, as mincore(2): bit 0 of a byte for each of the range's pages. Needs no window. Pages come
@@ -524,8 +532,8 @@ int weir_alloc_frames(weir_pool *pool, unsigned order, unsigned flags, void **fr
 int weir_free_frames(weir_pool *pool, void *frames, unsigned order);
 
 /* A shrinker frees what the program itself keeps cached in the pool's frames, when reclaim asks for it. */
-#define WEIR_SHRINK_STOP (~0ul)        /* from scan: can't go on now */
-#define WEIR_SHRINK_EMPTY (~0ul - 1)   /* from count: nothing there */
+#define WEIR_SHRINK_STOP (~0ul)      /* from scan: can't go on now */
+#define WEIR_SHRINK_EMPTY (~0ul - 1) /* from count: nothing there */
 struct weir_shrink_control {
 	unsigned flags;           /* the reclaim's effective flags: with WEIR_NOIO start no I/O ... */
 	unsigned node;            /* which node's memory is wanted */
@@ -617,12 +625,12 @@ struct weir_io {
 	struct iovec *iov;
 	uint64_t offset;
 
-	ssize_t result;               /* bytes, or a negative errno; set by weir_io_complete */
+	ssize_t result;                 /* bytes, or a negative errno; set by weir_io_complete */
 	void (*done)(struct weir_io *); /* the pool's; runs in the thread that reaps the channel */
-	struct weir_channel *channel; /* the pool's: where the completion goes */
-	struct weir_io *next;         /* the pool's */
-	const void *target;           /* the pool's */
-	void *store_private[2];       /* the store's, while the io is under way */
+	struct weir_channel *channel;   /* the pool's: where the completion goes */
+	struct weir_io *next;           /* the pool's */
+	const void *target;             /* the pool's */
+	void *store_private[2];         /* the store's, while the io is under way */
 };
 /* Blocks: no. Allocates: no. Signal-safe: no. */
 void weir_io_complete(struct weir_io *io, ssize_t result);
@@ -651,12 +659,12 @@ enum weir_fault_op {
 };
 struct weir_fault_rule {
 	enum weir_fault_kind kind;
-	unsigned ops;            /* sum of weir_fault_op */
-	uint64_t first, last;    /* byte range that it concerns; last 0: to the end */
-	uint64_t skip;           /* let this many matching calls pass first */
-	uint64_t count;          /* then act this many times; 0: for ever */
-	uint32_t per_million;    /* act with this chance, from the seed; 0: always */
-	int error;               /* positive errno, default EIO */
+	unsigned ops;         /* sum of weir_fault_op */
+	uint64_t first, last; /* byte range that it concerns; last 0: to the end */
+	uint64_t skip;        /* let this many matching calls pass first */
+	uint64_t count;       /* then act this many times; 0: for ever */
+	uint32_t per_million; /* act with this chance, from the seed; 0: always */
+	int error;            /* positive errno, default EIO */
 	unsigned delay_us;
 	uint32_t bytes;
 };

@@ -47,6 +47,7 @@ void weir_config_init(struct weir_config *config)
 		.wait_ms = 10000,
 		.huge_pages = true,
 		.io_uring = true,
+		.populate = true,
 	};
 }
 
@@ -119,6 +120,7 @@ static int make_memory(weir_pool *pool)
 		.min_free_bytes = c->min_free_bytes,
 		.watermark_scale_factor = c->watermark_scale_factor,
 		.huge_pages = c->huge_pages && !c->windows, /* slots come and go singly */
+		.hollow = c->windows && !c->populate,
 	};
 	const char *what = "";
 	int error = mem_init(&pool->mem, &mc, &what);

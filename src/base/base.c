@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/base.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -29,6 +30,21 @@ _Noreturn void weir_assert_failed(const char *expression, const char *file, int 
 	put(p);
 	put("\n");
 	abort();
+}
+
+int fd_floor;
+
+int fd_high(int fd)
+{
+	int saved = errno, high;
+
+	if (fd < 0 || fd >= fd_floor)
+		return fd;
+	high = fcntl(fd, F_DUPFD_CLOEXEC, fd_floor);
+	if (high >= 0)
+		close(fd);
+	errno = saved;
+	return high >= 0 ? high : fd;
 }
 
 uint64_t now_ns(void)

@@ -74,8 +74,27 @@ int object_create(weir_pool *pool, const struct store *store, uint64_t bytes, bo
 	return 0;
 }
 
+static size_t bars_bytes(uint64_t capacity)
+{
+	return round_to_page(capacity / 8);
+}
+
+_Atomic uint64_t *object_bars(struct weir_object *object)
+{
+	_Atomic uint64_t *bars = atomic_load(&object->barred);
+
+	weir_assert(lock_held(&object->resize));
+	if (!bars) {
+		bars = reserve(bars_bytes(object->capacity));
+		atomic_store(&object->barred, bars);
+	}
+	return bars;
+}
+
 void object_destroy(struct weir_object *object)
 {
+	if (atomic_load(&object->barred))
+		munmap((void *)atomic_load(&object->barred), bars_bytes(object->capacity));
 	if (object->words)
 		munmap(object->words, words_bytes(object->capacity));
 	if (object->chunks)

@@ -48,8 +48,9 @@ struct weir_object {
 	 * none. Read by every pin that is not the fastest; changed while a resize keeps all pages from being had. */
 	_Atomic(char *) window;
 	size_t window_bytes;
-	struct weir_object *copy;     /* the object of its private window, if it has one; `resize` guards it */
-	struct weir_object *original; /* of such a copy: whose it is */
+	_Atomic uint64_t *_Atomic barred; /* a bit a page that may not be in the window (fault/protect.c); NULL: none */
+	struct weir_object *copy;         /* the object of its private window, if it has one; `resize` guards it */
+	struct weir_object *original;     /* of such a copy: whose it is */
 	_Atomic(weir_fault_handler) fault_handler;
 	void *_Atomic fault_handler_user;
 
@@ -117,6 +118,16 @@ static inline size_t object_page_bytes(const struct weir_object *object, uint64_
 
 	return start >= bytes ? 0 : (size_t)MIN(bytes - start, PAGE_SIZE);
 }
+
+/* May the page not be in the window just now? */
+static inline bool object_barred(const struct weir_object *object, uint64_t page)
+{
+	const _Atomic uint64_t *barred = atomic_load_explicit(&object->barred, memory_order_acquire);
+
+	return unlikely(barred) && (atomic_load_explicit(&barred[page / 64], memory_order_relaxed) >> page % 64 & 1);
+}
+/* The bits, mapped at the first call; NULL: no address space. */
+_Atomic uint64_t *object_bars(struct weir_object *object);
 
 /* Note that a chunk is in use, before its first word changes. */
 void object_touch_slow(struct weir_object *object, struct chunk *chunk);

@@ -14,21 +14,25 @@ static void heal(const struct uffd *uffd, void *address)
 int put_in(struct weir_object *object, uint64_t page, const void *data, unsigned n, bool protect)
 {
 	const struct uffd *uffd = &object->pool->uffd;
-	unsigned done = 0;
+	unsigned done = 0, at_once = n;
 
 	while (done < n) {
 		const char *rest = (const char *)data + (size_t)done * PAGE_SIZE;
 		void *address = page_in_window(object, page + done);
-		int in = uffd_copy(uffd, address, rest, n - done, protect);
+		int in = uffd_copy(uffd, address, rest, MIN(at_once, n - done), protect);
 
 		if (in == -EEXIST && uffd->threads) {
 			heal(uffd, address);
-			in = uffd_copy(uffd, address, rest, n - done, protect);
+			in = uffd_copy(uffd, address, rest, MIN(at_once, n - done), protect);
 		}
 		weir_assert(in != -EEXIST); /* a page in two places */
-		if (in < 0)
+		if (in == -ENOENT && at_once > 1)
+			at_once /=
+				2; /* parts of the window are protected in different ways: a call is for one of them */
+		else if (in < 0)
 			return done ? (int)done : in;
-		done += (unsigned)in;
+		else
+			done += (unsigned)in;
 	}
 	return (int)done;
 }

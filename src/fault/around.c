@@ -33,7 +33,7 @@ int start_busy(struct weir_object *object, uint64_t page, uint64_t seen, uint64_
 
 	if (!word_change(word, &seen, next | WORD_BUSY))
 		return PIN_AGAIN;
-	if (likely(page < atomic_load(&object->npages) && object_window(object)))
+	if (likely(page < atomic_load(&object->npages) && object_window(object) && !object_barred(object, page)))
 		return 0;
 	word_end_busy(word, 0, 0);
 	return -ERANGE;
@@ -129,7 +129,7 @@ static struct frame *begin_zeros(struct weir_object *object, uint64_t page)
 		return NULL;
 	}
 	/* Still so: now the page can't be written out, and the window can't go. */
-	if (!anon_has_content(object->anon, page) && object_window(object))
+	if (!anon_has_content(object->anon, page) && object_window(object) && !object_barred(object, page))
 		return frame;
 	load_abort(object, page, frame);
 	return NULL;

@@ -23,7 +23,8 @@
 
 static void fail(weir_pool *pool, const struct weir_fault *fault)
 {
-	if (fault->error == -ENOENT || fault->error == -ENXIO) /* the window is being taken away */
+	/* The window is being taken away, or the page has become PROT_NONE: then the touch is a SIGSEGV now. */
+	if (fault->error == -ENOENT || fault->error == -ENXIO || fault->error == -EACCES)
 		uffd_wake(&pool->uffd, fault->address);
 	else if (uffd_poison(&pool->uffd, fault->address))
 		kill(getpid(), SIGBUS);
@@ -36,7 +37,7 @@ static void serve(weir_pool *pool, struct weir_fault fault)
 	thread_context.signals_held = true;
 	error = fault_serve(&fault);
 	thread_context.signals_held = false;
-	if (error && error != -ENOENT)
+	if (error && error != -ENOENT && error != -EACCES)
 		error = fault_ask(&fault);
 	if (error)
 		fail(pool, &fault);
@@ -84,7 +85,7 @@ int fault_threads_start(weir_pool *pool)
 	pool->nr_fault_threads = 0;
 	if (!pool->config.fault_thread)
 		return 0;
-	pool->fault_stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	pool->fault_stop_fd = fd_high(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (pool->fault_stop_fd < 0)
 		return -errno;
 	while (pool->nr_fault_threads < FAULT_THREADS) {

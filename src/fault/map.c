@@ -24,7 +24,7 @@ static int no_windows(void)
 	return weir_error_set(-EINVAL, "this pool was made without windows: set config.windows before weir_create");
 }
 
-static int check_prot(const struct weir_object *object, int prot, unsigned flags)
+int window_check_prot(const struct weir_object *object, int prot, unsigned flags)
 {
 	if (prot != PROT_READ && prot != (PROT_READ | PROT_WRITE))
 		return weir_error_set(-EINVAL,
@@ -113,7 +113,7 @@ static int shared_map(struct weir_object *object, int prot, void **address)
 int weir_map(weir_object *object, int prot, unsigned flags, void **address)
 {
 	HOLD_SIGNALS(object->pool);
-	int error = check_prot(object, prot, flags);
+	int error = window_check_prot(object, prot, flags);
 
 	if (!error && ((flags & ~WEIR_MAP_PRIVATE) || !address))
 		error = weir_error_set(-EINVAL,
@@ -136,13 +136,11 @@ int weir_map(weir_object *object, int prot, unsigned flags, void **address)
 	return error;
 }
 
-/* All that is mapped goes to the frames' slots. */
-static void empty_window(struct weir_object *object)
+void window_empty(struct weir_object *object, uint64_t first, uint64_t last)
 {
-	uint64_t last = object->capacity;
 	struct batch batch = {.n = 0};
 
-	for (uint64_t page = 0; (page = object_next_touched(object, page, last)) < last; page++) {
+	for (uint64_t page = first; (page = object_next_touched(object, page, last)) < last; page++) {
 		page_word *word = &object->words[page];
 		uint64_t seen;
 
@@ -170,7 +168,8 @@ static int unmap(struct weir_object *object)
 	if (stays_pinned(object)) {
 		error = pins_are_held();
 	} else {
-		empty_window(object);
+		window_empty(object, 0, object->capacity);
+		window_unbar_all(object);
 		atomic_store(&object->window, NULL); /* who waited to touch it finds none */
 	}
 	resize_end(object);
@@ -192,27 +191,6 @@ int weir_unmap(weir_object *object)
 	else
 		error = object_window(object) ? unmap(object)
 					      : weir_error_set(-EINVAL, "weir_unmap: the object has no window");
-	lock_release(&object->resize);
-	return error;
-}
-
-int weir_protect(weir_object *object, uint64_t offset, uint64_t bytes, int prot)
-{
-	HOLD_SIGNALS(object->pool);
-	size_t length = (bytes + (offset & (PAGE_SIZE - 1)) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
-	int error = check_prot(object, prot, object->copy ? WEIR_MAP_PRIVATE : WEIR_MAP_SHARED);
-
-	if (error)
-		return error;
-	if (object->copy)
-		return weir_protect(object->copy, offset, bytes, prot);
-	offset &= ~(uint64_t)(PAGE_SIZE - 1);
-	lock_acquire(&object->resize);
-	if (!object_window(object) || !length || offset + length < offset || offset + length > object->window_bytes)
-		error = weir_error_set(-EINVAL, "weir_protect: %zu bytes at %llu are not in a window of this object",
-				       length, (unsigned long long)offset);
-	else if (mprotect(page_in_window(object, offset >> PAGE_SHIFT), length, prot))
-		error = weir_error_set(-errno, "the kernel refused to protect a part of the window");
 	lock_release(&object->resize);
 	return error;
 }

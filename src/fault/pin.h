@@ -63,8 +63,20 @@ void resize_begin(struct weir_object *object, uint64_t low);
 void resize_end(struct weir_object *object);
 /* resize.c: of an anonymous object: what the pages hold is given up, in memory and in swap. -EBUSY: some are pinned. */
 int object_discard(struct weir_object *object, uint64_t first, uint64_t last);
+/* resize.c: its work, where the object is frozen and no page of these is pinned. Errors: the store's. */
+int object_discard_frozen(struct weir_object *object, uint64_t first, uint64_t last);
 /* resize.c: make the object at least so long. Errors: as weir_resize. Blocks: yes. */
 int object_grow(struct weir_object *object, uint64_t bytes);
+/* map.c: all of [first, last) that is mapped goes to the frames' slots. The object is frozen, and no page of these pinned. */
+void window_empty(struct weir_object *object, uint64_t first, uint64_t last);
+/* map.c: may a window have that protection? 0, -EINVAL, -EROFS, with a sentence. */
+int window_check_prot(const struct weir_object *object, int prot, unsigned flags);
+/* protect.c: the pages are not to be had, until window_unbar; with `discard` what they hold is given up (anonymous objects).
+ * -EBUSY: some are pinned; -ENOMEM. */
+int window_bar(struct weir_object *object, uint64_t first, uint64_t last, bool discard);
+int window_unbar(struct weir_object *object, uint64_t first, uint64_t last, int prot);
+/* protect.c: as if window_unbar was called for all. The object is frozen. */
+void window_unbar_all(struct weir_object *object);
 /* sync.c: write the dirty pages of [first, last) and wait for them, and for what was in writeback before; durable or
  * not. object->resize held. Errors: of background writeback, once; -EAGAIN (the hook). */
 int object_write_and_wait(struct weir_object *object, uint64_t first, uint64_t last);

@@ -177,6 +177,27 @@ static int check_new_length(const struct weir_object *object, uint64_t bytes)
 	return 0;
 }
 
+/* Only what was ever touched can be stored: a large range that is mostly empty costs little. */
+static int discard_stored(struct weir_object *object, uint64_t first, uint64_t last)
+{
+	int error = 0;
+
+	for (uint64_t page = first; !error && (page = object_next_touched(object, page, last)) < last;) {
+		uint64_t end = MIN(((page >> CHUNK_SHIFT) + 1) << CHUNK_SHIFT, last);
+
+		error = store_discard(&object->store, page << PAGE_SHIFT, (end - page) << PAGE_SHIFT);
+		page = end;
+	}
+	return error;
+}
+
+int object_discard_frozen(struct weir_object *object, uint64_t first, uint64_t last)
+{
+	await_flusher(object);
+	forget_frozen(object, first, last);
+	return discard_stored(object, first, last);
+}
+
 int object_discard(struct weir_object *object, uint64_t first, uint64_t last)
 {
 	int error = 0;
@@ -186,9 +207,7 @@ int object_discard(struct weir_object *object, uint64_t first, uint64_t last)
 	if (object_pinned(object, first, last)) {
 		error = -EBUSY;
 	} else {
-		await_flusher(object);
-		forget_frozen(object, first, last);
-		error = store_discard(&object->store, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
+		error = object_discard_frozen(object, first, last);
 	}
 	resize_end(object);
 	lock_release(&object->resize);

@@ -204,6 +204,8 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 		thread_context.signals_held = false;
 		release_cancel(&cancel);
 	}
+	if (error == -EACCES) /* PROT_NONE by now: the touch itself says so, by a SIGSEGV */
+		error = 0;
 	if (error && error != -ENOENT) {
 		set_mask(context, NULL); /* the program's handler may leave by longjmp, and may touch windows itself */
 		error = fault_ask(&fault);

@@ -44,7 +44,8 @@ static int load_mapped(struct weir_object *object, uint64_t page, struct frame *
 	if (full)
 		frame_fill(frame);
 	error = load_check(object, page, miss_read(object, page, frame, data, flags), data);
-	if (!error && !object_window(object)) /* it went before the page was loading; now it would wait for that */
+	/* It went, or the page was barred from it, before the page was loading; now that would wait for us. */
+	if (!error && (!object_window(object) || object_barred(object, page)))
 		error = -ERANGE;
 	if (!error)
 		error = put_in_one(object, page, data, !write);
@@ -159,6 +160,8 @@ int touch_page(struct weir_object *object, uint64_t page, unsigned flags, bool a
 		error = pin_check(object, page, flags);
 		if (!error && !object_window(object))
 			error = -ENXIO;
+		if (!error && object_barred(object, page))
+			error = -EACCES;
 		if (!error)
 			error = touch_once(object, page, flags);
 		if (error == -ERANGE) /* cut meanwhile, or about to be: see how it ends */

@@ -11,7 +11,8 @@
  * matter; WEIR_TRY: without waiting; WEIR_WAIT: as weir_pin. Another thread may undo it at once, so the caller tries
  * what it wanted, and if need be again.
  * around: see to neighbours too (around.h).
- * 0; -ERANGE, -EROFS (no such page, or not to be written); -ENXIO (there is no window any more); -EAGAIN (TRY);
+ * 0; -ERANGE, -EROFS (no such page, or not to be written); -ENXIO (there is no window any more); -EACCES (it is
+ * PROT_NONE); -EAGAIN (TRY);
  * -ENOMEM, -ETIMEDOUT (no frame); -ESTALE or the store's error.
  * The object has a window, and signals are held (hold.h). Blocks. Allocates: no. */
 int touch_page(struct weir_object *object, uint64_t page, unsigned flags, bool around);

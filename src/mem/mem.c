@@ -130,7 +130,13 @@ static int map_budget(struct mem *mem, const struct mem_config *config)
 		node_range(mem, i, &first, &last);
 		bind_to_node(mem->base + ((size_t)first << PAGE_SHIFT), (size_t)(last - first) << PAGE_SHIFT, i);
 	}
-	return populate(mem->base, mem->bytes);
+	return config->hollow ? 0 : populate(mem->base, mem->bytes);
+}
+
+static void hollow_all(struct mem *mem)
+{
+	for (uint32_t i = 0; i < mem->nr_frames; i++)
+		atomic_store_explicit(&mem->frames[i].memory, MEMORY_GONE, memory_order_relaxed);
 }
 
 static int map_metadata(struct mem *mem, unsigned cpus)
@@ -191,6 +197,8 @@ int mem_init(struct mem *mem, const struct mem_config *config, const char **what
 	error = map_budget(mem, config);
 	if (!error)
 		error = map_metadata(mem, machine_cpus());
+	if (!error && config->hollow)
+		hollow_all(mem);
 	if (error) {
 		*what = "the kernel refused to map or populate it (address space limit, overcommit, or memory)";
 		mem_destroy(mem);

@@ -106,6 +106,7 @@ struct mem_config {
 	uint64_t min_free_bytes; /* 0: the kernel's formula */
 	unsigned watermark_scale_factor;
 	bool huge_pages;
+	bool hollow; /* no frame has its memory at first: who fills one sees to that (cache/hollow.h) */
 };
 
 /* Map and populate. On failure nothing is left, and *what (a static string) names the reason.

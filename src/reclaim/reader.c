@@ -49,7 +49,9 @@ static ssize_t got(const struct transfer *transfer, unsigned i)
 
 static bool in_buffer(const struct transfer *transfer, unsigned i)
 {
-	return transfer->buffer && i > 0;
+	const char *data = transfer->iov[i].iov_base, *buffer = transfer->buffer;
+
+	return buffer && data >= buffer && data < buffer + TRANSFER_PAGES * PAGE_SIZE;
 }
 
 /* Pages of the buffer from number i on, as far as they came whole, go into the window. Returns how many. */
@@ -129,7 +131,7 @@ static unsigned neighbours(struct frame **frames, unsigned n)
 	return i;
 }
 
-/* The window, or that there is none, stays as it is while pages are loading. */
+/* The window, or that there is none, and what is barred from it stay as they are while pages are loading. */
 static void read_neighbours(struct bdi *bdi, struct frame **frames, unsigned n)
 {
 	struct transfer *transfer = transfer_take(&bdi->reader);
@@ -143,11 +145,12 @@ static void read_neighbours(struct bdi *bdi, struct frame **frames, unsigned n)
 	transfer->n = 0;
 	frames[0]->leads = transfer->buffer ? (uint8_t)(n - 1) : 0;
 	for (unsigned i = 0; i < n; i++) {
-		transfer_add(transfer, frames[i], frame_address(&bdi->pool->mem, frames[i]));
-		if (in_buffer(transfer, i))
-			transfer->iov[i].iov_base = transfer->buffer + (size_t)i * PAGE_SIZE;
-		else
+		if (transfer->buffer && i > 0 && !object_barred(object, frames[i]->index)) {
+			transfer_add(transfer, frames[i], transfer->buffer + (size_t)i * PAGE_SIZE);
+		} else {
 			frame_fill(frames[i]);
+			transfer_add(transfer, frames[i], frame_address(&bdi->pool->mem, frames[i]));
+		}
 	}
 	transfer_start(transfer, false, read_done);
 }

@@ -54,7 +54,7 @@ int channel_create(unsigned depth, bool io_uring, struct weir_channel **result)
 	if (channel == MAP_FAILED)
 		return -ENOMEM;
 	channel->depth = depth;
-	channel->event_fd = eventfd(0, EFD_CLOEXEC);
+	channel->event_fd = fd_high(eventfd(0, EFD_CLOEXEC));
 	if (channel->event_fd < 0) {
 		munmap(channel, sizeof(*channel));
 		return errno == ENFILE ? -EMFILE : -errno;

@@ -249,7 +249,7 @@ static int open_direct(const struct file *file, const char *path, unsigned flags
 		close(fd);
 		return -1;
 	}
-	return fd;
+	return fd_high(fd);
 }
 
 /* What was examined, where it stays. */
@@ -288,7 +288,7 @@ int weir_file_store_open(const char *path, unsigned flags, const struct weir_sto
 	if (!(flags & WEIR_RDWR) && (flags & (WEIR_CREATE | WEIR_TRUNCATE)))
 		return weir_error_set(-EINVAL, "cannot open %s: WEIR_CREATE and WEIR_TRUNCATE need WEIR_RDWR", path);
 	/* O_NONBLOCK: opening a FIFO must not wait for its other end. It means nothing to files. */
-	probe.plain_fd = open(path, open_flags(flags) | O_NONBLOCK, 0666);
+	probe.plain_fd = fd_high(open(path, open_flags(flags) | O_NONBLOCK, 0666));
 	if (probe.plain_fd < 0)
 		return open_failed(path, errno);
 	error = examine(&probe, path);

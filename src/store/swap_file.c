@@ -53,7 +53,7 @@ static int create(const char *path, char name[PATH_MAX])
 	if (snprintf(name, PATH_MAX, "%s%s", path, directory ? "/weir-swap.XXXXXX" : "") >= PATH_MAX)
 		return failed(path, ENAMETOOLONG);
 	fd = directory ? mkostemp(name, O_CLOEXEC) : open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	return fd < 0 ? failed(name, errno) : fd;
+	return fd < 0 ? failed(name, errno) : fd_high(fd);
 }
 
 static int make_room(int fd, const char *name, uint64_t bytes)

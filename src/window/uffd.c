@@ -47,6 +47,7 @@ static int open_fd(struct uffd *uffd)
 		uffd->user_only = true;
 		uffd->fd = (int)syscall(SYS_userfaultfd, flags | UFFD_USER_MODE_ONLY);
 	}
+	uffd->fd = fd_high(uffd->fd);
 	return uffd->fd < 0 ? -errno : 0;
 }
 
@@ -70,7 +71,7 @@ static void probe_pidfd(struct uffd *uffd)
 	if (page == MAP_FAILED)
 		return;
 	*page = 1;
-	uffd->pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	uffd->pidfd = fd_high((int)syscall(SYS_pidfd_open, getpid(), 0));
 	if (uffd->pidfd >= 0 &&
 	    (syscall(SYS_process_madvise, uffd->pidfd, &range, 1, MADV_DONTNEED, 0) != PAGE_SIZE || *page)) {
 		close(uffd->pidfd);

@@ -9,6 +9,7 @@
 #include "anon_rig.h"
 #include "sanitizer.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <sys/mman.h>
 
@@ -343,6 +344,90 @@ static void swap_that_is_full_says_so(void **state)
 	with_window(1024, 1000, full_swap);
 }
 
+/* ---- PROT_NONE ---- */
+
+static void jump(int number)
+{
+	siglongjmp(escape, number);
+}
+
+static int signal_of_read(uint64_t page)
+{
+	struct sigaction action = {.sa_handler = jump}, before;
+	int number;
+
+	sigaction(SIGSEGV, &action, &before);
+	number = sigsetjmp(escape, 1);
+	if (!number)
+		(void)window[page * 512];
+	sigaction(SIGSEGV, &before, NULL);
+	return number;
+}
+
+/* In memory and dirty, in swap, never touched: whatever it was when it was barred it still is, though all else goes round. */
+static void barred_pages(void)
+{
+	struct weir_pin pin;
+
+	for (uint64_t page = 0; page < PAGES; page++)
+		if (page != 150)
+			stamp((void *)(uintptr_t)(window + page * 512), page, 1);
+	for (uint64_t page = 100; page < 200; page += 3)
+		if (page != 150)
+			stamp((void *)(uintptr_t)(window + page * 512), page, 2);
+	assert_int_equal(weir_protect(rig.object, 100 * PAGE_SIZE, 500 * PAGE_SIZE, PROT_NONE), 0);
+	assert_int_equal(signal_of_read(100), SIGSEGV);
+	assert_int_equal(signal_of_read(599), SIGSEGV);
+	assert_int_equal(weir_pin(rig.object, 300, WEIR_READ, &pin), -EACCES);
+	for (uint64_t page = 600; page < PAGES; page++) /* what is barred has to leave memory */
+		stamp((void *)(uintptr_t)(window + page * 512), page, 3);
+	assert_int_equal(signal_of_read(100), SIGSEGV);
+	assert_int_equal(weir_advise(rig.object, 400 * PAGE_SIZE, 100 * PAGE_SIZE, WEIR_ADV_DONTNEED), 0);
+	assert_int_equal(weir_protect(rig.object, 100 * PAGE_SIZE, 500 * PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
+	for (uint64_t page = 0; page < PAGES; page++) {
+		void *data = (void *)(uintptr_t)(window + page * 512);
+		unsigned version = page >= 600 ? 3 : page >= 100 && page < 200 && (page - 100) % 3 == 0 ? 2 : 1;
+
+		if (page == 150 || (page >= 400 && page < 500))
+			assert_int_equal(window[page * 512 + 7], 0);
+		else if (!stamped(data, page, version))
+			fail_msg("page %llu", (unsigned long long)page);
+	}
+	assert_int_equal(weir_counter(rig.pool, "nr_swap_bad"),
+			 0); /* a write from where it may not be read would fail */
+}
+static void what_is_barred_is_kept(void **state)
+{
+	(void)state;
+	with_window(PAGES, 10000, barred_pages);
+}
+
+/* Frames without memory at first, descriptors that are high: what `weir run` asks for. */
+static void without_memory_at_first(void **state)
+{
+	uint64_t least = UINT64_MAX;
+
+	(void)state;
+	skip_under_tsan("the thread sanitizer does not know the order that write protection makes");
+	signal(SIGBUS, SIG_DFL);
+	rig_config(&rig, MEMORY);
+	rig.config.windows = true;
+	rig.config.populate = false;
+	fd_floor = 300;
+	anon_start(&rig, PAGES, PAGES);
+	fd_floor = 0;
+	least = MIN(rig.pool->uffd.fd, rig.pool->uffd.pidfd < 0 ? INT_MAX : rig.pool->uffd.pidfd);
+	assert_true(least >= 300);
+	for (uint64_t page = 0; page < PAGES; page++) /* by pins: the slots get theirs */
+		assert_int_equal(write_stamp(rig.object, page, 1), 0);
+	assert_int_equal(weir_map(rig.object, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, (void **)(uintptr_t)&window), 0);
+	for (uint64_t page = 0; page < PAGES; page++)
+		if (!stamped((void *)(uintptr_t)(window + page * 512), page, 1))
+			fail_msg("page %llu", (unsigned long long)page);
+	assert_int_equal(weir_unmap(rig.object), 0);
+	anon_stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -354,6 +439,8 @@ int main(void)
 		cmocka_unit_test(two_threads_keep_their_pages),
 		cmocka_unit_test(swap_that_fails_loses_nothing),
 		cmocka_unit_test(swap_that_is_full_says_so),
+		cmocka_unit_test(what_is_barred_is_kept),
+		cmocka_unit_test(without_memory_at_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
