@@ -10,6 +10,7 @@
 
 #include "bench.h"
 #include "interrupt.h"
+#include "launch.h"
 #include "replay.h"
 #include "say.h"
 #include "weir.h"
@@ -21,6 +22,7 @@ static const struct {
 } commands[] = {
 	{"bench", bench_main, "a window side by side with mmap, over a file"},
 	{"replay", replay_main, "replay page accesses over a file through a pool, and report what reclaim did"},
+	{"run", launch_main, "run a program, unmodified, in less memory than it wants"},
 };
 
 static void help(FILE *out)

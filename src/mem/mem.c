@@ -139,7 +139,7 @@ static void hollow_all(struct mem *mem)
 		atomic_store_explicit(&mem->frames[i].memory, MEMORY_GONE, memory_order_relaxed);
 }
 
-static int map_metadata(struct mem *mem, unsigned cpus)
+static int map_metadata(struct mem *mem, unsigned cpus, bool hollow)
 {
 	size_t frames = page_round(mem->nr_frames * sizeof(struct frame));
 	size_t versions = page_round(mem->nr_frames * sizeof(*mem->versions));
@@ -153,6 +153,8 @@ static int map_metadata(struct mem *mem, unsigned cpus)
 	if (populate(p, mem->metadata_bytes))
 		return -ENOMEM;
 	mem->versions = (_Atomic uint32_t *)(p + frames);
+	if (hollow)
+		hollow_all(mem);
 	p += frames + versions;
 	for (unsigned i = 0; i < mem->nr_nodes; i++, p += sizeof(struct zone))
 		mem->zones[i] = (struct zone *)p;
@@ -196,9 +198,7 @@ int mem_init(struct mem *mem, const struct mem_config *config, const char **what
 	mem->bytes = (uint64_t)mem->nr_frames << PAGE_SHIFT;
 	error = map_budget(mem, config);
 	if (!error)
-		error = map_metadata(mem, machine_cpus());
-	if (!error && config->hollow)
-		hollow_all(mem);
+		error = map_metadata(mem, machine_cpus(), config->hollow);
 	if (error) {
 		*what = "the kernel refused to map or populate it (address space limit, overcommit, or memory)";
 		mem_destroy(mem);

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * launch.c - weir run: a program is started with libweir-run.so loaded into it, which finds its settings in the environment.
+ *
+ *   options, then WEIR_* of the environment, then defaults ─► is the program one that can be taken over? ─► WEIR_*, LD_PRELOAD
+ *   ─► exec: the program has our process, and all that goes with it
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "launch.h"
+#include "number.h"
+#include "program.h"
+#include "say.h"
+#include "weir.h"
+
+#define LEAST_MEMORY (4u << 20)
+
+static const char help[] =
+	"usage: weir run -m BYTES [options] [--] PROGRAM [arguments]\n"
+	"\n"
+	"Run a program, unmodified, with its heap and its large anonymous mappings in a budget of memory; what does "
+	"not fit\n"
+	"goes to a swap file of its own. Each process that it starts has such a budget too. At its end a report says "
+	"what was\n"
+	"done, and what was not taken over.\n"
+	"\n"
+	"  -m, --memory BYTES     the budget (K, M, G, T are understood); at least 4M\n"
+	"  --swap PATH[:BYTES]    a directory for the swap file, or its name; default TMPDIR or /var/tmp, 4 times the "
+	"budget.\n"
+	"                         :0 for none\n"
+	"  --policy NAME          replacement policy; weir replay --list-policies tells them\n"
+	"  --swappiness N         0 to 200, default 60\n"
+	"  --faults thread|signal who serves a touch of what is not there: threads, also for the kernel (needs a "
+	"right), or the\n"
+	"                         touching thread itself; default: thread where that is allowed, else signal\n"
+	"  --threshold BYTES      anonymous mappings from this size on are taken over; default 64K\n"
+	"  --report text|json|none  default text\n"
+	"  --report-file FILE     appended to it, instead of written to stderr\n"
+	"  --help\n"
+	"\n"
+	"Each option may be given as a variable too: WEIR_MEMORY, WEIR_SWAP, WEIR_POLICY, WEIR_SWAPPINESS, "
+	"WEIR_FAULTS,\n"
+	"WEIR_THRESHOLD, WEIR_REPORT, WEIR_REPORT_FILE.\n"
+	"The exit status is the program's; 125 where weir run failed, 126 where the program can't be run or not be "
+	"taken over,\n"
+	"127 where it was not found.\n";
+
+enum { MEMORY, SWAP, POLICY, SWAPPINESS, FAULTS, THRESHOLD, REPORT, REPORT_FILE, NR_SETTINGS, HELP };
+
+static const struct {
+	const char *option, *variable;
+} names[NR_SETTINGS] = {
+	[MEMORY] = {"memory", "WEIR_MEMORY"}, [SWAP] = {"swap", "WEIR_SWAP"},
+	[POLICY] = {"policy", "WEIR_POLICY"}, [SWAPPINESS] = {"swappiness", "WEIR_SWAPPINESS"},
+	[FAULTS] = {"faults", "WEIR_FAULTS"}, [THRESHOLD] = {"threshold", "WEIR_THRESHOLD"},
+	[REPORT] = {"report", "WEIR_REPORT"}, [REPORT_FILE] = {"report-file", "WEIR_REPORT_FILE"},
+};
+
+/* What was said, by option or variable; NULL: nothing. */
+static const char *said[NR_SETTINGS];
+
+static int set_number(const char *variable, uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	return setenv(variable, text, 1);
+}
+
+/* ---- the settings, one by one: judged, and put where the library finds them ---- */
+
+static int set_memory(uint64_t *memory)
+{
+	if (!said[MEMORY])
+		return say_error("run: how much memory may it have? -m 512M, say");
+	if (!parse_bytes(said[MEMORY], memory) || *memory > 1ull << 44)
+		return say_error("run: --memory %s: a number of bytes is wanted, such as 512M or 2G", said[MEMORY]);
+	if (*memory < LEAST_MEMORY)
+		return say_error("run: --memory %s: too small to start with; the smallest that works is 4M",
+				 said[MEMORY]);
+	return set_number("WEIR_MEMORY", *memory);
+}
+
+static int set_swap(uint64_t memory)
+{
+	const char *path = getenv("TMPDIR"), *colon = said[SWAP] ? strrchr(said[SWAP], ':') : NULL;
+	uint64_t bytes = 4 * memory;
+	char text[PATH_MAX];
+
+	snprintf(text, sizeof(text), "%s", path && *path ? path : "/var/tmp");
+	if (colon && !parse_bytes(colon + 1, &bytes))
+		return say_error("run: --swap %s: PATH:BYTES is wanted, such as /var/tmp:4G", said[SWAP]);
+	if (said[SWAP] && colon != said[SWAP])
+		snprintf(text, sizeof(text), "%.*s", colon ? (int)(colon - said[SWAP]) : INT_MAX, said[SWAP]);
+	setenv("WEIR_SWAP_PATH", text, 1);
+	return set_number("WEIR_SWAP_BYTES", bytes);
+}
+
+static int set_policy(void)
+{
+	if (!said[POLICY])
+		return 0;
+	for (unsigned i = 0; weir_policy_name(i); i++)
+		if (strcmp(weir_policy_name(i), said[POLICY]) == 0)
+			return setenv("WEIR_POLICY", said[POLICY], 1);
+	return say_error("run: --policy %s: there is no such policy; weir replay --list-policies tells them",
+			 said[POLICY]);
+}
+
+static int set_count(unsigned which, uint64_t most, bool bytes)
+{
+	uint64_t value;
+
+	if (!said[which])
+		return 0;
+	if (!(bytes ? parse_bytes(said[which], &value) : parse_count(said[which], &value)) || value > most)
+		return say_error("run: --%s %s: a number up to %llu is wanted", names[which].option, said[which],
+				 (unsigned long long)most);
+	return set_number(names[which].variable, value);
+}
+
+static int set_word(unsigned which, const char *const *words, const char *list)
+{
+	if (!said[which])
+		return 0;
+	for (; *words; words++)
+		if (strcmp(*words, said[which]) == 0)
+			return setenv(names[which].variable, said[which], 1);
+	return say_error("run: --%s %s: it may be %s", names[which].option, said[which], list);
+}
+
+/* May threads serve the kernel's own touches? Then system calls need no help. */
+static bool threads_allowed(void)
+{
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static int set_faults(void)
+{
+	static const char *const words[] = {"thread", "signal", NULL};
+
+	if (!said[FAULTS])
+		return setenv("WEIR_FAULTS", threads_allowed() ? "thread" : "signal", 1);
+	if (strcmp(said[FAULTS], "thread") == 0 && !threads_allowed())
+		return say_error(
+			"run: --faults thread: serving the kernel's faults is not permitted here: it needs the sysctl "
+			"vm.unprivileged_userfaultfd=1 or CAP_SYS_PTRACE; in a container, a seccomp filter that lets "
+			"userfaultfd pass");
+	return set_word(FAULTS, words, "thread or signal");
+}
+
+static int set_settings(void)
+{
+	static const char *const reports[] = {"text", "json", "none", NULL};
+	uint64_t memory;
+	char pid[24];
+
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	setenv("WEIR_RUN_PID", pid, 1);
+	if (said[REPORT_FILE])
+		setenv("WEIR_REPORT_FILE", said[REPORT_FILE], 1);
+	if (set_memory(&memory) || set_swap(memory) || set_policy() || set_count(SWAPPINESS, 200, false) ||
+	    set_count(THRESHOLD, 1ull << 44, true) || set_word(REPORT, reports, "text, json or none") || set_faults())
+		return -1;
+	return 0;
+}
+
+/* ---- the library ---- */
+
+/* In the build tree it is beside the tool's folder, else where it was installed. */
+static int find_library(char path[PATH_MAX])
+{
+	char self[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	self[length < 0 ? 0 : length] = 0;
+	if (length > 0 && snprintf(path, PATH_MAX, "%s/../preload/libweir-run.so", dirname(self)) < PATH_MAX &&
+	    access(path, R_OK) == 0)
+		return 0;
+	snprintf(path, PATH_MAX, "%s/libweir-run.so", WEIR_LIBDIR);
+	if (access(path, R_OK) == 0)
+		return 0;
+	return say_error("run: there is no %s: Weir was built without it, as jemalloc (libjemalloc-dev) was not there",
+			 path);
+}
+
+static int preload(void)
+{
+	const char *others = getenv("LD_PRELOAD");
+	char path[PATH_MAX], list[2 * PATH_MAX];
+
+	if (find_library(path))
+		return -1;
+	if (strpbrk(path, ": "))
+		return say_error("run: %s: the loader can't load a library from a path with blanks or colons", path);
+	if (snprintf(list, sizeof(list), "%s%s%s", path, others ? ":" : "", others ? others : "") >= (int)sizeof(list))
+		return say_error("run: LD_PRELOAD is too long");
+	return setenv("LD_PRELOAD", list, 1);
+}
+
+/* ---- the command ---- */
+
+static int parse(int argc, char **argv)
+{
+	struct option options[NR_SETTINGS + 2] = {{0}};
+	int option;
+
+	for (unsigned i = 0; i < NR_SETTINGS; i++) {
+		said[i] = getenv(names[i].variable);
+		options[i] = (struct option){names[i].option, required_argument, NULL, (int)i};
+	}
+	options[NR_SETTINGS] = (struct option){"help", no_argument, NULL, HELP};
+	opterr = 0;
+	optind = 1;
+	while ((option = getopt_long(argc, argv, "+:m:h", options, NULL)) != -1) {
+		if (option == 'm')
+			option = MEMORY;
+		if (option == 'h' || option == HELP)
+			return HELP;
+		if (option == ':')
+			return say_error("run: %s: a value is missing; see weir run --help", argv[optind - 1]);
+		if (option < 0 || option >= NR_SETTINGS)
+			return say_error("run: %s: there is no such option; see weir run --help", argv[optind - 1]);
+		said[option] = optarg;
+	}
+	if (optind >= argc)
+		return say_error("run: which program? See weir run --help");
+	return 0;
+}
+
+int launch_main(int argc, char **argv)
+{
+	char path[PATH_MAX];
+	int status = parse(argc, argv);
+
+	if (status == HELP) {
+		fputs(help, stdout);
+		return EXIT_OK;
+	}
+	if (status || set_settings())
+		return EXIT_RUN_FAILED;
+	status = program_find(argv[optind], path);
+	if (!status)
+		status = program_check(path);
+	if (status)
+		return status;
+	if (preload())
+		return EXIT_RUN_FAILED;
+	fflush(NULL);
+	execv(path, &argv[optind]);
+	say_error("run: cannot execute %s: %s", path, strerror(errno));
+	return errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUNNABLE;
+}

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * arena.c - the program's anonymous memory: ranges of one anonymous object's window.
+ *
+ *        0                                                                        arena_bytes
+ *        ├──────────┬───────┬────────────┬───────┬──────────────────────────────────┤
+ *        │ a range  │ hole  │ a range    │ range │ hole                             │
+ *        └──────────┴───────┴────────────┴───────┴──────────────────────────────────┘
+ *          mprotect'ed as the program asked          PROT_NONE, nothing resident, nothing in swap
+ *
+ * To hand out a range is to take it from the holes (holes.c) and to open it; to take one back is to give up what it holds, to
+ * bar it, and to add it to the holes: in this order, so that who touches freed memory gets his SIGSEGV, and who gets the
+ * range next finds zeros.
+ */
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "cache/hold.h"
+#include "fault/pin.h"
+#include "inside.h"
+#include "store/anon.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+weir_object *arena;
+char *arena_base;
+size_t arena_bytes;
+
+static struct lock lock; /* the holes. Signals are held: a handler of the program's may map and unmap too */
+
+static uint64_t page_of(const void *address)
+{
+	return (uint64_t)((const char *)address - arena_base) >> PAGE_SHIFT;
+}
+static char *address_of(uint64_t page)
+{
+	return arena_base + (page << PAGE_SHIFT);
+}
+
+/* A negative errno becomes -1 and errno. */
+static int result(int error)
+{
+	if (!error)
+		return 0;
+	errno = -error;
+	return -1;
+}
+
+/* Nothing was ever there? Then there is nothing to bar or to give up. */
+static bool untouched(uint64_t first, uint64_t last)
+{
+	return object_next_touched(arena, first, last) == last;
+}
+
+/* What the kernel takes writable for is readable to it too, as the engine needs it. */
+static int window_prot(int prot)
+{
+	return prot ? prot | PROT_READ : prot;
+}
+
+static int open_pages(uint64_t first, uint64_t last, int prot)
+{
+	return prot == PROT_NONE ? 0 : window_unbar(arena, first, last, window_prot(prot));
+}
+
+/* Bar pages, and give up what they hold if asked. Who has them pinned (a lock that is just being set) lets go soon. */
+static int close_pages(uint64_t first, uint64_t last, bool discard)
+{
+	int error = -EBUSY;
+
+	if (untouched(first, last))
+		return kernel_mprotect(address_of(first), (last - first) << PAGE_SHIFT, PROT_NONE) ? -errno : 0;
+	if (discard)
+		weir_munlock(arena, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
+	for (unsigned tries = 0; error == -EBUSY && tries < 1000; tries++) {
+		error = window_bar(arena, first, last, discard);
+		if (error == -EBUSY)
+			sched_yield();
+	}
+	return error;
+}
+
+/* ---- accounting ---- */
+
+static void handed_out(uint64_t bytes)
+{
+	uint64_t now = atomic_fetch_add(&tallies.mapped_now, bytes) + bytes, most = atomic_load(&tallies.mapped_most);
+
+	atomic_fetch_add(&tallies.mapped, bytes);
+	while (now > most && !atomic_compare_exchange_weak(&tallies.mapped_most, &most, now))
+		;
+}
+
+/* Memory and swap together are all there is. As the kernel by default, what is asked for is refused where it obviously can't
+ * be had: more than all of it, or more than what is left when swap is nearly full. */
+static bool bearable(size_t bytes)
+{
+	uint64_t total = swap_nr_total(&pool->swap), in_swap = swap_nr_free(&pool->swap), in_memory = 0;
+
+	for (unsigned i = 0; i < pool->mem.nr_nodes; i++)
+		in_memory += zone_free_frames(&pool->mem, i);
+	if (bytes >> PAGE_SHIFT > total + pool->mem.nr_frames)
+		return false;
+	return in_swap > total / 16 || bytes >> PAGE_SHIFT < in_swap + in_memory;
+}
+
+/* ---- ranges ---- */
+
+static uint64_t take(uint64_t pages)
+{
+	HOLD_SIGNALS(pool);
+	uint64_t first;
+
+	lock_acquire(&lock);
+	first = holes_take(pages);
+	lock_release(&lock);
+	return first;
+}
+
+static void give(uint64_t first, uint64_t last)
+{
+	HOLD_SIGNALS(pool);
+	uint64_t were_free;
+
+	lock_acquire(&lock);
+	were_free = holes_free_in(first, last);
+	holes_add(first, last);
+	lock_release(&lock);
+	atomic_fetch_sub(&tallies.mapped_now, (last - first - were_free) << PAGE_SHIFT);
+}
+
+/* True: it was all free, and is taken now. */
+static bool take_at(uint64_t first, uint64_t last)
+{
+	HOLD_SIGNALS(pool);
+	bool free;
+
+	lock_acquire(&lock);
+	free = last <= arena_bytes >> PAGE_SHIFT && holes_has(first, last);
+	if (free)
+		holes_remove(first, last);
+	lock_release(&lock);
+	return free;
+}
+
+void *arena_map(size_t bytes, int prot, bool reserve_only)
+{
+	uint64_t pages = page_up(bytes) >> PAGE_SHIFT, first;
+	int error;
+
+	if (!reserve_only && prot != PROT_NONE && !bearable(page_up(bytes))) {
+		atomic_fetch_add(&tallies.refused, 1);
+		errno = ENOMEM;
+		return NULL;
+	}
+	first = pages ? take(pages) : NO_HOLE;
+	if (first == NO_HOLE) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	error = open_pages(first, first + pages, prot);
+	if (error) {
+		give(first, first + pages);
+		errno = -error;
+		return NULL;
+	}
+	handed_out(pages << PAGE_SHIFT);
+	return address_of(first);
+}
+
+void *arena_map_at(void *address, size_t bytes, int prot)
+{
+	uint64_t first = page_of(address), last = first + (page_up(bytes) >> PAGE_SHIFT);
+	int error = close_pages(first, last, true);
+
+	if (!error) {
+		HOLD_SIGNALS(pool);
+
+		lock_acquire(&lock);
+		handed_out(holes_free_in(first, last) << PAGE_SHIFT);
+		holes_remove(first, last);
+		lock_release(&lock);
+	}
+	if (!error)
+		error = open_pages(first, last, prot);
+	return result(error) ? NULL : address;
+}
+
+int arena_unmap(void *address, size_t bytes)
+{
+	uint64_t first = page_of(address), last = first + (page_up(bytes) >> PAGE_SHIFT);
+	int error = close_pages(first, last, true);
+
+	if (!error)
+		give(first, last);
+	return result(error);
+}
+
+int arena_protect(void *address, size_t bytes, int prot)
+{
+	uint64_t first = page_of(address), last = first + (page_up(bytes) >> PAGE_SHIFT);
+
+	return result(prot == PROT_NONE ? close_pages(first, last, false) : open_pages(first, last, prot));
+}
+
+/* ---- mremap ---- */
+
+static bool has_content(uint64_t page)
+{
+	return word_state(word_load(&arena->words[page])) != PAGE_ABSENT || anon_has_content(arena->anon, page);
+}
+
+/* By plain touches, and only what there is. */
+static void copy_pages(uint64_t to, uint64_t from, uint64_t pages)
+{
+	for (uint64_t page = from; (page = object_next_touched(arena, page, from + pages)) < from + pages; page++)
+		if (has_content(page))
+			memcpy(address_of(to + page - from), address_of(page), PAGE_SIZE);
+}
+
+void *arena_remap(void *address, size_t bytes, size_t new_bytes, bool may_move)
+{
+	uint64_t first = page_of(address), pages = page_up(bytes) >> PAGE_SHIFT,
+		 wanted = page_up(new_bytes) >> PAGE_SHIFT;
+	char *moved;
+
+	if (wanted <= pages) {
+		if (wanted < pages && arena_unmap(address_of(first + wanted), (pages - wanted) << PAGE_SHIFT))
+			return NULL;
+		return address;
+	}
+	if (!bearable((wanted - pages) << PAGE_SHIFT)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (take_at(first + pages, first + wanted)) {
+		handed_out((wanted - pages) << PAGE_SHIFT);
+		return result(open_pages(first + pages, first + wanted, PROT_READ | PROT_WRITE)) ? NULL : address;
+	}
+	moved = may_move ? arena_map(new_bytes, PROT_READ | PROT_WRITE, true) : NULL;
+	if (!moved) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	arena_protect(address, bytes, PROT_READ | PROT_WRITE);
+	copy_pages(page_of(moved), first, pages);
+	arena_unmap(address, bytes);
+	return moved;
+}
+
+/* ---- advice ---- */
+
+/* -1: none of the engine's. */
+static int advice_of(int advice)
+{
+	switch (advice) {
+	case MADV_DONTNEED:
+	case MADV_DONTNEED_LOCKED:
+		return WEIR_ADV_DONTNEED;
+	case MADV_FREE:
+		return WEIR_ADV_FREE;
+	case MADV_WILLNEED:
+		return WEIR_ADV_WILLNEED;
+	case MADV_COLD:
+		return WEIR_ADV_COLD;
+	case MADV_PAGEOUT:
+		return WEIR_ADV_PAGEOUT;
+	case MADV_POPULATE_READ:
+		return WEIR_ADV_POPULATE_READ;
+	case MADV_POPULATE_WRITE:
+		return WEIR_ADV_POPULATE_WRITE;
+	default:
+		return -1;
+	}
+}
+
+/* What may be ignored, as it changes no contents. */
+static bool is_hint(int advice)
+{
+	switch (advice) {
+	case MADV_NORMAL: /* of the whole arena, in the engine: a stream is seen without being told */
+	case MADV_RANDOM:
+	case MADV_SEQUENTIAL:
+	case MADV_HUGEPAGE:
+	case MADV_NOHUGEPAGE:
+	case MADV_MERGEABLE:
+	case MADV_UNMERGEABLE:
+	case MADV_DONTDUMP:
+	case MADV_DODUMP:
+	case MADV_DOFORK:
+	case MADV_KEEPONFORK:
+	case MADV_COLLAPSE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+int arena_advise(void *address, size_t bytes, int advice)
+{
+	uint64_t offset = page_of(address) << PAGE_SHIFT;
+	int own = advice_of(advice), error;
+
+	if (!page_up(bytes) || is_hint(advice))
+		return 0;
+	if (own < 0) {
+		pass(PASSED_ADVICE, bytes);
+		return result(-EINVAL);
+	}
+	if (own == WEIR_ADV_DONTNEED && untouched(page_of(address), page_of(address) + (page_up(bytes) >> PAGE_SHIFT)))
+		return 0;
+	do
+		error = weir_advise(arena, offset, page_up(bytes), (enum weir_advice)own);
+	while (error == -EBUSY && !sched_yield());
+	return result(error == -EACCES ? -ENOMEM : error);
+}
+
+/* More than half of the budget can't be kept in it: that is no right that the program has here. */
+int arena_lock(void *address, size_t bytes)
+{
+	uint64_t offset = page_of(address) << PAGE_SHIFT;
+	struct weir_meminfo info;
+	int error;
+
+	weir_meminfo(pool, WEIR_ALL_NODES, &info);
+	if ((info.unevictable << PAGE_SHIFT) + page_up(bytes) > settings.memory_bytes / 2) {
+		pass(PASSED_MLOCK, bytes);
+		return result(-EPERM);
+	}
+	error = bytes ? weir_mlock(arena, offset, page_up(bytes)) : 0;
+	if (error)
+		weir_munlock(arena, offset, page_up(bytes));
+	return result(error ? -ENOMEM : 0);
+}
+
+int arena_unlock(void *address, size_t bytes)
+{
+	return result(bytes ? weir_munlock(arena, page_of(address) << PAGE_SHIFT, page_up(bytes)) : 0);
+}
+
+int arena_mincore(void *address, size_t bytes, unsigned char *vec)
+{
+	return result(bytes ? weir_mincore(arena, page_of(address) << PAGE_SHIFT, page_up(bytes), vec) : 0);
+}
+
+/* ---- start ---- */
+
+static enum weir_fault_answer on_fault(const struct weir_fault *fault, void *user)
+{
+	(void)user;
+	end_for_want_of(fault);
+}
+
+int arena_start(void)
+{
+	void *base;
+	int error;
+
+	lock_init(&lock, NULL);
+	error = holes_init(settings.arena_bytes >> PAGE_SHIFT);
+	if (!error)
+		error = weir_anon(pool, settings.arena_bytes, &arena);
+	if (!error)
+		error = weir_map(arena, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, &base);
+	if (error)
+		return error;
+	weir_set_fault_handler(arena, on_fault, NULL);
+	if (kernel_mprotect(base, arena->window_bytes, PROT_NONE))
+		return -errno;
+	arena_base = base;
+	arena_bytes = settings.arena_bytes;
+	return 0;
+}

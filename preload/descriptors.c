@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * descriptors.c - the engine's descriptors are not there for the program: it can't close them, nor put others in their places.
+ *
+ * They are at high numbers (fd_floor), where few programs look; but some close all that there might be.
+ */
+#include <fcntl.h>
+
+#include "descriptors.h"
+#include "inside.h"
+
+#define OWN_MAX 64
+
+static _Atomic uint64_t own; /* bit i: fd_floor + i is the engine's */
+
+static bool is_own(int fd)
+{
+	return fd >= fd_floor && fd < fd_floor + OWN_MAX && (atomic_load(&own) >> (fd - fd_floor) & 1);
+}
+
+void descriptors_note(void)
+{
+	uint64_t seen = 0;
+
+	for (int i = 0; i < OWN_MAX; i++)
+		if (fcntl(fd_floor + i, F_GETFD) >= 0)
+			seen |= 1ull << i;
+	atomic_store(&own, seen);
+}
+
+int __wrap_close(int fd); /* the engine's own */
+
+int __wrap_close(int fd)
+{
+	if (is_own(fd))
+		atomic_fetch_and(&own, ~(1ull << (fd - fd_floor)));
+	return (int)syscall(SYS_close, fd);
+}
+
+static int not_there(void)
+{
+	errno = EBADF;
+	return -1;
+}
+
+EXPORT int close(int fd)
+{
+	/* The call is a cancellation point in the C library; one that is not honoured loses nothing. */
+	return is_own(fd) ? not_there() : (int)syscall(SYS_close, fd);
+}
+
+EXPORT int dup2(int from, int to)
+{
+	if (is_own(from) || is_own(to))
+		return not_there();
+	if (from == to)
+		return fcntl(from, F_GETFD) < 0 ? -1 : to;
+	return (int)syscall(SYS_dup3, from, to, 0);
+}
+
+EXPORT int dup3(int from, int to, int flags)
+{
+	return is_own(from) || is_own(to) ? not_there() : (int)syscall(SYS_dup3, from, to, flags);
+}
+
+EXPORT int close_range(unsigned first, unsigned last, int flags)
+{
+	for (unsigned i = 0; i < OWN_MAX; i++) {
+		unsigned fd = (unsigned)fd_floor + i;
+
+		if (fd < first || fd > last || !is_own((int)fd))
+			continue;
+		if (fd > first && syscall(SYS_close_range, first, fd - 1, flags))
+			return -1;
+		if (fd == last)
+			return 0;
+		first = fd + 1;
+	}
+	return (int)syscall(SYS_close_range, first, last, flags);
+}
+
+EXPORT void closefrom(int first)
+{
+	close_range((unsigned)MAX(first, 0), ~0u, 0);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * inside.h - what the files of libweir-run.so share.
+ */
+#ifndef WEIR_INSIDE_H
+#define WEIR_INSIDE_H
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "pool.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+enum report_format { REPORT_TEXT, REPORT_JSON, REPORT_NONE };
+
+/* From the environment, where `weir run` has put them. */
+struct settings {
+	uint64_t memory_bytes, swap_bytes, arena_bytes;
+	uint64_t threshold_bytes; /* anonymous mappings from this size on are ours */
+	const char *swap_path, *policy, *report_path;
+	unsigned swappiness;
+	enum report_format report;
+	bool threads; /* threads of the pool serve faults; else signals */
+	pid_t main_pid;
+};
+extern struct settings settings;
+
+/* What was not taken over, and what was: for the report. */
+enum passed {
+	PASSED_FILE,       /* mappings of files */
+	PASSED_SHARED,     /* shared anonymous mappings */
+	PASSED_EXECUTABLE, /* anonymous memory for code */
+	PASSED_STACK,      /* stacks, and memory that grows downwards */
+	PASSED_FIXED,      /* at addresses that the program chose */
+	PASSED_SMALL,      /* below the threshold */
+	PASSED_OTHER,      /* huge pages, 32 bit addresses ... */
+	PASSED_MLOCK,      /* locks that the budget can't bear */
+	PASSED_ADVICE,     /* advice that changes contents, and is not known here */
+	NR_PASSED
+};
+struct tallies {
+	_Atomic uint64_t passed[NR_PASSED], passed_bytes[NR_PASSED];
+	_Atomic uint64_t mapped, mapped_now, mapped_most; /* bytes of the arena that were handed out */
+	_Atomic uint64_t refused;                         /* requests that memory and swap together could not bear */
+};
+extern struct tallies tallies;
+
+static inline void pass(enum passed why, size_t bytes)
+{
+	atomic_fetch_add_explicit(&tallies.passed[why], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&tallies.passed_bytes[why], bytes, memory_order_relaxed);
+}
+
+/* The pool and the arena; NULL until they are there. */
+extern weir_pool *pool;
+extern weir_object *arena;
+extern char *arena_base;
+extern size_t arena_bytes;
+extern _Atomic bool started;
+/* The thread is in the library, or starts something for it: what it maps and allocates is the kernel's and libc's. */
+extern __thread int inside __attribute__((tls_model("initial-exec")));
+
+static inline bool in_arena(const void *address)
+{
+	return (uintptr_t)address - (uintptr_t)arena_base < arena_bytes;
+}
+/* Does any byte of the range lie there? */
+static inline bool meets_arena(const void *address, size_t bytes)
+{
+	uintptr_t from = (uintptr_t)address, base = (uintptr_t)arena_base;
+
+	return arena_bytes && from < base + arena_bytes && from + bytes > base;
+}
+/* Is this call the program's, and for us? */
+static inline bool is_ours(void)
+{
+	return atomic_load_explicit(&started, memory_order_acquire) && !inside && !thread_context.signals_held;
+}
+
+static inline size_t page_up(size_t bytes)
+{
+	return (bytes + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+}
+
+/* arena.c. Addresses are multiples of a page, inside the arena; bytes are rounded up. Each sets errno where it fails. */
+void *arena_map(size_t bytes, int prot, bool reserve_only); /* NULL: ENOMEM */
+void *arena_map_at(void *address, size_t bytes, int prot);  /* zeros from now on, whatever was there */
+int arena_unmap(void *address, size_t bytes);
+void *arena_remap(void *address, size_t bytes, size_t new_bytes, bool may_move);
+int arena_protect(void *address, size_t bytes, int prot);
+int arena_advise(void *address, size_t bytes, int advice);
+int arena_lock(void *address, size_t bytes);
+int arena_unlock(void *address, size_t bytes);
+int arena_mincore(void *address, size_t bytes, unsigned char *vec);
+int arena_start(void); /* 0, or -errno with weir_error_text() */
+
+/* holes.c: free parts of the arena, in pages. The caller holds a lock. */
+int holes_init(uint64_t pages);
+#define NO_HOLE UINT64_MAX
+uint64_t holes_take(uint64_t pages);                   /* the first that is large enough; its first page, or NO_HOLE */
+void holes_remove(uint64_t first, uint64_t last);      /* not free any more, whatever it was */
+void holes_add(uint64_t first, uint64_t last);         /* free, whatever it was */
+bool holes_has(uint64_t first, uint64_t last);         /* is all of it free? */
+uint64_t holes_free_in(uint64_t first, uint64_t last); /* how much of it is */
+
+/* report.c: once. */
+void report_write(void);
+_Noreturn void end_for_want_of(const struct weir_fault *fault);
+
+/* The kernel's own, whatever is interposed. errno as usual. */
+static inline void *kernel_mmap(void *address, size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+	return (void *)syscall(SYS_mmap, address, bytes, prot, flags, fd, offset);
+}
+static inline int kernel_munmap(void *address, size_t bytes)
+{
+	return (int)syscall(SYS_munmap, address, bytes);
+}
+static inline int kernel_mprotect(void *address, size_t bytes, int prot)
+{
+	return (int)syscall(SYS_mprotect, address, bytes, prot);
+}
+static inline int kernel_madvise(void *address, size_t bytes, int advice)
+{
+	return (int)syscall(SYS_madvise, address, bytes, advice);
+}
+
+#endif

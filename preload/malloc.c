@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * malloc.c - the malloc family: jemalloc's, whose memory is ranges of the arena.
+ *
+ * jemalloc is linked in under other names: je_ for what it offers, heap_ for what it asks of the kernel. What was allocated
+ * before the start, or while the thread is inside the library, is the C library's; whose it is one sees by the address.
+ */
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "inside.h"
+
+void *je_malloc(size_t bytes);
+void *je_calloc(size_t n, size_t bytes);
+void *je_realloc(void *p, size_t bytes);
+void je_free(void *p);
+int je_posix_memalign(void **p, size_t alignment, size_t bytes);
+void *je_aligned_alloc(size_t alignment, size_t bytes);
+size_t je_malloc_usable_size(void *p);
+int je_mallctl(const char *name, void *old, size_t *old_length, void *new, size_t new_length);
+
+void *__libc_malloc(size_t bytes);
+void *__libc_calloc(size_t n, size_t bytes);
+void *__libc_realloc(void *p, size_t bytes);
+void __libc_free(void *p);
+void *__libc_memalign(size_t alignment, size_t bytes);
+
+/* Freed extents go back soon: kept, they would be paged out for nothing. */
+const char *je_malloc_conf = "retain:true,dss:disabled,thp:never,metadata_thp:disabled,background_thread:false,"
+			     "narenas:4,dirty_decay_ms:500,muzzy_decay_ms:0";
+
+/* ---- what jemalloc asks of the kernel ---- */
+
+void *heap_mmap(void *address, size_t bytes, int prot, int flags, int fd, off_t offset);
+int heap_munmap(void *address, size_t bytes);
+int heap_mprotect(void *address, size_t bytes, int prot);
+int heap_madvise(void *address, size_t bytes, int advice);
+
+void *heap_mmap(void *address, size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+	void *p;
+
+	if (!is_ours()) /* its own records, at its start: no allocation is made of them */
+		return kernel_mmap(address, bytes, prot, flags, fd, offset);
+	p = address ? NULL : arena_map(bytes, prot, flags & MAP_NORESERVE);
+	if (!p)
+		errno = ENOMEM;
+	return p ? p : MAP_FAILED;
+}
+
+int heap_munmap(void *address, size_t bytes)
+{
+	return in_arena(address) ? arena_unmap(address, bytes) : kernel_munmap(address, bytes);
+}
+
+int heap_mprotect(void *address, size_t bytes, int prot)
+{
+	return in_arena(address) ? arena_protect(address, bytes, prot) : kernel_mprotect(address, bytes, prot);
+}
+
+int heap_madvise(void *address, size_t bytes, int advice)
+{
+	return in_arena(address) ? arena_advise(address, bytes, advice) : kernel_madvise(address, bytes, advice);
+}
+
+/* ---- what the program asks of us ---- */
+
+EXPORT void *malloc(size_t bytes)
+{
+	return likely(is_ours()) ? je_malloc(bytes) : __libc_malloc(bytes);
+}
+
+EXPORT void *calloc(size_t n, size_t bytes)
+{
+	return likely(is_ours()) ? je_calloc(n, bytes) : __libc_calloc(n, bytes);
+}
+
+EXPORT void free(void *p)
+{
+	if (in_arena(p))
+		je_free(p);
+	else
+		__libc_free(p);
+}
+
+EXPORT size_t malloc_usable_size(void *p)
+{
+	const size_t *chunk = p;
+
+	if (!p || in_arena(p))
+		return p ? je_malloc_usable_size(p) : 0;
+	/* glibc's: the size, and whether it is mapped, are in the word before it. */
+	return (chunk[-1] & ~(size_t)7) - (chunk[-1] & 2 ? 2 : 1) * sizeof(size_t);
+}
+
+/* From the C library's heap to ours. */
+static void *move_in(void *p, size_t bytes)
+{
+	void *moved = je_malloc(bytes);
+
+	if (!moved)
+		return NULL;
+	memcpy(moved, p, MIN(bytes, malloc_usable_size(p)));
+	__libc_free(p);
+	return moved;
+}
+
+EXPORT void *realloc(void *p, size_t bytes)
+{
+	if (in_arena(p) || (!p && is_ours()))
+		return je_realloc(p, bytes);
+	return p && bytes && is_ours() ? move_in(p, bytes) : __libc_realloc(p, bytes);
+}
+
+EXPORT void *reallocarray(void *p, size_t n, size_t bytes)
+{
+	size_t product;
+
+	if (__builtin_mul_overflow(n, bytes, &product)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return realloc(p, product);
+}
+
+EXPORT int posix_memalign(void **p, size_t alignment, size_t bytes)
+{
+	void *got;
+
+	if (is_ours())
+		return je_posix_memalign(p, alignment, bytes);
+	if (alignment % sizeof(void *) || !alignment || (alignment & (alignment - 1)))
+		return EINVAL;
+	got = __libc_memalign(alignment, bytes);
+	if (!got)
+		return ENOMEM;
+	*p = got;
+	return 0;
+}
+
+EXPORT void *memalign(size_t alignment, size_t bytes)
+{
+	size_t power = sizeof(void *);
+	void *p;
+	int error;
+
+	if (!is_ours())
+		return __libc_memalign(alignment, bytes);
+	while (power < alignment && power << 1)
+		power <<= 1;
+	error = je_posix_memalign(&p, power, bytes);
+	if (error)
+		errno = error;
+	return error ? NULL : p;
+}
+
+EXPORT void *aligned_alloc(size_t alignment, size_t bytes)
+{
+	return memalign(alignment, bytes);
+}
+
+EXPORT void *valloc(size_t bytes)
+{
+	return memalign(PAGE_SIZE, bytes);
+}
+
+EXPORT void *pvalloc(size_t bytes)
+{
+	return memalign(PAGE_SIZE, page_up(bytes));
+}
+
+EXPORT int malloc_trim(size_t pad)
+{
+	(void)pad;
+	return is_ours() && !je_mallctl("arena.4096.purge", NULL, NULL, NULL, 0); /* MALLCTL_ARENAS_ALL */
+}

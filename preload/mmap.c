@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * mmap.c - mmap and its kin, of the program's.
+ *
+ *   anonymous, private, of at least the threshold's size, anywhere    a range of the arena
+ *   the same at an address inside of the arena                        zeros from now on, there
+ *   a private mapping of a file inside of the arena                   its content, read in there
+ *   everything else                                                   the kernel's, and counted
+ *
+ * Calls that concern a range which lies half in the arena are split.
+ */
+#include <sys/mman.h>
+
+#include "inside.h"
+
+/* Why it is not ours; NR_PASSED: it is. */
+static enum passed refusal(size_t bytes, int prot, int flags)
+{
+	if (!(flags & MAP_ANONYMOUS))
+		return PASSED_FILE;
+	if ((flags & MAP_TYPE) != MAP_PRIVATE)
+		return PASSED_SHARED;
+	if (prot & PROT_EXEC)
+		return PASSED_EXECUTABLE;
+	if (flags & (MAP_GROWSDOWN | MAP_STACK))
+		return PASSED_STACK;
+	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
+		return PASSED_FIXED;
+	if (flags & (MAP_HUGETLB | MAP_32BIT))
+		return PASSED_OTHER;
+	return bytes < settings.threshold_bytes ? PASSED_SMALL : NR_PASSED;
+}
+
+static bool read_in(char *to, size_t bytes, int fd, off_t offset)
+{
+	while (bytes) {
+		ssize_t got = pread(fd, to, bytes, offset);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return got == 0; /* past its end: zeros, where the kernel would say SIGBUS */
+		to += got, offset += got, bytes -= (size_t)got;
+	}
+	return true;
+}
+
+/* At an address that is, at least in part, the arena's. */
+static void *map_fixed(void *address, size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+	bool anonymous = flags & MAP_ANONYMOUS;
+
+	if (!in_arena(address) || !in_arena((char *)address + page_up(bytes) - 1) ||
+	    (flags & MAP_TYPE) != MAP_PRIVATE || (uintptr_t)address % PAGE_SIZE) {
+		pass(PASSED_FIXED, bytes);
+		errno = flags & MAP_FIXED_NOREPLACE ? EEXIST : ENOMEM;
+		return MAP_FAILED;
+	}
+	if (flags & MAP_FIXED_NOREPLACE) {
+		errno = EEXIST;
+		return MAP_FAILED;
+	}
+	if (!arena_map_at(address, bytes, anonymous ? prot : PROT_READ | PROT_WRITE))
+		return MAP_FAILED;
+	if (!anonymous && (!read_in(address, bytes, fd, offset) || arena_protect(address, bytes, prot)))
+		return MAP_FAILED;
+	return address;
+}
+
+static void *map(void *address, size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+	enum passed why;
+	void *p;
+
+	if (!is_ours() || !bytes)
+		return kernel_mmap(address, bytes, prot, flags, fd, offset);
+	if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && meets_arena(address, bytes))
+		return map_fixed(address, bytes, prot, flags, fd, offset);
+	why = refusal(bytes, prot, flags);
+	if (why != NR_PASSED) {
+		pass(why, bytes);
+		return kernel_mmap(address, bytes, prot, flags, fd, offset);
+	}
+	p = arena_map(bytes, prot, flags & MAP_NORESERVE);
+	return p ? p : MAP_FAILED;
+}
+
+EXPORT void *mmap(void *address, size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+	return map(address, bytes, prot, flags, fd, offset);
+}
+
+EXPORT void *mmap64(void *address, size_t bytes, int prot, int flags, int fd, off64_t offset)
+{
+	return map(address, bytes, prot, flags, fd, offset);
+}
+
+/* ---- calls about a range ---- */
+
+/* `ours` for the part in the arena, `theirs` for what lies outside. */
+static int split(void *address, size_t bytes, int argument, int (*ours)(void *, size_t, int),
+		 int (*theirs)(void *, size_t, int))
+{
+	char *from = address, *to = from + page_up(bytes), *first, *last;
+
+	if (!arena_base || !meets_arena(from, page_up(bytes)) || (uintptr_t)from % PAGE_SIZE || to < from)
+		return theirs(address, bytes, argument);
+	first = MAX(from, arena_base);
+	last = MIN(to, arena_base + arena_bytes);
+	if (from < first && theirs(from, (size_t)(first - from), argument))
+		return -1;
+	if (to > last && theirs(last, (size_t)(to - last), argument))
+		return -1;
+	return ours(first, (size_t)(last - first), argument);
+}
+
+static int ours_unmap(void *address, size_t bytes, int argument)
+{
+	(void)argument;
+	return arena_unmap(address, bytes);
+}
+static int theirs_unmap(void *address, size_t bytes, int argument)
+{
+	(void)argument;
+	return kernel_munmap(address, bytes);
+}
+static int ours_lock(void *address, size_t bytes, int argument)
+{
+	(void)argument;
+	return arena_lock(address, bytes);
+}
+static int theirs_lock(void *address, size_t bytes, int flags)
+{
+	return (int)(flags ? syscall(SYS_mlock2, address, bytes, flags) : syscall(SYS_mlock, address, bytes));
+}
+static int ours_unlock(void *address, size_t bytes, int argument)
+{
+	(void)argument;
+	return arena_unlock(address, bytes);
+}
+static int theirs_unlock(void *address, size_t bytes, int argument)
+{
+	(void)argument;
+	return (int)syscall(SYS_munlock, address, bytes);
+}
+static int nothing_to_sync(void *address, size_t bytes, int flags)
+{
+	(void)address, (void)bytes, (void)flags;
+	return 0;
+}
+static int theirs_sync(void *address, size_t bytes, int flags)
+{
+	return (int)syscall(SYS_msync, address, bytes, flags);
+}
+
+EXPORT int munmap(void *address, size_t bytes)
+{
+	return split(address, bytes, 0, ours_unmap, theirs_unmap);
+}
+
+EXPORT int mprotect(void *address, size_t bytes, int prot)
+{
+	return split(address, bytes, prot, arena_protect, kernel_mprotect);
+}
+
+EXPORT int madvise(void *address, size_t bytes, int advice)
+{
+	return split(address, bytes, advice, arena_advise, kernel_madvise);
+}
+
+EXPORT int posix_madvise(void *address, size_t bytes, int advice)
+{
+	int saved = errno, error;
+
+	if (advice == POSIX_MADV_DONTNEED) /* a hint here, which loses nothing: as glibc has it */
+		return 0;
+	error = madvise(address, bytes, advice) ? errno : 0;
+	errno = saved;
+	return error;
+}
+
+EXPORT int mlock(const void *address, size_t bytes)
+{
+	uintptr_t in_page = (uintptr_t)address % PAGE_SIZE;
+
+	return split((char *)(uintptr_t)address - in_page, bytes + in_page, 0, ours_lock, theirs_lock);
+}
+
+EXPORT int mlock2(const void *address, size_t bytes, unsigned flags)
+{
+	uintptr_t in_page = (uintptr_t)address % PAGE_SIZE;
+
+	return split((char *)(uintptr_t)address - in_page, bytes + in_page, (int)flags, ours_lock, theirs_lock);
+}
+
+EXPORT int munlock(const void *address, size_t bytes)
+{
+	uintptr_t in_page = (uintptr_t)address % PAGE_SIZE;
+
+	return split((char *)(uintptr_t)address - in_page, bytes + in_page, 0, ours_unlock, theirs_unlock);
+}
+
+/* All of the arena would be brought in. */
+EXPORT int mlockall(int flags)
+{
+	if (!arena_base)
+		return (int)syscall(SYS_mlockall, flags);
+	pass(PASSED_MLOCK, 0);
+	errno = ENOMEM;
+	return -1;
+}
+
+EXPORT int msync(void *address, size_t bytes, int flags)
+{
+	return split(address, bytes, flags, nothing_to_sync, theirs_sync);
+}
+
+EXPORT int mincore(void *address, size_t bytes, unsigned char *vec)
+{
+	if (in_arena(address) && in_arena((char *)address + page_up(bytes) - 1) && !((uintptr_t)address % PAGE_SIZE))
+		return arena_mincore(address, bytes, vec);
+	return (int)syscall(SYS_mincore, address, bytes, vec);
+}
+
+EXPORT void *mremap(void *address, size_t bytes, size_t new_bytes, int flags, ...)
+{
+	void *to = NULL, *p;
+	__builtin_va_list list;
+
+	__builtin_va_start(list, flags);
+	if (flags & MREMAP_FIXED)
+		to = __builtin_va_arg(list, void *);
+	__builtin_va_end(list);
+	if (!meets_arena(address, page_up(bytes)) && !(to && meets_arena(to, page_up(new_bytes))))
+		return (void *)syscall(SYS_mremap, address, bytes, new_bytes, flags, to);
+	if (!in_arena(address) || (flags & ~MREMAP_MAYMOVE) || (uintptr_t)address % PAGE_SIZE || !bytes || !new_bytes) {
+		pass(PASSED_FIXED, new_bytes);
+		errno = EINVAL;
+		return MAP_FAILED;
+	}
+	p = arena_remap(address, bytes, new_bytes, flags & MREMAP_MAYMOVE);
+	return p ? p : MAP_FAILED;
+}
+
+/* ---- the engine's own: the linker sends them here ---- */
+
+void *__wrap_mmap64(void *address, size_t bytes, int prot, int flags, int fd, off64_t offset);
+int __wrap_munmap(void *address, size_t bytes);
+int __wrap_mprotect(void *address, size_t bytes, int prot);
+int __wrap_madvise(void *address, size_t bytes, int advice);
+int __wrap_munlock(const void *address, size_t bytes);
+
+void *__wrap_mmap64(void *address, size_t bytes, int prot, int flags, int fd, off64_t offset)
+{
+	return kernel_mmap(address, bytes, prot, flags, fd, offset);
+}
+int __wrap_munmap(void *address, size_t bytes)
+{
+	return kernel_munmap(address, bytes);
+}
+int __wrap_mprotect(void *address, size_t bytes, int prot)
+{
+	return kernel_mprotect(address, bytes, prot);
+}
+int __wrap_madvise(void *address, size_t bytes, int advice)
+{
+	return kernel_madvise(address, bytes, advice);
+}
+int __wrap_munlock(const void *address, size_t bytes)
+{
+	return (int)syscall(SYS_munlock, address, bytes);
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * report.c - what was done, at the end: on stderr, or where it was asked for. And the sentence of those who end early.
+ *
+ * By one write(2) from a buffer on the stack: the program's own streams may be closed, or in use, by now.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "inside.h"
+#include "report.h"
+
+struct tallies tallies;
+
+static const struct {
+	const char *name, *what;
+} passed_names[NR_PASSED] = {
+	[PASSED_FILE] = {"files", "mappings of files"},
+	[PASSED_SHARED] = {"shared", "shared anonymous mappings"},
+	[PASSED_EXECUTABLE] = {"executable", "mappings for code"},
+	[PASSED_STACK] = {"stacks", "mappings for stacks"},
+	[PASSED_FIXED] = {"fixed", "mappings at fixed addresses"},
+	[PASSED_SMALL] = {"small", "mappings below the threshold"},
+	[PASSED_OTHER] = {"other", "mappings of other kinds"},
+	[PASSED_MLOCK] = {"mlock", "locks, which the budget can't bear: refused"},
+	[PASSED_ADVICE] = {"advice", "advice that is not known: refused"},
+};
+
+struct text {
+	size_t length;
+	char bytes[6000];
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct text *text, const char *format, ...)
+{
+	va_list list;
+	int n;
+
+	va_start(list, format);
+	n = vsnprintf(text->bytes + text->length, sizeof(text->bytes) - text->length, format, list);
+	va_end(list);
+	if (n > 0)
+		text->length = MIN(text->length + (size_t)n, sizeof(text->bytes) - 1);
+}
+
+static double mib(uint64_t bytes)
+{
+	return (double)bytes / (1 << 20);
+}
+
+struct figures {
+	struct weir_meminfo info;
+	uint64_t peak_bytes;
+	double seconds;
+	const char *name;
+};
+
+static uint64_t of(const char *counter)
+{
+	return weir_counter(pool, counter);
+}
+
+static void as_text(struct text *text, const struct figures *f)
+{
+	uint64_t scanned = of("pgscan_kswapd") + of("pgscan_direct") + of("pgscan_flusher") + of("pgscan_nomemalloc");
+	uint64_t stolen =
+		of("pgsteal_kswapd") + of("pgsteal_direct") + of("pgsteal_flusher") + of("pgsteal_nomemalloc");
+
+	add(text, "weir run: %s, process %d, %.2f s\n", f->name, (int)getpid(), f->seconds);
+	add(text,
+	    "  memory   budget %.1f MiB; the process had %.1f MiB resident at most, with code, stacks and metadata "
+	    "(%.1f MiB)\n",
+	    mib(settings.memory_bytes), mib(f->peak_bytes), mib(f->info.metadata_bytes));
+	add(text, "  taken    %.1f MiB of anonymous memory at most at once, %.1f MiB in all\n",
+	    mib(tallies.mapped_most), mib(tallies.mapped));
+	add(text,
+	    "  faults   %llu brought pages in (%llu from swap), %llu mapped what was there, %llu were first writes\n",
+	    (unsigned long long)of("pgmajfault"), (unsigned long long)of("pswpin"),
+	    (unsigned long long)of("pgminfault"), (unsigned long long)of("pgwpfault"));
+	add(text, "  reclaim  %llu pages scanned, %llu freed; %llu stalls\n", (unsigned long long)scanned,
+	    (unsigned long long)stolen, (unsigned long long)of("allocstall"));
+	add(text, "  swap     %.1f MiB out, %.1f MiB in; %.1f of %.1f MiB used now\n", mib(of("pswpout") << PAGE_SHIFT),
+	    mib(of("pswpin") << PAGE_SHIFT), mib(of("nr_swap_used") << PAGE_SHIFT),
+	    mib(of("nr_swap_total") << PAGE_SHIFT));
+	for (unsigned i = 0; i < NR_PASSED; i++)
+		if (tallies.passed[i])
+			add(text, "  not taken over: %llu %s, %.1f MiB\n", (unsigned long long)tallies.passed[i],
+			    passed_names[i].what, mib(tallies.passed_bytes[i]));
+	if (tallies.refused)
+		add(text, "  refused: %llu requests for more than memory and swap have; raise -m or --swap\n",
+		    (unsigned long long)tallies.refused);
+}
+
+static void as_json(struct text *text, const struct figures *f)
+{
+	static const char *const counters[] = {
+		"pgmajfault",     "pgminfault",     "pgwpfault",       "fault_around",  "pswpin",
+		"pswpout",        "same_filled",    "pgscan_kswapd",   "pgscan_direct", "pgscan_flusher",
+		"pgsteal_kswapd", "pgsteal_direct", "pgsteal_flusher", "allocstall",    "workingset_refault_anon",
+		"readahead",      "readahead_hit",  "nr_swap_total",   "nr_swap_used",  "nr_swap_bad"};
+
+	add(text, "{\"program\": \"");
+	for (const char *c = f->name; *c; c++)
+		add(text, *c == '"' || *c == '\\' ? "\\%c" : (unsigned char)*c < ' ' ? "?" : "%c", *c);
+	add(text, "\", \"pid\": %d, \"seconds\": %.3f, \"faults\": \"%s\", \"budget_bytes\": %llu, ", (int)getpid(),
+	    f->seconds, settings.threads ? "thread" : "signal", (unsigned long long)settings.memory_bytes);
+	add(text,
+	    "\"peak_resident_bytes\": %llu, \"metadata_bytes\": %llu, \"taken_bytes\": %llu, "
+	    "\"taken_most_bytes\": %llu, \"refused\": %llu, ",
+	    (unsigned long long)f->peak_bytes, (unsigned long long)f->info.metadata_bytes,
+	    (unsigned long long)tallies.mapped, (unsigned long long)tallies.mapped_most,
+	    (unsigned long long)tallies.refused);
+	for (unsigned i = 0; i < ARRAY_SIZE(counters); i++)
+		add(text, "\"%s\": %llu, ", counters[i], (unsigned long long)of(counters[i]));
+	add(text, "\"not_taken_over\": {");
+	for (unsigned i = 0; i < NR_PASSED; i++)
+		add(text, "%s\"%s\": {\"calls\": %llu, \"bytes\": %llu}", i ? ", " : "", passed_names[i].name,
+		    (unsigned long long)tallies.passed[i], (unsigned long long)tallies.passed_bytes[i]);
+	add(text, "}}\n");
+}
+
+static void write_out(const struct text *text)
+{
+	int fd = STDERR_FILENO;
+
+	if (settings.report_path)
+		fd = open(settings.report_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+	if (fd < 0 || write(fd, text->bytes, text->length) < 0)
+		return; /* the program's end is no place to complain */
+	if (fd != STDERR_FILENO)
+		syscall(SYS_close, fd);
+}
+
+static uint64_t started_ns;
+
+void report_begin(void)
+{
+	started_ns = now_ns();
+}
+
+void report_write(void)
+{
+	static _Atomic bool done;
+	struct text text = {.length = 0};
+	struct rusage usage;
+	struct figures f;
+
+	if (settings.report == REPORT_NONE || !atomic_load(&started) || getpid() != settings.main_pid ||
+	    atomic_exchange(&done, true))
+		return;
+	f = (struct figures){.seconds = (double)(now_ns() - started_ns) / 1e9, .name = program_invocation_short_name};
+	getrusage(RUSAGE_SELF, &usage);
+	f.peak_bytes = (uint64_t)usage.ru_maxrss << 10;
+	weir_meminfo(pool, WEIR_ALL_NODES, &f.info);
+	if (settings.report == REPORT_JSON)
+		as_json(&text, &f);
+	else
+		as_text(&text, &f);
+	write_out(&text);
+}
+
+__attribute__((destructor)) static void at_exit(void)
+{
+	report_write();
+}
+
+/* Without exit handlers: no destructor runs. */
+EXPORT _Noreturn void _exit(int status)
+{
+	if (!inside)
+		report_write();
+	for (;;)
+		syscall(SYS_exit_group, status);
+}
+
+EXPORT _Noreturn void _Exit(int status)
+{
+	_exit(status);
+}
+
+_Noreturn void end_for_want_of(const struct weir_fault *fault)
+{
+	struct text text = {.length = 0};
+	bool memory = fault->error == -ENOMEM || fault->error == -ETIMEDOUT;
+
+	add(&text, "weir run: process %d touched memory at %p that can't be had (%s): ", (int)getpid(), fault->address,
+	    strerror(-fault->error));
+	if (memory)
+		add(&text, "its budget of %.0f MiB and its swap of %.0f MiB are full; raise -m or --swap\n",
+		    mib(settings.memory_bytes), mib(settings.swap_bytes));
+	else
+		add(&text, "its swap file failed; see --swap\n");
+	(void)!write(STDERR_FILENO, text.bytes, text.length);
+	report_write();
+	kill(getpid(), SIGKILL);
+	for (;;)
+		pause();
+}

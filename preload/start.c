@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * start.c - before main: settings from the environment, the pool, its swap, the arena.
+ *
+ * Constructors of other libraries may have run already: what they allocated is the C library's. `weir run` has looked at the
+ * program and at the settings; who preloads the library by hand, or sets nonsense, is told here, and nothing runs.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "descriptors.h"
+#include "inside.h"
+#include "report.h"
+
+#define EXIT_CANNOT_START 125
+
+struct settings settings;
+weir_pool *pool;
+_Atomic bool started;
+__thread int inside __attribute__((tls_model("initial-exec")));
+
+_Noreturn static void refuse(const char *sentence)
+{
+	dprintf(STDERR_FILENO, "weir run: cannot start %s: %s\n", program_invocation_short_name, sentence);
+	syscall(SYS_exit_group, EXIT_CANNOT_START);
+	__builtin_unreachable();
+}
+
+static uint64_t number(const char *name, uint64_t otherwise)
+{
+	const char *text = getenv(name);
+	char *end;
+	uint64_t value;
+
+	if (!text || !*text)
+		return otherwise;
+	value = strtoull(text, &end, 10);
+	if (*end || *text < '0' || *text > '9') {
+		dprintf(STDERR_FILENO, "weir run: %s=%s: a plain number is wanted\n", name, text);
+		syscall(SYS_exit_group, EXIT_CANNOT_START);
+	}
+	return value;
+}
+
+static bool is(const char *name, const char *value)
+{
+	const char *text = getenv(name);
+
+	return text && strcmp(text, value) == 0;
+}
+
+/* What the program does to its environment must not change them. */
+static const char *kept(const char *name)
+{
+	const char *text = getenv(name);
+
+	return text && *text ? strdup(text) : NULL;
+}
+
+static void read_settings(void)
+{
+	settings.memory_bytes = number("WEIR_MEMORY", 0);
+	settings.swap_bytes = number("WEIR_SWAP_BYTES", 4 * settings.memory_bytes);
+	settings.swap_path = kept("WEIR_SWAP_PATH");
+	settings.arena_bytes = number("WEIR_ARENA", 1ull << 40) & ~(PAGE_SIZE - 1);
+	settings.threshold_bytes = number("WEIR_THRESHOLD", 64 << 10);
+	settings.swappiness = (unsigned)number("WEIR_SWAPPINESS", 60);
+	settings.policy = kept("WEIR_POLICY");
+	settings.report_path = kept("WEIR_REPORT_FILE");
+	settings.report = is("WEIR_REPORT", "json")   ? REPORT_JSON
+			  : is("WEIR_REPORT", "none") ? REPORT_NONE
+						      : REPORT_TEXT;
+	settings.threads = !is("WEIR_FAULTS", "signal");
+	settings.main_pid = (pid_t)number("WEIR_RUN_PID", 0);
+	if (!settings.swap_path)
+		settings.swap_path = "/var/tmp";
+}
+
+/* High, but below what the program may open at most. */
+static int high_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= 1024)
+		return 960;
+	return limit.rlim_cur > 128 ? (int)limit.rlim_cur - 64 : 64;
+}
+
+static int make_pool(void)
+{
+	struct weir_config config;
+	struct weir_swap_config swap = {.size = sizeof(swap), .path = settings.swap_path, .bytes = settings.swap_bytes};
+	int error;
+
+	weir_config_init(&config);
+	config.memory_bytes = settings.memory_bytes;
+	config.swappiness = settings.swappiness;
+	config.policy = settings.policy;
+	config.windows = true;
+	config.fault_thread = settings.threads;
+	config.populate = false;
+	config.io_uring = false; /* its descriptors and its memory would be in the program's way */
+	error = weir_create(&config, &pool);
+	if (!error && settings.swap_bytes)
+		error = weir_swap_add(pool, &swap);
+	return error ? error : arena_start();
+}
+
+__attribute__((constructor)) static void start(void)
+{
+	if (!getenv("WEIR_MEMORY"))
+		return; /* loaded by hand, and told nothing */
+	inside++;
+	report_begin();
+	read_settings();
+	fd_floor = high_descriptors();
+	if (make_pool())
+		refuse(weir_error_text());
+	descriptors_note();
+	inside--;
+	atomic_store_explicit(&started, true, memory_order_release);
+}
