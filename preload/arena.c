@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 
 #include "cache/hold.h"
+#include "fault/adopt.h"
 #include "fault/pin.h"
 #include "inside.h"
 #include "store/anon.h"
@@ -344,6 +345,42 @@ int arena_unlock(void *address, size_t bytes)
 int arena_mincore(void *address, size_t bytes, unsigned char *vec)
 {
 	return result(bytes ? weir_mincore(arena, page_of(address) << PAGE_SHIFT, page_up(bytes), vec) : 0);
+}
+
+/* ---- fork ---- */
+
+int arena_fork_before(void)
+{
+	int error;
+
+	lock_acquire(&lock);
+	error = adopt_parent_before(arena);
+	if (error)
+		lock_release(&lock);
+	return error;
+}
+
+void arena_fork_parent(void)
+{
+	adopt_parent_after(arena);
+	lock_release(&lock);
+}
+
+static enum weir_fault_answer on_fault(const struct weir_fault *fault, void *user);
+
+int arena_fork_child(weir_pool *own)
+{
+	weir_object *before = arena;
+	int error;
+
+	lock_init(&lock, NULL);
+	pool = own;
+	error = weir_anon(own, arena_bytes, &arena);
+	if (!error)
+		error = adopt_window(arena, before);
+	if (!error)
+		weir_set_fault_handler(arena, on_fault, NULL);
+	return error;
 }
 
 /* ---- start ---- */

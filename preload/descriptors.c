@@ -18,14 +18,35 @@ static bool is_own(int fd)
 	return fd >= fd_floor && fd < fd_floor + OWN_MAX && (atomic_load(&own) >> (fd - fd_floor) & 1);
 }
 
-void descriptors_note(void)
+static uint64_t open_now(void)
 {
 	uint64_t seen = 0;
 
 	for (int i = 0; i < OWN_MAX; i++)
 		if (fcntl(fd_floor + i, F_GETFD) >= 0)
 			seen |= 1ull << i;
-	atomic_store(&own, seen);
+	return seen;
+}
+
+static uint64_t programs; /* of those numbers, what the program had when descriptors_expect was called */
+
+void descriptors_expect(void)
+{
+	programs = open_now() & ~atomic_load(&own);
+}
+
+void descriptors_note(void)
+{
+	atomic_store(&own, open_now() & ~programs);
+}
+
+int descriptors_take(int fd)
+{
+	int high = fd_high(fd);
+
+	if (high >= fd_floor && high < fd_floor + OWN_MAX)
+		atomic_fetch_or(&own, 1ull << (high - fd_floor));
+	return high;
 }
 
 int __wrap_close(int fd); /* the engine's own */
@@ -35,6 +56,11 @@ int __wrap_close(int fd)
 	if (is_own(fd))
 		atomic_fetch_and(&own, ~(1ull << (fd - fd_floor)));
 	return (int)syscall(SYS_close, fd);
+}
+
+void descriptors_close(int fd)
+{
+	__wrap_close(fd);
 }
 
 static int not_there(void)

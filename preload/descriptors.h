@@ -4,5 +4,10 @@
 
 /* All that are open above fd_floor are the engine's: at its start, when the program has none there yet. */
 void descriptors_note(void);
+/* Those that are open now are not: whichever are new at the next descriptors_note are the engine's. */
+void descriptors_expect(void);
+/* A descriptor becomes one of the engine's: at a high number, which is returned. And it is closed again. */
+int descriptors_take(int fd);
+void descriptors_close(int fd);
 
 #endif

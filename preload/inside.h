@@ -93,6 +93,11 @@ int arena_advise(void *address, size_t bytes, int advice);
 int arena_lock(void *address, size_t bytes);
 int arena_unlock(void *address, size_t bytes);
 int arena_mincore(void *address, size_t bytes, unsigned char *vec);
+/* Around fork(), with signals held: what the child is to have is in its place; the parent goes on; the child has it, in a pool of
+ * its own. 0 or -errno. */
+int arena_fork_before(void);
+void arena_fork_parent(void);
+int arena_fork_child(weir_pool *own);
 int arena_start(void); /* 0, or -errno with weir_error_text() */
 
 /* holes.c: free parts of the arena, in pages. The caller holds a lock. */
@@ -104,6 +109,10 @@ void holes_add(uint64_t first, uint64_t last);         /* free, whatever it was 
 bool holes_has(uint64_t first, uint64_t last);         /* is all of it free? */
 uint64_t holes_free_in(uint64_t first, uint64_t last); /* how much of it is */
 
+/* start.c: a pool as the settings want it, with swap. 0, or -errno with weir_error_text(). */
+int pool_start(void);
+/* report.c: the clock runs and counts from here. */
+void report_begin(void);
 /* report.c: once. */
 void report_write(void);
 _Noreturn void end_for_want_of(const struct weir_fault *fault);

@@ -249,6 +249,7 @@ int __wrap_munmap(void *address, size_t bytes);
 int __wrap_mprotect(void *address, size_t bytes, int prot);
 int __wrap_madvise(void *address, size_t bytes, int advice);
 int __wrap_munlock(const void *address, size_t bytes);
+int __wrap_mincore(void *address, size_t bytes, unsigned char *vec);
 
 void *__wrap_mmap64(void *address, size_t bytes, int prot, int flags, int fd, off64_t offset)
 {
@@ -269,4 +270,8 @@ int __wrap_madvise(void *address, size_t bytes, int advice)
 int __wrap_munlock(const void *address, size_t bytes)
 {
 	return (int)syscall(SYS_munlock, address, bytes);
+}
+int __wrap_mincore(void *address, size_t bytes, unsigned char *vec)
+{
+	return (int)syscall(SYS_mincore, address, bytes, vec);
 }

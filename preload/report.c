@@ -12,7 +12,6 @@
 #include <sys/resource.h>
 
 #include "inside.h"
-#include "report.h"
 
 struct tallies tallies;
 
@@ -140,6 +139,7 @@ static uint64_t started_ns;
 void report_begin(void)
 {
 	started_ns = now_ns();
+	memset(&tallies, 0, sizeof(tallies));
 }
 
 void report_write(void)

@@ -13,7 +13,7 @@
 
 #include "descriptors.h"
 #include "inside.h"
-#include "report.h"
+#include "process.h"
 
 #define EXIT_CANNOT_START 125
 
@@ -89,7 +89,7 @@ static int high_descriptors(void)
 	return limit.rlim_cur > 128 ? (int)limit.rlim_cur - 64 : 64;
 }
 
-static int make_pool(void)
+int pool_start(void)
 {
 	struct weir_config config;
 	struct weir_swap_config swap = {.size = sizeof(swap), .path = settings.swap_path, .bytes = settings.swap_bytes};
@@ -106,10 +106,11 @@ static int make_pool(void)
 	error = weir_create(&config, &pool);
 	if (!error && settings.swap_bytes)
 		error = weir_swap_add(pool, &swap);
-	return error ? error : arena_start();
+	return error;
 }
 
-__attribute__((constructor)) static void start(void)
+/* First of the library's constructors: jemalloc's asks to be called at forks too, and has to come later (process.c). */
+__attribute__((constructor(101))) static void start(void)
 {
 	if (!getenv("WEIR_MEMORY"))
 		return; /* loaded by hand, and told nothing */
@@ -117,9 +118,10 @@ __attribute__((constructor)) static void start(void)
 	report_begin();
 	read_settings();
 	fd_floor = high_descriptors();
-	if (make_pool())
+	if (pool_start() || arena_start())
 		refuse(weir_error_text());
 	descriptors_note();
+	process_start();
 	inside--;
 	atomic_store_explicit(&started, true, memory_order_release);
 }

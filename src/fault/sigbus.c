@@ -77,6 +77,17 @@ void window_unlist(struct weir_object *object)
 	pthread_mutex_unlock(&lock);
 }
 
+void windows_forget(void)
+{
+	pthread_mutex_init(&lock, NULL);
+	for (unsigned i = 0; i < WINDOWS_MAX; i++) {
+		atomic_store(&windows[i].bytes, 0);
+		atomic_store(&windows[i].start, 0);
+		atomic_store(&windows[i].users, 0);
+	}
+	atomic_store(&nr_windows, 0);
+}
+
 static bool covers(struct listed *window, uintptr_t address)
 {
 	return address - atomic_load(&window->start) < atomic_load(&window->bytes);

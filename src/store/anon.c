@@ -99,7 +99,7 @@ static unsigned place_again(const struct anon *anon, const struct anon_page *pag
 	uint64_t entry = entry_of(anon, pages[0].page);
 	unsigned length = 0;
 
-	if (!is_slot(entry))
+	if (!is_slot(entry) || atomic_load(&anon->swap->nr_shares)) /* a child may read what is in that slot */
 		return 0;
 	*slot = slot_of(entry);
 	while (length < n && entry_of(anon, pages[length].page) == entry + length)
@@ -266,8 +266,8 @@ static int anon_discard(void *store, uint64_t offset, uint64_t bytes)
 	uint64_t first = offset >> PAGE_SHIFT, last = MIN((offset + bytes) >> PAGE_SHIFT, anon->capacity);
 
 	for (uint64_t page = first; page < last; page++)
-		if (entry_of(anon, page))
-			set_entry(anon, page, 0);
+		if (entry_of(anon, page) || anon->read_original)
+			set_entry(anon, page, anon->read_original ? WRITTEN_ZEROS : 0);
 	return 0;
 }
 

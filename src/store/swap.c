@@ -150,8 +150,26 @@ void swap_give(struct swap *swap, uint64_t slot)
 	struct swap_area *area = area_of(swap, slot);
 
 	lock_acquire(&swap->lock);
-	swap_map_give(&area->map, (uint32_t)slot);
-	atomic_fetch_add(&swap->nr_free, 1);
+	if (swap_map_give(&area->map, (uint32_t)slot))
+		atomic_fetch_add(&swap->nr_free, 1);
+	lock_release(&swap->lock);
+}
+
+void swap_share(struct swap *swap)
+{
+	lock_acquire(&swap->lock);
+	atomic_fetch_add(&swap->nr_shares, 1);
+	for (unsigned i = 0; i < atomic_load(&swap->nr_areas); i++)
+		swap_map_share(&swap->areas[i].map);
+	lock_release(&swap->lock);
+}
+
+void swap_unshare(struct swap *swap)
+{
+	lock_acquire(&swap->lock);
+	if (atomic_fetch_sub(&swap->nr_shares, 1) == 1)
+		for (unsigned i = 0; i < atomic_load(&swap->nr_areas); i++)
+			atomic_fetch_add(&swap->nr_free, swap_map_unshare(&swap->areas[i].map));
 	lock_release(&swap->lock);
 }
 

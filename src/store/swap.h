@@ -47,6 +47,7 @@ struct swap {
 	struct swap_area areas[SWAP_AREAS_MAX];
 	struct crypt *crypt;                        /* with the first encrypted area; set before nr_areas */
 	_Atomic uint64_t nr_total, nr_free, nr_bad; /* slots */
+	_Atomic unsigned nr_shares;                 /* of processes that read what was in slots when they were forked */
 };
 
 void swap_init(struct swap *swap, struct counters *counters);
@@ -82,6 +83,10 @@ static inline bool swap_tight(const struct swap *swap)
 unsigned swap_take(struct swap *swap, unsigned n, uint64_t *first);
 void swap_give(struct swap *swap, uint64_t slot);
 void swap_retire(struct swap *swap, uint64_t slot);
+/* A child of fork() may read the slots that are taken now: what is in them stays, also when they are given back, until as
+ * many unshares came. Blocks: for the lock, a pass over all slots long. */
+void swap_share(struct swap *swap);
+void swap_unshare(struct swap *swap);
 
 /* Move n (at most 64) whole pages between the vectors, one page each, and the slots from `slot` on. 0, or a negative
  * errno. Blocks: for the I/O. Allocates: no. */

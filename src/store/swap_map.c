@@ -126,20 +126,52 @@ unsigned swap_map_take(struct swap_map *map, unsigned n, uint32_t *first)
 	return taken;
 }
 
-void swap_map_give(struct swap_map *map, uint32_t slot)
+static void free_slot(struct swap_map *map, uint32_t slot)
 {
 	uint32_t cluster = slot / SWAP_CLUSTER_SLOTS;
 
-	weir_assert(slot < map->nr_slots && map->slots[slot] == SLOT_TAKEN);
 	map->slots[slot] = SLOT_FREE;
 	map->nr_used--;
 	if (--map->clusters[cluster].used == 0 && cluster != map->current)
 		line_up(map, cluster);
 }
 
+bool swap_map_give(struct swap_map *map, uint32_t slot)
+{
+	weir_assert(slot < map->nr_slots && (map->slots[slot] == SLOT_TAKEN || map->slots[slot] == SLOT_SHARED));
+	if (map->slots[slot] == SLOT_SHARED) {
+		map->slots[slot] = SLOT_KEPT;
+		return false;
+	}
+	free_slot(map, slot);
+	return true;
+}
+
+void swap_map_share(struct swap_map *map)
+{
+	for (uint32_t slot = 0; slot < map->nr_slots; slot++)
+		if (map->slots[slot] == SLOT_TAKEN)
+			map->slots[slot] = SLOT_SHARED;
+}
+
+uint32_t swap_map_unshare(struct swap_map *map)
+{
+	uint32_t freed = 0;
+
+	for (uint32_t slot = 0; slot < map->nr_slots; slot++) {
+		if (map->slots[slot] == SLOT_SHARED)
+			map->slots[slot] = SLOT_TAKEN;
+		if (map->slots[slot] != SLOT_KEPT)
+			continue;
+		free_slot(map, slot);
+		freed++;
+	}
+	return freed;
+}
+
 void swap_map_retire(struct swap_map *map, uint32_t slot)
 {
-	weir_assert(slot < map->nr_slots && map->slots[slot] == SLOT_TAKEN);
+	weir_assert(slot < map->nr_slots && (map->slots[slot] == SLOT_TAKEN || map->slots[slot] == SLOT_SHARED));
 	map->slots[slot] = SLOT_BAD;
 	map->nr_bad++;
 }

@@ -12,9 +12,13 @@
  *
  * Where no cluster is empty, free slots are looked for in the others, in turn.
  *
- *   slot      from \ to   free        taken   bad
- *             free        -           take    -
- *             taken       give        -       retire (its write failed: never given again)
+ *   slot      from \ to   free        taken       shared    kept    bad
+ *             free        -           take        -         -       -
+ *             taken       give        -           share     -       retire (its write failed: never given again)
+ *             shared      -           unshare     -         give    retire
+ *             kept        unshare     -           -         -       -
+ *
+ * Shared: a child of fork() may read it, from the same file, as what it was then. So it is kept until all such are gone.
  *
  * All memory is mapped by swap_map_init; nothing here allocates. The caller serialises calls on one map.
  */
@@ -25,7 +29,7 @@
 
 #define SWAP_CLUSTER_SLOTS 256u
 
-enum slot_state { SLOT_FREE, SLOT_TAKEN, SLOT_BAD };
+enum slot_state { SLOT_FREE, SLOT_TAKEN, SLOT_SHARED, SLOT_KEPT, SLOT_BAD };
 
 struct swap_cluster {
 	uint32_t next;   /* in the line of empty clusters: number + 1, 0 for its end */
@@ -50,7 +54,11 @@ void swap_map_destroy(struct swap_map *map);
 
 /* Take up to n neighbouring slots, of one cluster: *first is the first. Returns how many; 0: all are taken. */
 unsigned swap_map_take(struct swap_map *map, unsigned n, uint32_t *first);
-void swap_map_give(struct swap_map *map, uint32_t slot);
+/* False: it is kept, as it is shared. */
+bool swap_map_give(struct swap_map *map, uint32_t slot);
+/* All that are taken are shared from now on; or none is any more: returns how many came free by that. */
+void swap_map_share(struct swap_map *map);
+uint32_t swap_map_unshare(struct swap_map *map);
 /* Give it back, and never take it again. */
 void swap_map_retire(struct swap_map *map, uint32_t slot);
 

@@ -106,23 +106,29 @@ void uffd_close(struct uffd *uffd)
 	uffd->fd = uffd->pidfd = -1;
 }
 
+int uffd_register(const struct uffd *uffd, void *base, size_t bytes)
+{
+	struct uffdio_register reg = {.range = {(uintptr_t)base, bytes},
+				      .mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP};
+	const uint64_t need = 1ull << _UFFDIO_COPY | 1ull << _UFFDIO_WRITEPROTECT;
+
+	if (madvise(base, bytes, MADV_DONTFORK) || ioctl(uffd->fd, UFFDIO_REGISTER, &reg))
+		return -errno;
+	return (reg.ioctls & need) == need ? 0 : -EINVAL;
+}
+
 void *uffd_map(struct uffd *uffd, size_t bytes, int prot)
 {
-	struct uffdio_register reg = {.range = {0, bytes},
-				      .mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP};
 	void *base = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	const uint64_t need = 1ull << _UFFDIO_COPY | 1ull << _UFFDIO_WRITEPROTECT;
 
 	if (base == MAP_FAILED)
 		return NULL;
 	/* No huge pages: they would come whole. No child: it would see zeros. Not in core files: it is not there. */
 	madvise(base, bytes, MADV_NOHUGEPAGE);
 	munlock(base, bytes); /* after mlockall(MCL_FUTURE) the pages could not be dropped */
-	reg.range.start = (uintptr_t)base;
-	/* Accessible last: who touches what was a window here before must not find a page of the kernel's zeros, which
-	 * would stay. */
-	if (madvise(base, bytes, MADV_DONTFORK) || ioctl(uffd->fd, UFFDIO_REGISTER, &reg) ||
-	    (reg.ioctls & need) != need || mprotect(base, bytes, prot)) {
+	/* Accessible last: who touches what was a window here before must not find a page of the kernel's zeros, which would
+	 * stay. */
+	if (uffd_register(uffd, base, bytes) || mprotect(base, bytes, prot)) {
 		munmap(base, bytes);
 		return NULL;
 	}

@@ -36,6 +36,8 @@ void uffd_close(struct uffd *uffd);
 
 /* Reserve address space with faults of its own: nothing is there, a child of fork() has none of it. NULL: no. */
 void *uffd_map(struct uffd *uffd, size_t bytes, int prot);
+/* Its step that makes faults of a mapping ours, for one that is there: pages that it has stay. 0 or -errno. */
+int uffd_register(const struct uffd *uffd, void *base, size_t bytes);
 void uffd_unmap(void *base, size_t bytes);
 
 /* Put n neighbouring pages in. How many are in now, from the first on, if any; else -EEXIST (there is one), -ENOMEM

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * process.c - children of fork(): each goes on with its parent's memory, in a pool of its own.
+ *
+ *   before    libc's handles pinned ─► signals held, the arena shown (fault/adopt.h), swap shared
+ *   (fork)    the kernel copies the window, on write
+ *   parent    as before; what it had in swap stays there until the child has ended or has called exec
+ *   child     a new pool and a new swap file; the arena over what was inherited; then all others' handlers
+ *
+ * Until the child's arena is there, a page that is absent would be the kernel's zeros to it. What the C library touches of the
+ * heap that early hangs on its own variables: its streams, their locks, a table or two. So what those point to is
+ * brought in and pinned before.
+ *
+ * That a child is gone is seen by a pipe that it holds open: closed at exec and at its end. vfork and posix_spawn are not
+ * concerned: such a child has its parent's memory, and the parent's pool serves its faults, until it calls exec.
+ */
+#include "process.h"
+
+#include <fcntl.h>
+#include <link.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cache/hold.h"
+#include "descriptors.h"
+#include "inside.h"
+
+#define PINS_MAX 512
+#define CHILDREN_MAX 64
+
+static struct hold held;
+static struct weir_pin pins[PINS_MAX];
+static unsigned nr_pins;
+static int alive[2]; /* of the child that is being made: -1, or the pipe */
+
+/* Guarded by children_lock. */
+static pthread_mutex_t children_lock = PTHREAD_MUTEX_INITIALIZER;
+static int children[CHILDREN_MAX]; /* the ends of pipes that we read */
+static unsigned nr_children;
+static bool watching;
+static int nudge[2]; /* to the watcher: look at the list anew */
+
+static uintptr_t *libc_data, *libc_data_end;
+
+/* ---- what the C library points to ---- */
+
+static int find_libc(struct dl_phdr_info *info, size_t size, void *unused)
+{
+	(void)size, (void)unused;
+	if (!strstr(info->dlpi_name, "/libc.so"))
+		return 0;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+
+		if (segment->p_type == PT_LOAD && (segment->p_flags & PF_W)) {
+			libc_data = (uintptr_t *)(info->dlpi_addr + segment->p_vaddr);
+			libc_data_end = (uintptr_t *)((char *)libc_data + segment->p_memsz);
+		}
+	}
+	return 1;
+}
+
+static void pin(uintptr_t address)
+{
+	if (in_arena((void *)address) && nr_pins < PINS_MAX &&
+	    !weir_pin(arena, (address - (uintptr_t)arena_base) >> PAGE_SHIFT, WEIR_READ, &pins[nr_pins]))
+		nr_pins++;
+}
+
+static void pin_object(uintptr_t address)
+{
+	pin(address);
+	if (address % PAGE_SIZE > PAGE_SIZE - 512)
+		pin(address + 512);
+}
+
+static void pin_handles(void)
+{
+	nr_pins = 0;
+	for (uintptr_t *word = libc_data; word < libc_data_end; word++)
+		if (in_arena((void *)*word))
+			pin_object(*word);
+	for (FILE *stream = libc_data ? stdin->_chain : NULL; stream && nr_pins < PINS_MAX - 4;
+	     stream = stream->_chain) {
+		pin_object((uintptr_t)stream);
+		pin_object((uintptr_t)stream->_lock);
+	}
+}
+
+static void unpin_handles(void)
+{
+	while (nr_pins)
+		weir_unpin(&pins[--nr_pins]);
+}
+
+/* ---- children that read our swap ---- */
+
+static void child_gone(unsigned i)
+{
+	inside++;
+	syscall(SYS_close, children[i]);
+	inside--;
+	children[i] = children[--nr_children];
+	swap_unshare(&pool->swap);
+}
+
+static void *watch(void *unused)
+{
+	struct pollfd fds[CHILDREN_MAX + 1];
+	char byte[64];
+
+	(void)unused;
+	for (;;) {
+		unsigned n;
+
+		pthread_mutex_lock(&children_lock);
+		n = nr_children;
+		for (unsigned i = 0; i < n; i++)
+			fds[i] = (struct pollfd){.fd = children[i]};
+		fds[n] = (struct pollfd){.fd = nudge[0], .events = POLLIN};
+		pthread_mutex_unlock(&children_lock);
+		if (poll(fds, n + 1, -1) < 0)
+			continue;
+		if (fds[n].revents)
+			(void)!read(nudge[0], byte, sizeof(byte));
+		pthread_mutex_lock(&children_lock);
+		for (unsigned i = n; i-- > 0;) /* only the watcher takes out: the first n are the same */
+			if (fds[i].revents)
+				child_gone(i);
+		pthread_mutex_unlock(&children_lock);
+	}
+	return NULL;
+}
+
+/* False: it can't be told when the child is gone; then what it reads is kept for ever. */
+static bool start_watching(void)
+{
+	pthread_t thread;
+	sigset_t all, before;
+
+	if (watching)
+		return true;
+	if (pipe2(nudge, O_CLOEXEC | O_NONBLOCK))
+		return false;
+	nudge[0] = descriptors_take(nudge[0]);
+	nudge[1] = descriptors_take(nudge[1]);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	watching = !pthread_create(&thread, NULL, watch, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return watching;
+}
+
+static void share_swap(void)
+{
+	alive[0] = alive[1] = -1;
+	if (!swap_nr_used(&pool->swap))
+		return;
+	swap_share(&pool->swap);
+	inside++;
+	if (!start_watching() || nr_children == CHILDREN_MAX || pipe2(alive, O_CLOEXEC))
+		alive[0] = alive[1] = -1;
+	inside--;
+	if (alive[0] >= 0) {
+		alive[0] = descriptors_take(alive[0]);
+		alive[1] = descriptors_take(alive[1]);
+	}
+}
+
+/* ---- fork ---- */
+
+_Noreturn static void lost(const char *why)
+{
+	dprintf(STDERR_FILENO, "weir run: process %d can't go on after fork: %s\n", (int)getpid(), why);
+	syscall(SYS_exit_group, 125);
+	__builtin_unreachable();
+}
+
+static void before(void)
+{
+	int error;
+
+	if (!is_ours())
+		return;
+	pin_handles();
+	pthread_mutex_lock(&children_lock);
+	hold_signals(pool, &held);
+	error = arena_fork_before();
+	if (error)
+		lost(strerror(-error));
+	share_swap();
+}
+
+static void in_parent(void)
+{
+	if (!atomic_load(&started) || inside)
+		return;
+	arena_fork_parent();
+	if (alive[0] >= 0) {
+		descriptors_close(alive[1]);
+		children[nr_children++] = alive[0];
+		(void)!write(nudge[1], "", 1);
+	}
+	release_signals(&held);
+	pthread_mutex_unlock(&children_lock);
+	unpin_handles();
+}
+
+/* Our parent's engine is nobody's here: its threads are not there, its frames neither. Of its descriptors swap's are kept. */
+static void leave_parents_pool(void)
+{
+	descriptors_close(pool->uffd.fd);
+	if (pool->uffd.pidfd >= 0)
+		descriptors_close(pool->uffd.pidfd);
+	if (pool->config.fault_thread)
+		descriptors_close(pool->fault_stop_fd);
+	for (unsigned i = 0; i < nr_children; i++)
+		descriptors_close(children[i]);
+	if (alive[0] >= 0)
+		descriptors_close(alive[0]);
+	if (watching) {
+		descriptors_close(nudge[0]);
+		descriptors_close(nudge[1]);
+	}
+	nr_children = nr_pins = 0;
+	watching = false;
+	pthread_mutex_init(&children_lock, NULL);
+	memset(&thread_context, 0, sizeof(thread_context));
+}
+
+static void in_child(void)
+{
+	struct hold mine = held;
+	weir_pool *parents = pool;
+
+	if (!atomic_load(&started) || inside)
+		return;
+	inside++;
+	leave_parents_pool();
+	report_begin();
+	descriptors_expect();
+	if (pool_start())
+		lost(weir_error_text());
+	descriptors_note();
+	thread_context.signals_held = true;
+	if (arena_fork_child(pool))
+		lost(weir_error_text());
+	thread_context.signals_held = mine.masked;
+	kernel_munmap(parents->mem.frames, parents->mem.metadata_bytes);
+	release_signals(&mine);
+	inside--;
+}
+
+void process_start(void)
+{
+	dl_iterate_phdr(find_libc, NULL);
+	pthread_atfork(before, in_parent, in_child);
+}
