@@ -22,6 +22,12 @@ check:
 	@scripts/setup.sh check
 	@python3 scripts/check.py
 
+.PHONY: check-programs
+check-programs:
+	@scripts/setup.sh programs || echo 'Programs that are missing are skipped.' >&2
+	@$(MAKE) all
+	@scripts/programs.sh $(BUILD)
+
 .PHONY: torture
 torture: setup
 	@scripts/torture.sh --seconds $(or $(SECONDS),7200) $(if $(SEED),--seed $(SEED)) $(if $(THREADS),--threads $(THREADS))
@@ -48,6 +54,7 @@ help:
 	@echo 'make          build the library and the tool (in $(BUILD)/)'
 	@echo 'make run      replay accesses over a file 16 times the memory, and report what reclaim did'
 	@echo 'make check    build with gcc, clang and the sanitizers, run all tests'
+	@echo 'make check-programs  programs of others under weir run, in a quarter of what they want; takes hours'
 	@echo 'make torture  everything at once from several threads, every byte checked, for two hours (SECONDS=n, SEED, THREADS)'
 	@echo 'make fuzz     fuzz what the tool reads, a minute a target (SECONDS=n for longer)'
 	@echo 'make bench    build and run the benchmarks'

@@ -45,6 +45,7 @@ static const char help[] =
 	"                         touching thread itself; default: thread where that is allowed, else signal\n"
 	"  --threshold BYTES      anonymous mappings from this size on are taken over; default 64K\n"
 	"  --report text|json|none  default text\n"
+	"  --report-all           one of each process, not only of the first one\n"
 	"  --report-file FILE     appended to it, instead of written to stderr\n"
 	"  --help\n"
 	"\n"
@@ -55,7 +56,7 @@ static const char help[] =
 	"taken over,\n"
 	"127 where it was not found.\n";
 
-enum { MEMORY, SWAP, POLICY, SWAPPINESS, FAULTS, THRESHOLD, REPORT, REPORT_FILE, NR_SETTINGS, HELP };
+enum { MEMORY, SWAP, POLICY, SWAPPINESS, FAULTS, THRESHOLD, REPORT, REPORT_FILE, NR_SETTINGS, HELP, REPORT_ALL };
 
 static const struct {
 	const char *option, *variable;
@@ -68,6 +69,7 @@ static const struct {
 
 /* What was said, by option or variable; NULL: nothing. */
 static const char *said[NR_SETTINGS];
+static bool report_all;
 
 static int set_number(const char *variable, uint64_t value)
 {
@@ -169,7 +171,7 @@ static int set_settings(void)
 	uint64_t memory;
 	char pid[24];
 
-	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	snprintf(pid, sizeof(pid), "%d", report_all ? 0 : (int)getpid());
 	setenv("WEIR_RUN_PID", pid, 1);
 	if (said[REPORT_FILE])
 		setenv("WEIR_REPORT_FILE", said[REPORT_FILE], 1);
@@ -216,7 +218,7 @@ static int preload(void)
 
 static int parse(int argc, char **argv)
 {
-	struct option options[NR_SETTINGS + 2] = {{0}};
+	struct option options[NR_SETTINGS + 3] = {{0}};
 	int option;
 
 	for (unsigned i = 0; i < NR_SETTINGS; i++) {
@@ -224,6 +226,8 @@ static int parse(int argc, char **argv)
 		options[i] = (struct option){names[i].option, required_argument, NULL, (int)i};
 	}
 	options[NR_SETTINGS] = (struct option){"help", no_argument, NULL, HELP};
+	options[NR_SETTINGS + 1] = (struct option){"report-all", no_argument, NULL, REPORT_ALL};
+	report_all = false;
 	opterr = 0;
 	optind = 1;
 	while ((option = getopt_long(argc, argv, "+:m:h", options, NULL)) != -1) {
@@ -231,6 +235,10 @@ static int parse(int argc, char **argv)
 			option = MEMORY;
 		if (option == 'h' || option == HELP)
 			return HELP;
+		if (option == REPORT_ALL) {
+			report_all = true;
+			continue;
+		}
 		if (option == ':')
 			return say_error("run: %s: a value is missing; see weir run --help", argv[optind - 1]);
 		if (option < 0 || option >= NR_SETTINGS)

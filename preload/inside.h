@@ -21,8 +21,8 @@ struct settings {
 	const char *swap_path, *policy, *report_path;
 	unsigned swappiness;
 	enum report_format report;
-	bool threads; /* threads of the pool serve faults; else signals */
-	pid_t main_pid;
+	bool threads;   /* threads of the pool serve faults; else signals */
+	pid_t main_pid; /* whose report is wanted; 0: everybody's */
 };
 extern struct settings settings;
 
@@ -113,6 +113,8 @@ uint64_t holes_free_in(uint64_t first, uint64_t last); /* how much of it is */
 int pool_start(void);
 /* report.c: the clock runs and counts from here. */
 void report_begin(void);
+void report_to(int fd);
+void report_to_nobody(void);
 /* report.c: once. */
 void report_write(void);
 _Noreturn void end_for_want_of(const struct weir_fault *fault);

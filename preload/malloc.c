@@ -44,7 +44,7 @@ void *heap_mmap(void *address, size_t bytes, int prot, int flags, int fd, off_t 
 
 	if (!is_ours()) /* its own records, at its start: no allocation is made of them */
 		return kernel_mmap(address, bytes, prot, flags, fd, offset);
-	p = address ? NULL : arena_map(bytes, prot, flags & MAP_NORESERVE);
+	p = address ? NULL : arena_map(bytes, prot, false); /* it asks for MAP_NORESERVE always */
 	if (!p)
 		errno = ENOMEM;
 	return p ? p : MAP_FAILED;

@@ -225,6 +225,7 @@ static void leave_parents_pool(void)
 		descriptors_close(nudge[0]);
 		descriptors_close(nudge[1]);
 	}
+	report_to_nobody();
 	nr_children = nr_pins = 0;
 	watching = false;
 	pthread_mutex_init(&children_lock, NULL);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "descriptors.h"
 #include "inside.h"
 
 struct tallies tallies;
@@ -122,35 +123,52 @@ static void as_json(struct text *text, const struct figures *f)
 	add(text, "}}\n");
 }
 
+/* The process's stderr as it was at its start: many programs have closed theirs by the end. A child has none: it may live on
+ * when others wait for the end of what stderr is. */
+static int at_start = -1;
+
+void report_to(int fd)
+{
+	at_start = fd;
+}
+
+void report_to_nobody(void)
+{
+	if (at_start >= 0)
+		descriptors_close(at_start);
+	at_start = -1;
+}
+
 static void write_out(const struct text *text)
 {
-	int fd = STDERR_FILENO;
+	int fd = at_start >= 0 ? at_start : STDERR_FILENO;
 
 	if (settings.report_path)
 		fd = open(settings.report_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 	if (fd < 0 || write(fd, text->bytes, text->length) < 0)
 		return; /* the program's end is no place to complain */
-	if (fd != STDERR_FILENO)
+	if (settings.report_path)
 		syscall(SYS_close, fd);
 }
 
 static uint64_t started_ns;
+static _Atomic bool done;
 
 void report_begin(void)
 {
 	started_ns = now_ns();
 	memset(&tallies, 0, sizeof(tallies));
+	atomic_store(&done, false);
 }
 
 void report_write(void)
 {
-	static _Atomic bool done;
 	struct text text = {.length = 0};
 	struct rusage usage;
 	struct figures f;
 
-	if (settings.report == REPORT_NONE || !atomic_load(&started) || getpid() != settings.main_pid ||
-	    atomic_exchange(&done, true))
+	if (settings.report == REPORT_NONE || !atomic_load(&started) ||
+	    (settings.main_pid && getpid() != settings.main_pid) || atomic_exchange(&done, true))
 		return;
 	f = (struct figures){.seconds = (double)(now_ns() - started_ns) / 1e9, .name = program_invocation_short_name};
 	getrusage(RUSAGE_SELF, &usage);

@@ -121,6 +121,7 @@ __attribute__((constructor(101))) static void start(void)
 	if (pool_start() || arena_start())
 		refuse(weir_error_text());
 	descriptors_note();
+	report_to(descriptors_take(dup(STDERR_FILENO)));
 	process_start();
 	inside--;
 	atomic_store_explicit(&started, true, memory_order_release);

@@ -1,11 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: setup.sh [check | bench] - see to the Debian packages that building needs, and with `check` those of the tests
-# too, with `bench` those that the benchmarks compare with.
+# usage: setup.sh [check | programs | bench] - see to the Debian packages that building needs, and with `check` those of the
+# tests too, with `programs` those that are run by `weir run`, with `bench` those that the benchmarks compare with.
 # Silent when all are there. As root it installs what is missing; else it prints the command that does, and fails.
-packages="gcc libc6-dev pkg-config meson ninja-build liburing-dev libssl-dev libcmocka-dev"
+packages="gcc libc6-dev pkg-config meson ninja-build liburing-dev libssl-dev libcmocka-dev libjemalloc-dev"
 if [ "$1" = check ]; then
-	packages="$packages g++ clang libclang-rt-dev groff-base spin"
+	packages="$packages g++ clang libclang-rt-dev groff-base spin stress-ng memtester python3"
+elif [ "$1" = programs ]; then
+	packages="$packages stress-ng memtester python3 python3-numpy sqlite3 lmdb-utils redis-server redis-tools xz-utils zstd git"
 elif [ "$1" = bench ]; then
 	packages="$packages fio liblmdb-dev"
 fi
