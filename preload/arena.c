@@ -19,6 +19,7 @@
 #include "cache/hold.h"
 #include "fault/adopt.h"
 #include "fault/pin.h"
+#include "files.h"
 #include "inside.h"
 #include "store/anon.h"
 
@@ -126,6 +127,7 @@ static void give(uint64_t first, uint64_t last)
 	HOLD_SIGNALS(pool);
 	uint64_t were_free;
 
+	files_cut(first, last);
 	lock_acquire(&lock);
 	were_free = holes_free_in(first, last);
 	holes_add(first, last);
@@ -180,6 +182,7 @@ void *arena_map_at(void *address, size_t bytes, int prot)
 	if (!error) {
 		HOLD_SIGNALS(pool);
 
+		files_cut(first, last);
 		lock_acquire(&lock);
 		handed_out(holes_free_in(first, last) << PAGE_SHIFT);
 		holes_remove(first, last);
@@ -217,8 +220,11 @@ static bool has_content(uint64_t page)
 /* By plain touches, and only what there is. */
 static void copy_pages(uint64_t to, uint64_t from, uint64_t pages)
 {
-	for (uint64_t page = from; (page = object_next_touched(arena, page, from + pages)) < from + pages; page++)
-		if (has_content(page))
+	bool all = files_meet(from, from + pages);
+
+	for (uint64_t page = from; (page = all ? page : object_next_touched(arena, page, from + pages)) < from + pages;
+	     page++)
+		if (all || has_content(page))
 			memcpy(address_of(to + page - from), address_of(page), PAGE_SIZE);
 }
 
@@ -237,7 +243,7 @@ void *arena_remap(void *address, size_t bytes, size_t new_bytes, bool may_move)
 		errno = ENOMEM;
 		return NULL;
 	}
-	if (take_at(first + pages, first + wanted)) {
+	if (!files_meet(first, first + pages) && take_at(first + pages, first + wanted)) {
 		handed_out((wanted - pages) << PAGE_SHIFT);
 		return result(open_pages(first + pages, first + wanted, PROT_READ | PROT_WRITE)) ? NULL : address;
 	}
@@ -375,7 +381,10 @@ int arena_fork_child(weir_pool *own)
 
 	lock_init(&lock, NULL);
 	pool = own;
+	files_after_fork();
 	error = weir_anon(own, arena_bytes, &arena);
+	if (!error)
+		error = files_level(arena, before);
 	if (!error)
 		error = adopt_window(arena, before);
 	if (!error)
@@ -388,6 +397,8 @@ int arena_fork_child(weir_pool *own)
 static enum weir_fault_answer on_fault(const struct weir_fault *fault, void *user)
 {
 	(void)user;
+	if (fault->error != -ENOMEM && fault->error != -ETIMEDOUT && files_meet(fault->page, fault->page + 1))
+		return WEIR_FAULT_FAIL; /* past the end of a file, or it can't be read: SIGBUS, as in any mapping */
 	end_for_want_of(fault);
 }
 

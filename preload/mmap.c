@@ -3,6 +3,7 @@
  * mmap.c - mmap and its kin, of the program's.
  *
  *   anonymous, private, of at least the threshold's size, anywhere    a range of the arena
+ *   private, of a regular file, as large                              the same, with its bytes (files.c)
  *   the same at an address inside of the arena                        zeros from now on, there
  *   a private mapping of a file inside of the arena                   its content, read in there
  *   everything else                                                   the kernel's, and counted
@@ -11,6 +12,7 @@
  */
 #include <sys/mman.h>
 
+#include "files.h"
 #include "inside.h"
 
 /* Why it is not ours; NR_PASSED: it is. */
@@ -76,6 +78,11 @@ static void *map(void *address, size_t bytes, int prot, int flags, int fd, off_t
 		return kernel_mmap(address, bytes, prot, flags, fd, offset);
 	if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && meets_arena(address, bytes))
 		return map_fixed(address, bytes, prot, flags, fd, offset);
+	if (!(flags & MAP_ANONYMOUS) && files_can(bytes, prot, flags, fd, offset)) {
+		p = files_map(bytes, prot, fd, offset);
+		if (p)
+			return p;
+	}
 	why = refusal(bytes, prot, flags);
 	if (why != NR_PASSED) {
 		pass(why, bytes);

@@ -19,7 +19,7 @@ struct tallies tallies;
 static const struct {
 	const char *name, *what;
 } passed_names[NR_PASSED] = {
-	[PASSED_FILE] = {"files", "mappings of files"},
+	[PASSED_FILE] = {"files", "mappings of files (shared ones, code, small ones)"},
 	[PASSED_SHARED] = {"shared", "shared anonymous mappings"},
 	[PASSED_EXECUTABLE] = {"executable", "mappings for code"},
 	[PASSED_STACK] = {"stacks", "mappings for stacks"},

@@ -35,7 +35,9 @@ static int show_dirty(struct weir_object *object, uint64_t page)
 
 	if (word_state(seen) == PAGE_ABSENT || (seen & WORD_MAPPED))
 		return 0;
-	if (!object_barred(object, page))
+	if (!(seen & WORD_DIRTY) && word_state(seen) != PAGE_WRITEBACK) /* the store has it */
+		return 0;
+	if (word_state(seen) != PAGE_WRITEBACK && !object_barred(object, page))
 		return touch_page(object, page, WEIR_WAIT, false);
 	return object_write_and_wait(object, page, page + 1);
 }
@@ -105,12 +107,12 @@ static int adopt_chunk(struct weir_object *object, const struct weir_object *bef
 	return error;
 }
 
-static ssize_t read_parents(void *parents, uint64_t page, void *data)
+ssize_t adopt_read(void *before, uint64_t page, void *data)
 {
-	struct weir_object *before = parents;
+	const struct weir_object *parents = before;
 	struct iovec iov = {data, PAGE_SIZE};
 
-	return store_read(&before->store, &iov, 1, page << PAGE_SHIFT);
+	return store_read(&parents->store, &iov, 1, page << PAGE_SHIFT);
 }
 
 int adopt_window(struct weir_object *object, struct weir_object *before)
@@ -130,7 +132,8 @@ int adopt_window(struct weir_object *object, struct weir_object *before)
 	object->window_bytes = before->window_bytes;
 	atomic_store(&object->barred, atomic_load(&before->barred));
 	atomic_store(&before->barred, NULL);
-	anon_over(object->anon, read_parents, before);
+	if (!object->anon->read_original)
+		anon_over(object->anon, adopt_read, before);
 	atomic_store(&object->window, base);
 	for (uint64_t page = 0; !error && (page = object_next_touched(before, page, last)) < last; page += CHUNK_PAGES)
 		error = adopt_chunk(object, before, page & ~(uint64_t)(CHUNK_PAGES - 1));

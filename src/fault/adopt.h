@@ -12,6 +12,9 @@
 int adopt_parent_before(struct weir_object *object);
 void adopt_parent_after(struct weir_object *object);
 
+/* What the parent's store has for a page that it had not in its window: the new object's original, where the caller has set none
+ * (anon_over) before. */
+ssize_t adopt_read(void *before, uint64_t page, void *data);
 /* The child: `object` is new, anonymous, as large as its parent's, and in a pool of the child's own; `before` is the parent's
  * as it was copied. It takes over the window, with all pages that are there, and reads others where the parent's were.
  * 0, -ENOMEM or what userfaultfd says. Nobody else touches the window meanwhile. */

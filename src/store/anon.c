@@ -45,7 +45,9 @@ static void set_entry(struct anon *anon, uint64_t page, uint64_t entry)
 
 bool anon_has_content(const struct anon *anon, uint64_t page)
 {
-	return entry_of(anon, page) != 0 || anon->read_original;
+	if (entry_of(anon, page) || !anon->read_original)
+		return entry_of(anon, page) != 0;
+	return !anon->has_original || anon->has_original(anon->original, page);
 }
 
 bool anon_has_slot(const struct anon *anon, uint64_t page)
@@ -265,9 +267,14 @@ static int anon_discard(void *store, uint64_t offset, uint64_t bytes)
 	struct anon *anon = store;
 	uint64_t first = offset >> PAGE_SHIFT, last = MIN((offset + bytes) >> PAGE_SHIFT, anon->capacity);
 
-	for (uint64_t page = first; page < last; page++)
-		if (entry_of(anon, page) || anon->read_original)
-			set_entry(anon, page, anon->read_original ? WRITTEN_ZEROS : 0);
+	for (uint64_t page = first; page < last; page++) {
+		bool stored = anon->read_original && !anon->forget_original;
+
+		if (anon->forget_original)
+			anon->forget_original(anon->original, page);
+		if (stored || entry_of(anon, page))
+			set_entry(anon, page, stored ? WRITTEN_ZEROS : 0);
+	}
 	return 0;
 }
 
@@ -304,6 +311,13 @@ void anon_over(struct anon *anon, ssize_t (*read_original)(void *, uint64_t page
 {
 	anon->original = original;
 	anon->read_original = read_original;
+}
+
+void anon_originals(struct anon *anon, void (*forget_original)(void *, uint64_t page),
+		    bool (*has_original)(void *, uint64_t page))
+{
+	anon->forget_original = forget_original;
+	anon->has_original = has_original;
 }
 
 struct anon *anon_of(const struct store *store)

@@ -35,6 +35,8 @@ struct anon {
 	_Atomic uint64_t *entries; /* reserved; memory only where pages were written */
 	/* What a page is that was never written: read so, or (NULL) zeros. Set before the first page is read. */
 	ssize_t (*read_original)(void *original, uint64_t page, void *data);
+	void (*forget_original)(void *original, uint64_t page); /* from now on it is zeros; NULL: they are stored */
+	bool (*has_original)(void *original, uint64_t page);    /* or would it be zeros? NULL: it has */
 	void *original;
 	_Atomic uint16_t *held; /* of each 512 entries those that are slots: what close and resize walk by */
 };
@@ -44,6 +46,9 @@ int anon_create(struct swap *swap, uint64_t bytes, uint64_t capacity, struct sto
 
 /* Pages that were never written are read from an original: PAGE_SIZE, or an error. */
 void anon_over(struct anon *anon, ssize_t (*read_original)(void *, uint64_t page, void *data), void *original);
+/* With these, what a page's original is after a discard is not the anonymous object's affair: it is asked again. */
+void anon_originals(struct anon *anon, void (*forget_original)(void *, uint64_t page),
+		    bool (*has_original)(void *, uint64_t page));
 
 /* NULL: the store is of another kind. */
 struct anon *anon_of(const struct store *store);

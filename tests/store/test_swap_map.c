@@ -118,9 +118,36 @@ static void any_order_gives_each_slot_once(void **state)
 	swap_map_destroy(&map);
 }
 
+/* What a child of fork() may read is kept when it is given back, and comes free when all such children are gone. */
+static void shared_slots_are_kept(void **state)
+{
+	struct swap_map map;
+	uint32_t first, slot;
+
+	(void)state;
+	assert_int_equal(swap_map_init(&map, 8), 0);
+	assert_int_equal(swap_map_take(&map, 4, &first), 4);
+	swap_map_share(&map);
+	assert_int_equal(swap_map_take(&map, 2, &slot), 2); /* after the fork: nobody else's */
+	assert_false(swap_map_give(&map, first));
+	assert_false(swap_map_give(&map, first + 1));
+	assert_true(swap_map_give(&map, slot));
+	assert_int_equal(map.nr_used, 5);
+	swap_map_check(&map);
+	while (swap_map_take(&map, 1, &slot))
+		assert_true(slot > first + 3);
+	assert_int_equal(swap_map_unshare(&map), 2);
+	swap_map_check(&map);
+	assert_int_equal(map.nr_used, 6);
+	assert_true(swap_map_give(&map, first + 2)); /* as any other again */
+	swap_map_check(&map);
+	swap_map_destroy(&map);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(shared_slots_are_kept),
 		cmocka_unit_test(runs_are_neighbours_within_a_cluster),
 		cmocka_unit_test(empty_clusters_come_before_holes),
 		cmocka_unit_test(a_bad_slot_is_never_given_again),

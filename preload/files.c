@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * files.c - private mappings of files: ranges of the arena that begin as the file's bytes.
+ *
+ * A page of the arena that is neither in memory nor in swap is, in this order:
+ *
+ *   what the parent of this process had there when it was forked     until the page is given up (munmap, MADV_DONTNEED)
+ *   the file's page                                                  where a file is mapped
+ *   zeros
+ *
+ * It is read when it is touched, dropped for nothing while it is clean, and goes to swap once it was written to. Each process
+ * is a level over its parent's; a page that is not in this level's store is asked for in the next one's.
+ *
+ * The descriptors are our own and stay open: closing one would drop the program's locks on that file (fcntl).
+ */
+#include "files.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "descriptors.h"
+#include "fault/adopt.h"
+#include "inside.h"
+#include "store/anon.h"
+
+#define RANGES_MAX 4096
+#define FILES_MAX 40
+
+struct range {
+	uint64_t first, last; /* pages of the arena */
+	uint64_t offset;      /* of the file, in bytes, at first */
+	int fd;
+};
+
+static struct lock lock; /* all below. Signals are held; nothing is read or mapped under it */
+static struct range ranges[RANGES_MAX];
+static unsigned nr_ranges; /* in order of address */
+static struct {
+	dev_t device;
+	ino_t inode;
+	int fd;
+} files[FILES_MAX];
+static unsigned nr_files;
+
+/* What lies under this process's pages: its parent's object, and which pages of it were given up. */
+struct level {
+	weir_object *before; /* NULL: this process was not forked */
+	_Atomic uint64_t *given_up;
+};
+
+/* ---- ranges ---- */
+
+static unsigned range_at(uint64_t page)
+{
+	unsigned low = 0, high = nr_ranges;
+
+	while (low < high) {
+		unsigned middle = (low + high) / 2;
+
+		if (ranges[middle].last > page)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+static bool insert(unsigned at, const struct range *range)
+{
+	if (nr_ranges == RANGES_MAX)
+		return false;
+	memmove(&ranges[at + 1], &ranges[at], (nr_ranges - at) * sizeof(*ranges));
+	ranges[at] = *range;
+	nr_ranges++;
+	return true;
+}
+
+static void cut(uint64_t first, uint64_t last)
+{
+	unsigned at = range_at(first);
+
+	while (at < nr_ranges && ranges[at].first < last) {
+		struct range range = ranges[at], rest = range;
+
+		memmove(&ranges[at], &ranges[at + 1], (nr_ranges - at - 1) * sizeof(*ranges));
+		nr_ranges--;
+		rest.last = first;
+		if (range.first < first && insert(at, &rest))
+			at++;
+		rest = (struct range){last, range.last, range.offset + ((last - range.first) << PAGE_SHIFT), range.fd};
+		if (range.last > last && insert(at, &rest))
+			at++;
+	}
+}
+
+static bool find(uint64_t page, struct range *range)
+{
+	bool found;
+	unsigned at;
+
+	lock_acquire(&lock);
+	at = range_at(page);
+	found = at < nr_ranges && ranges[at].first <= page;
+	if (found)
+		*range = ranges[at];
+	lock_release(&lock);
+	return found;
+}
+
+bool files_meet(uint64_t first, uint64_t last)
+{
+	bool met;
+	unsigned at;
+
+	lock_acquire(&lock);
+	at = range_at(first);
+	met = at < nr_ranges && ranges[at].first < last;
+	lock_release(&lock);
+	return met;
+}
+
+void files_cut(uint64_t first, uint64_t last)
+{
+	lock_acquire(&lock);
+	if (nr_ranges)
+		cut(first, last);
+	lock_release(&lock);
+}
+
+/* ---- reading ---- */
+
+/* PAGE_SIZE; past the end of the file -ESTALE, which is a SIGBUS as in any mapping. */
+static ssize_t read_file(const struct range *range, uint64_t page, void *data)
+{
+	off_t offset = (off_t)(range->offset + ((page - range->first) << PAGE_SHIFT));
+	size_t done = 0;
+
+	while (done < PAGE_SIZE) {
+		ssize_t got =
+			syscall(SYS_pread64, range->fd, (char *)data + done, PAGE_SIZE - done, offset + (off_t)done);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			break;
+		done += (size_t)got;
+	}
+	memset((char *)data + done, 0, PAGE_SIZE - done);
+	return done ? (ssize_t)PAGE_SIZE : -ESTALE;
+}
+
+static ssize_t read_original(void *original, uint64_t page, void *data)
+{
+	const struct level *level = original;
+	struct range range;
+
+	if (level->before && !(atomic_load(&level->given_up[page / 64]) >> page % 64 & 1))
+		return adopt_read(level->before, page, data);
+	if (find(page, &range))
+		return read_file(&range, page, data);
+	memset(data, 0, PAGE_SIZE);
+	return (ssize_t)PAGE_SIZE;
+}
+
+static bool has_original(void *original, uint64_t page)
+{
+	const struct level *level = original;
+	struct range range;
+
+	if (level->before && !(atomic_load(&level->given_up[page / 64]) >> page % 64 & 1))
+		return anon_has_content(level->before->anon, page);
+	return find(page, &range);
+}
+
+static void forget_original(void *original, uint64_t page)
+{
+	const struct level *level = original;
+
+	if (level->before)
+		atomic_fetch_or(&level->given_up[page / 64], 1ull << page % 64);
+}
+
+int files_level(weir_object *object, weir_object *before)
+{
+	size_t bytes = page_up(object->capacity / 8);
+	struct level *level = kernel_mmap(NULL, PAGE_SIZE + bytes, PROT_READ | PROT_WRITE,
+					  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (level == MAP_FAILED)
+		return -ENOMEM;
+	*level = (struct level){before, (void *)((char *)level + PAGE_SIZE)};
+	anon_over(object->anon, read_original, level);
+	anon_originals(object->anon, forget_original, has_original);
+	return 0;
+}
+
+void files_after_fork(void)
+{
+	lock_init(&lock, NULL);
+}
+
+/* ---- mapping ---- */
+
+/* Our own descriptor of that file; -1: none is to be had. */
+static int own_descriptor(int fd, const struct stat *st)
+{
+	int own = -1;
+
+	for (unsigned i = 0; i < nr_files; i++)
+		if (files[i].device == st->st_dev && files[i].inode == st->st_ino)
+			return files[i].fd;
+	if (nr_files < FILES_MAX)
+		own = fcntl(fd, F_DUPFD_CLOEXEC, fd_floor);
+	if (own < 0)
+		return -1;
+	own = descriptors_take(own);
+	files[nr_files].device = st->st_dev;
+	files[nr_files].inode = st->st_ino;
+	files[nr_files++].fd = own;
+	return own;
+}
+
+bool files_can(size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+	struct stat st;
+	int mode = (int)syscall(SYS_fcntl, fd, F_GETFL);
+
+	return (flags & MAP_TYPE) == MAP_PRIVATE && !(prot & PROT_EXEC) &&
+	       !(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_32BIT | MAP_HUGETLB)) &&
+	       bytes >= settings.threshold_bytes && mode >= 0 && (mode & O_ACCMODE) != O_WRONLY && !(mode & O_PATH) &&
+	       offset % (off_t)PAGE_SIZE == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0;
+}
+
+void *files_map(size_t bytes, int prot, int fd, off_t offset)
+{
+	char *address = arena_map(bytes, PROT_NONE, true);
+	struct range range = {.offset = (uint64_t)offset};
+	struct stat st;
+	bool done = false;
+
+	if (!address || fstat(fd, &st))
+		return NULL;
+	range.first = (uint64_t)(address - arena_base) >> PAGE_SHIFT;
+	range.last = range.first + (page_up(bytes) >> PAGE_SHIFT);
+	lock_acquire(&lock);
+	range.fd = own_descriptor(fd, &st);
+	if (range.fd >= 0 && (arena->anon->read_original || !files_level(arena, NULL)))
+		done = insert(range_at(range.first), &range);
+	lock_release(&lock);
+	if (done && !arena_protect(address, bytes, prot))
+		return address;
+	arena_unmap(address, bytes);
+	return NULL;
+}

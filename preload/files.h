@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * files.h - private mappings of files. Pages are numbers in the arena.
+ */
+#ifndef WEIR_FILES_H
+#define WEIR_FILES_H
+
+#include "inside.h"
+
+/* May that mapping be ours? */
+bool files_can(size_t bytes, int prot, int flags, int fd, off_t offset);
+/* NULL: no; the kernel may have it. */
+void *files_map(size_t bytes, int prot, int fd, off_t offset);
+/* Is a file mapped in any of the pages? */
+bool files_meet(uint64_t first, uint64_t last);
+/* None is any more. */
+void files_cut(uint64_t first, uint64_t last);
+/* The object's pages that have no content of their own are `before`'s, or the files'. 0 or -ENOMEM. */
+int files_level(weir_object *object, weir_object *before);
+/* In the child, before anything else is asked for. */
+void files_after_fork(void);
+
+#endif

@@ -1,0 +1,20 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# usage: own.sh WEIR full|"" FORKS MAPS SIGNALS - small programs that do one thing each, compared with themselves.
+forks=$3 maps=$4 signals=$5
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh" "$@"
+if ! [ "$forks" ]; then
+	echo "1..0 # SKIP its programs are part of the test build"
+	exit 0
+fi
+same "three generations of fork, with room for all" 32M "$forks" 4
+same "three generations of fork, over memory that is paged" 4M "$forks" 6
+paged
+result $? "... which went to swap and came back"
+same "private mappings of files, with room for all" 32M "$maps" 500
+same "private mappings of files, paged" 4M "$maps" 1500
+[ "$(sum pswpout)" -gt 0 ]
+result $? "... what was written there went to swap"
+same "signals of all kinds" 4M "$signals" 6
+finish
