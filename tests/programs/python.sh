@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh" "$@"
 need /usr/bin/python3
 
-n=1500 budget=4M
+n=900 budget=4M
 [ "$full" ] && n=100000 budget=64M && limit=3600
 same "a list of bytes objects four times the memory" $budget /usr/bin/python3 -S -c "
 l = [bytes([i % 251]) * 8000 for i in range($n)]

@@ -1,0 +1,19 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# xz and zstd with windows larger than the memory: what comes out is what is made plainly, and it is what went in.
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh" "$@"
+need xz zstd
+
+bytes=4000000 budget=8M level=-1 long=27
+[ "$full" ] && bytes=1000000000 budget=256M level=-9 long=31 && limit=14400 && swap=8G
+head -c $bytes /dev/urandom | od -A n -t x1 | head -c $bytes >input
+same "xz $level -T2" $budget xz $level -T2 -c input
+paged
+result $? "... which went to swap and came back"
+xz -dc out | cmp -s - input
+result $? "... and is what went in"
+same "zstd --long=$long" $budget zstd -q --long=$long -c input
+zstd -q -c --long=$long input >packed
+same "zstd -d --long=$long" $budget zstd -q -d --long=$long -c packed
+finish
