@@ -40,9 +40,11 @@ static const char help[] =
 	"                         :0 for none\n"
 	"  --policy NAME          replacement policy; weir replay --list-policies tells them\n"
 	"  --swappiness N         0 to 200, default 60\n"
-	"  --faults thread|signal who serves a touch of what is not there: threads, also for the kernel (needs a "
-	"right), or the\n"
-	"                         touching thread itself; default: thread where that is allowed, else signal\n"
+	"  --faults thread|signal who serves a touch of what is not there: threads, for the kernel too, which needs a "
+	"right\n"
+	"                         (default); or the touching thread itself, which needs none, but with which system "
+	"calls\n"
+	"                         fail with EFAULT on memory that is paged out\n"
 	"  --threshold BYTES      anonymous mappings from this size on are taken over; default 64K\n"
 	"  --report text|json|none  default text\n"
 	"  --report-all           one of each process, not only of the first one\n"
@@ -146,6 +148,8 @@ static bool threads_allowed(void)
 {
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 
+	if (fd < 0)
+		fd = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 	if (fd >= 0)
 		close(fd);
 	return fd >= 0;
@@ -155,14 +159,15 @@ static int set_faults(void)
 {
 	static const char *const words[] = {"thread", "signal", NULL};
 
-	if (!said[FAULTS])
-		return setenv("WEIR_FAULTS", threads_allowed() ? "thread" : "signal", 1);
-	if (strcmp(said[FAULTS], "thread") == 0 && !threads_allowed())
-		return say_error(
-			"run: --faults thread: serving the kernel's faults is not permitted here: it needs the sysctl "
-			"vm.unprivileged_userfaultfd=1 or CAP_SYS_PTRACE; in a container, a seccomp filter that lets "
-			"userfaultfd pass");
-	return set_word(FAULTS, words, "thread or signal");
+	if (said[FAULTS] && strcmp(said[FAULTS], "thread") != 0)
+		return set_word(FAULTS, words, "thread or signal");
+	if (threads_allowed())
+		return setenv("WEIR_FAULTS", "thread", 1);
+	return say_error(
+		"run: serving the kernel's faults is not permitted here: the sysctl vm.unprivileged_userfaultfd=1 "
+		"grants "
+		"it, or the capability CAP_SYS_PTRACE, or access to the device /dev/userfaultfd; a container's "
+		"seccomp filter must let userfaultfd pass");
 }
 
 static int set_settings(void)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # usage: own.sh WEIR full|"" FORKS MAPS SIGNALS - small programs that do one thing each, compared with themselves.
-forks=$3 maps=$4 signals=$5
+[ "$5" ] && forks=$(realpath "$3") maps=$(realpath "$4") signals=$(realpath "$5")
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh" "$@"
 if ! [ "$forks" ]; then
