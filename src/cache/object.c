@@ -104,15 +104,24 @@ void object_destroy(struct weir_object *object)
 
 noinline void object_touch_slow(struct weir_object *object, struct chunk *chunk)
 {
+	uint64_t end = (uint64_t)(chunk - object->chunks + 1) << CHUNK_SHIFT, seen = atomic_load(&object->touched_end);
+
+	/* Before the mark: whoever looks for what is touched no further than that misses no page that is in use. */
+	while (seen < end && !atomic_compare_exchange_weak(&object->touched_end, &seen, end))
+		;
 	if (!atomic_exchange_explicit(&chunk->touched, 1, memory_order_relaxed))
 		atomic_fetch_add_explicit(&object->nr_touched, 1, memory_order_relaxed);
 }
 
 uint64_t object_next_touched(const struct weir_object *object, uint64_t page, uint64_t last)
 {
-	while (page < last && !atomic_load_explicit(&object->chunks[page >> CHUNK_SHIFT].touched, memory_order_relaxed))
+	/* Pairs with object_touch_slow, as the marks do: who freezes an object lowers npages before he looks. */
+	uint64_t end = atomic_load(&object->touched_end);
+
+	end = MIN(end, last);
+	while (page < end && !atomic_load_explicit(&object->chunks[page >> CHUNK_SHIFT].touched, memory_order_relaxed))
 		page = ((page >> CHUNK_SHIFT) + 1) << CHUNK_SHIFT;
-	return MIN(page, last);
+	return page < end ? page : last;
 }
 
 uint64_t object_next_dirty(const struct weir_object *object, uint64_t page, uint64_t last)

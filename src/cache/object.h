@@ -62,7 +62,8 @@ struct weir_object {
 	struct lock resize;       /* held over I/O: one resize, sync or close at a time */
 	_Atomic uint32_t resizes; /* odd: one is under way; who wants a page that it may change sleeps here */
 
-	_Atomic uint64_t nr_touched; /* chunks */
+	_Atomic uint64_t nr_touched;  /* chunks */
+	_Atomic uint64_t touched_end; /* pages from here on are in chunks that were never touched */
 	_Atomic uint64_t nr_dirty;
 	_Atomic uint64_t nr_in_flight; /* transfers that the flusher has under way */
 	_Atomic uint64_t nr_requests;  /* of queues, not yet ready */

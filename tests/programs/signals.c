@@ -19,6 +19,7 @@ static uint64_t *memory;
 static size_t words;
 static volatile sig_atomic_t ticks;
 static volatile size_t tick_wrong;
+static volatile uintptr_t null = 16;
 static sigjmp_buf out;
 
 static size_t wrong(void)
@@ -100,7 +101,7 @@ int main(int argc, char **argv)
 	on(SIGBUS, leave);
 	number = sigsetjmp(out, 1);
 	if (!number)
-		*(volatile int *)16 = 1;
+		*(volatile int *)(uintptr_t)null = 1;
 	printf("a null pointer: signal %d\n", number);
 	number = sigsetjmp(out, 1);
 	if (!number)
