@@ -28,7 +28,7 @@ result() {
 		echo "ok $number - $2"
 	else
 		echo "not ok $number - $2"
-		sed 's/^/# /' out err 2>/dev/null | head -n 40
+		sed "s/^/# /" out err 2>/dev/null | tail -n 60
 	fi
 }
 

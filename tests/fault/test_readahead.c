@@ -29,12 +29,18 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Let the reading thread keep up: a program does something with each page. */
+/* A program does something with each page: let the reader and the reclaimer keep up, however long they wait for a
+ * processor. */
 static void use(uint64_t page)
 {
 	touch(rig.object, page, 1);
-	if (page % 64 == 0)
+	if (page % 64)
+		return;
+	for (int ms = 0; ms < 1000; ms++) {
 		sleep_ms(1);
+		if (!counter(rig.pool, "nr_loading") && zone_watermark_ok(&rig.pool->mem, 0, 0, ALLOC_LOW_MARK))
+			break;
+	}
 }
 
 /* What a stream of n pages must look like: nearly all were there when they were asked for, and nearly none in vain. */
@@ -42,9 +48,11 @@ static void assert_followed(uint64_t n, unsigned streams)
 {
 	uint64_t hits = counter(rig.pool, "readahead_hit"), read = counter(rig.pool, "readahead");
 
-	if (!UNDER_TSAN) { /* it takes the speed that keeps readahead in front */
-		assert_true(counter(rig.pool, "pin_miss") < n / 20 + 8);
-		assert_true(hits > n - n / 20 - 8);
+	if (!UNDER_TSAN) {                                        /* it takes the speed that keeps readahead in front */
+		uint64_t missed = n / (streams > 1 ? 4 : 20) + 8; /* several may leave no frames to spare for one */
+
+		assert_true(counter(rig.pool, "pin_miss") < missed);
+		assert_true(hits > n - missed);
 	}
 	assert_true(hits > 0);
 	assert_true(read <= hits + streams * (256 + 8)); /* what is still ahead of the reader */
