@@ -153,6 +153,11 @@ static uint64_t value_of_node(const weir_pool *pool, unsigned node, unsigned i)
 	return lock_counter_of_node(pool, node, i - NR_COUNTERS - NR_GAUGES);
 }
 
+static enum weir_stats_kind value_kind(unsigned i)
+{
+	return i >= NR_COUNTERS && i < NR_COUNTERS + NR_GAUGES ? WEIR_STATS_GAUGE : WEIR_STATS_COUNTER;
+}
+
 const char *weir_counter_name(unsigned i)
 {
 	if (i < NR_COUNTERS)
@@ -171,6 +176,20 @@ static uint64_t value(const weir_pool *pool, unsigned node, unsigned i)
 	for (unsigned n = 0; n < pool->mem.nr_nodes; n++)
 		sum += value_of_node(pool, n, i);
 	return sum;
+}
+
+struct stats_source pool_stats_source(const weir_pool *pool)
+{
+	return (struct stats_source){
+		.nr_values = NR_VALUES,
+		.nodes = pool->mem.nr_nodes,
+		.name = weir_counter_name,
+		.kind = value_kind,
+		.value = value_of_node,
+		.pool = pool,
+		.memory_bytes = (uint64_t)pool->mem.nr_frames << PAGE_SHIFT,
+		.policy = pool->policy->name,
+	};
 }
 
 int weir_counters(const weir_pool *pool, unsigned node, uint64_t *values, unsigned n)
@@ -194,7 +213,8 @@ static uint64_t metadata_bytes(weir_pool *pool)
 {
 	uint64_t bytes = sizeof(*pool) + pool->mem.metadata_bytes + pool->threads.mapped_bytes +
 			 thread_staging_bytes(&pool->threads) + pool->newcomers_bytes + pool->counters.mapped_bytes +
-			 swap_metadata_bytes(&pool->swap) + atomic_load(&pool->ahead_bytes);
+			 pool->stats_page.mapped_bytes + swap_metadata_bytes(&pool->swap) +
+			 atomic_load(&pool->ahead_bytes);
 	struct weir_object *object;
 
 	lock_acquire(&pool->objects_lock);

@@ -13,6 +13,7 @@
 #include "cache/thread.h"
 #include "mem/mem.h"
 #include "observe/counters.h"
+#include "observe/stats_page.h"
 #include "window/uffd.h"
 
 #define FAULT_THREADS 4
@@ -56,6 +57,7 @@ struct weir_pool {
 	size_t newcomers_bytes;       /* mapped for their batches */
 	_Atomic uint64_t ahead_bytes; /* mapped for reading ahead into windows (src/reclaim/reader.c) */
 	struct counters counters;
+	struct stats_page stats_page;
 	struct lock_stats lock_stats[NR_COUNTED_LOCKS]; /* of locks that are no node's; the nodes have their own */
 
 	_Atomic int64_t nr_other[WEIR_MAX_NODES]; /* frames of weir_alloc_frames, per node */
@@ -87,6 +89,9 @@ struct weir_pool {
 	struct list_head shrinkers;
 };
 
+/* All values by number, for the statistics page (gauges.c). */
+struct stats_source pool_stats_source(const weir_pool *pool);
+
 static inline void count(weir_pool *pool, unsigned node, enum counter counter, uint64_t n)
 {
 	counters_add(&pool->counters, node, counter, n);
@@ -94,6 +99,11 @@ static inline void count(weir_pool *pool, unsigned node, enum counter counter, u
 static inline void tally(weir_pool *pool, unsigned node, enum counter which, int64_t change)
 {
 	counters_add(&pool->counters, node, which, (uint64_t)change);
+}
+/* A fault that began at start_ns has its page. Two looks at the clock (50 ns) beside a read. */
+static inline void count_fault(weir_pool *pool, unsigned node, uint64_t start_ns)
+{
+	counters_add_fault(&pool->counters, node, now_ns() - start_ns);
 }
 static inline struct frame *pool_frame(weir_pool *pool, uint64_t word)
 {

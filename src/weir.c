@@ -207,6 +207,7 @@ static size_t pool_bytes(void)
 
 int weir_create(const struct weir_config *config, weir_pool **result)
 {
+	struct stats_source source;
 	weir_pool *pool;
 	int error;
 
@@ -244,6 +245,8 @@ int weir_create(const struct weir_config *config, weir_pool **result)
 	error = start_threads(pool);
 	if (error)
 		goto unwindow;
+	source = pool_stats_source(pool);
+	stats_page_start(&pool->stats_page, &source);
 	*result = pool;
 	return 0;
 
@@ -287,6 +290,7 @@ int weir_destroy(weir_pool *pool)
 
 	if (what)
 		return weir_error_set(-EBUSY, "cannot destroy the pool: %s", what);
+	stats_page_stop(&pool->stats_page);
 	atomic_store(&pool->stopping, true);
 	for (unsigned i = 0; i < pool->mem.nr_nodes; i++)
 		kswapd_stop(pool, i);

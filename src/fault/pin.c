@@ -233,7 +233,7 @@ ssize_t miss_read(struct weir_object *object, uint64_t page, struct frame *frame
 static int pin_absent(struct weir_object *object, uint64_t page, unsigned flags, uint64_t seen, struct weir_pin *pin)
 {
 	struct frame *frame;
-	uint64_t word_flags;
+	uint64_t word_flags, start = now_ns();
 	ssize_t got;
 	int error = miss_begin(object, page, flags, seen, COUNT_PIN_MISS, &frame);
 
@@ -247,11 +247,12 @@ static int pin_absent(struct weir_object *object, uint64_t page, unsigned flags,
 	got = miss_read(object, page, frame, frame_address(&object->pool->mem, frame), flags);
 	pin_prepare(object, page, frame, flags, false, pin, &word_flags);
 	error = load_finish(object, page, frame, got, word_flags);
-	if (error)
+	if (error) {
 		pin_unprepare(pin);
-	else
-		error = pin_published(object, page, frame, flags, pin);
-	return error;
+		return error;
+	}
+	count_fault(object->pool, frame->node, start);
+	return pin_published(object, page, frame, flags, pin);
 }
 
 /* Someone else reads it. If that is a queue whose owner is busy elsewhere, collect its completions for it. */

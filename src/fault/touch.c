@@ -62,10 +62,16 @@ static int load_mapped(struct weir_object *object, uint64_t page, struct frame *
 
 static int touch_absent(struct weir_object *object, uint64_t page, uint64_t seen, unsigned flags)
 {
+	uint64_t start = now_ns();
 	struct frame *frame;
 	int error = miss_begin(object, page, flags, seen, COUNT_PGMAJFAULT, &frame);
 
-	return error ? error : load_mapped(object, page, frame, flags);
+	if (error)
+		return error;
+	error = load_mapped(object, page, frame, flags);
+	if (!error)
+		count_fault(object->pool, frame->node, start);
+	return error;
 }
 
 /* ---- resident ---- */

@@ -46,10 +46,12 @@
 	C(PGSTEAL_NOMEMALLOC, "pgsteal_nomemalloc") \
 	C(PGSTEAL_FLUSHER, "pgsteal_flusher") \
 	C(ALLOCSTALL, "allocstall")              /* direct reclaims, and NOMEMALLOC calls on their own */ \
+	C(ALLOCSTALL_NS, "allocstall_ns")        /* what direct reclaims took, but for NOMEMALLOC calls */ \
 	C(RECLAIM_NESTED, "reclaim_nested")      /* NOMEMALLOC calls from a reclaiming context */ \
 	C(RECLAIM_WAKE_FLUSHER, "reclaim_wake_flusher") /* escalations of a reclaim that fell short */ \
 	C(RECLAIM_NAP, "reclaim_nap") \
 	C(PGSCAN_DIRECT_THROTTLE, "pgscan_direct_throttle") /* reclaimers held back under min/2 */ \
+	C(DIRECT_THROTTLE_NS, "direct_throttle_ns") /* for how long */ \
 	C(PAGEOUTRUN, "pageoutrun")              /* runs of the background reclaimer */ \
 	C(SLABS_SCANNED, "slabs_scanned") \
 	C(SHRINK_SKIPPED, "shrink_skipped") \
@@ -74,7 +76,31 @@
 	C(READAHEAD_HIT, "readahead_hit")        /* of those: used */ \
 	C(WRITE_AROUND, "write_around")          /* pages made writable with one that was written to */ \
 	C(READAHEAD_MAPPED, "readahead_mapped")  /* of those: put into a window; nobody sees if they are used */ \
-	C(READAHEAD_WASTE, "readahead_waste")    /* of those: evicted unused */
+	C(READAHEAD_WASTE, "readahead_waste")    /* of those: evicted unused */ \
+	/* Touches and pins that had to read, reads of queues apart: how long from the miss until the page was there,
+	 * frame and read together; and how many took less than so many us, and not less than half of that. */ \
+	C(FAULT_NS, "fault_ns") \
+	C(FAULT_UNDER_1US, "fault_under_1us") \
+	C(FAULT_UNDER_2US, "fault_under_2us") \
+	C(FAULT_UNDER_4US, "fault_under_4us") \
+	C(FAULT_UNDER_8US, "fault_under_8us") \
+	C(FAULT_UNDER_16US, "fault_under_16us") \
+	C(FAULT_UNDER_32US, "fault_under_32us") \
+	C(FAULT_UNDER_64US, "fault_under_64us") \
+	C(FAULT_UNDER_128US, "fault_under_128us") \
+	C(FAULT_UNDER_256US, "fault_under_256us") \
+	C(FAULT_UNDER_512US, "fault_under_512us") \
+	C(FAULT_UNDER_1024US, "fault_under_1024us") \
+	C(FAULT_UNDER_2048US, "fault_under_2048us") \
+	C(FAULT_UNDER_4096US, "fault_under_4096us") \
+	C(FAULT_UNDER_8192US, "fault_under_8192us") \
+	C(FAULT_UNDER_16384US, "fault_under_16384us") \
+	C(FAULT_UNDER_32768US, "fault_under_32768us") \
+	C(FAULT_UNDER_65536US, "fault_under_65536us") \
+	C(FAULT_UNDER_131072US, "fault_under_131072us") \
+	C(FAULT_UNDER_262144US, "fault_under_262144us") \
+	C(FAULT_UNDER_524288US, "fault_under_524288us") \
+	C(FAULT_LONGER, "fault_longer")
 /* clang-format on */
 
 enum counter {
@@ -106,6 +132,8 @@ extern const char *const counter_names[NR_COUNTERS];
 int counters_init(struct counters *counters, unsigned cpus, unsigned nodes);
 void counters_destroy(struct counters *counters);
 void counters_add(struct counters *counters, unsigned node, enum counter counter, uint64_t n);
+/* A fault took so long. */
+void counters_add_fault(struct counters *counters, unsigned node, uint64_t ns);
 uint64_t counters_read(const struct counters *counters, unsigned node, enum counter counter);
 
 #endif

@@ -212,7 +212,7 @@ void reclaim_nap(weir_pool *pool)
 
 void throttle_direct_reclaim(weir_pool *pool, unsigned node)
 {
-	uint64_t until = now_ns() + HOLD_BACK_NS;
+	uint64_t start = now_ns(), until = start + HOLD_BACK_NS;
 	bool counted = false;
 
 	while (zone_free_frames(&pool->mem, node) < zone_watermark(&pool->mem, node, ALLOC_MIN_MARK) / 2 &&
@@ -226,4 +226,6 @@ void throttle_direct_reclaim(weir_pool *pool, unsigned node)
 		kswapd_wake(pool, node);
 		pool_wait_progress(pool, seen, HOLD_BACK_NS / 10);
 	}
+	if (counted)
+		count(pool, node, COUNT_DIRECT_THROTTLE_NS, now_ns() - start);
 }

@@ -134,7 +134,7 @@ static uint64_t free_nomemalloc(weir_pool *pool, unsigned node, struct scan_cont
 uint64_t try_to_free_pages(weir_pool *pool, unsigned node, unsigned order, uint64_t nr_to_reclaim, unsigned flags)
 {
 	struct scan_control sc;
-	uint64_t freed;
+	uint64_t freed, start;
 
 	if (thread_context.flags & PF_MEMALLOC)
 		flags |= WEIR_NOMEMALLOC;
@@ -142,9 +142,11 @@ uint64_t try_to_free_pages(weir_pool *pool, unsigned node, unsigned order, uint6
 	if (sc_nomemalloc(&sc))
 		return free_nomemalloc(pool, node, &sc);
 	count(pool, node, COUNT_ALLOCSTALL, 1);
+	start = now_ns();
 	thread_context.flags |= PF_MEMALLOC;
 	freed = do_try_to_free_pages(pool, node, &sc);
 	thread_context.flags &= ~PF_MEMALLOC;
+	count(pool, node, COUNT_ALLOCSTALL_NS, now_ns() - start);
 	return freed;
 }
 

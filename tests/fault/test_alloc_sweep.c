@@ -8,7 +8,8 @@
  *   bytes mapped and not unmapped, heap blocks, descriptors, threads
  *
  * A call that fails says so with the code that weir.h has for it and, where it promises one, a sentence. Some failures
- * have a way around them: no ring, no O_DIRECT, no advice to the kernel, nothing known of the machine.
+ * have a way around them: no ring, no O_DIRECT, no advice to the kernel, nothing known of the machine, and
+ * no statistics page: what follows its descriptor in weir_create can be done without.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -21,10 +22,11 @@
 
 #include "rig.h"
 
-enum site { SITE_NONE, SITE_MAP, SITE_ADVISE, SITE_OPEN, SITE_EVENTFD, SITE_THREAD, SITE_RING, SITE_HEAP };
+enum site { SITE_NONE, SITE_MAP, SITE_ADVISE, SITE_OPEN, SITE_EVENTFD, SITE_THREAD, SITE_RING, SITE_HEAP, SITE_STATS };
 
 static struct {
 	bool armed;
+	bool stats;              /* what comes now is for a statistics page */
 	unsigned calls, failing; /* the call with this number fails */
 	enum site failed;
 	char path[64];       /* SITE_OPEN: of what */
@@ -37,7 +39,7 @@ static bool fail_here(enum site site)
 {
 	if (!sites.armed || sites.calls++ != sites.failing)
 		return false;
-	sites.failed = site;
+	sites.failed = sites.stats ? SITE_STATS : site;
 	return true;
 }
 
@@ -99,6 +101,18 @@ int __wrap_eventfd(unsigned value, int flags)
 		return -1;
 	}
 	return __real_eventfd(value, flags);
+}
+
+int __real_memfd_create(const char *, unsigned);
+int __wrap_memfd_create(const char *name, unsigned flags);
+int __wrap_memfd_create(const char *name, unsigned flags)
+{
+	sites.stats = sites.armed;
+	if (fail_here(SITE_STATS)) {
+		errno = EMFILE;
+		return -1;
+	}
+	return __real_memfd_create(name, flags);
 }
 
 int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
@@ -272,6 +286,7 @@ static void sweep(const struct kind *kind)
 	for (int i = 0; i < 2; i++) {
 		sites.calls = 0;
 		sites.failing = UINT32_MAX;
+		sites.stats = false;
 		sites.armed = true;
 		assert_int_equal(kind->make(&made), 0);
 		sites.armed = false;
@@ -289,6 +304,7 @@ static void sweep(const struct kind *kind)
 		sites.calls = 0;
 		sites.failing = i;
 		sites.failed = SITE_NONE;
+		sites.stats = false;
 		sites.armed = true;
 		result = kind->make(&made);
 		sites.armed = false;
