@@ -13,6 +13,8 @@
 #include "launch.h"
 #include "replay.h"
 #include "say.h"
+#include "stat.h"
+#include "top.h"
 #include "weir.h"
 
 static const struct {
@@ -23,6 +25,8 @@ static const struct {
 	{"bench", bench_main, "a window side by side with mmap, over a file"},
 	{"replay", replay_main, "replay page accesses over a file through a pool, and report what reclaim did"},
 	{"run", launch_main, "run a program, unmodified, in less memory than it wants"},
+	{"stat", stat_main, "show what the pools of a running process do, once or again and again"},
+	{"top", top_main, "watch a running process that uses Weir"},
 };
 
 static void help(FILE *out)
