@@ -100,7 +100,7 @@ static inline void tally(weir_pool *pool, unsigned node, enum counter which, int
 {
 	counters_add(&pool->counters, node, which, (uint64_t)change);
 }
-/* A fault that began at start_ns has its page. Two looks at the clock (50 ns) beside a read. */
+/* A fault that began at start_ns has its page. Two looks at the clock are 60 ns, beside a read of 50 us. */
 static inline void count_fault(weir_pool *pool, unsigned node, uint64_t start_ns)
 {
 	counters_add_fault(&pool->counters, node, now_ns() - start_ns);

@@ -44,11 +44,12 @@ void counters_add(struct counters *counters, unsigned node, enum counter counter
 void counters_add_fault(struct counters *counters, unsigned node, uint64_t ns)
 {
 	unsigned bucket = ns < 1000 ? 0 : 64u - (unsigned)__builtin_clzll(ns / 1000);
+	struct counter_stripe *stripe = stripe_of(counters, (unsigned)sched_getcpu() % counters->nr_cpus, node);
 
 	_Static_assert(COUNT_FAULT_LONGER - COUNT_FAULT_UNDER_1US == 20, "a bucket for each power of two");
 	bucket = MIN(bucket, COUNT_FAULT_LONGER - COUNT_FAULT_UNDER_1US);
-	counters_add(counters, node, COUNT_FAULT_NS, ns);
-	counters_add(counters, node, (enum counter)(COUNT_FAULT_UNDER_1US + bucket), 1);
+	atomic_fetch_add_explicit(&stripe->value[COUNT_FAULT_NS], ns, memory_order_relaxed);
+	atomic_fetch_add_explicit(&stripe->value[COUNT_FAULT_UNDER_1US + bucket], 1, memory_order_relaxed);
 }
 
 uint64_t counters_read(const struct counters *counters, unsigned node, enum counter counter)

@@ -12,6 +12,7 @@ stop() {
 	watched=
 } 2>/dev/null
 trap 'stop; rm -rf "$work"' EXIT
+exec 2>/dev/null # what the shell says of processes that were ended
 
 # start [options]: a replay that goes on until it is stopped, once it has something to show.
 start() {
