@@ -21,7 +21,6 @@
 
 /* A sleep's end, should a reader undo the change of `request` that was to end it. */
 #define SLEEP_S 10
-#define HIGH_FD 900
 
 _Static_assert(sizeof(struct weir_stats_header) == 136, "the layout is the same for every compiler");
 _Static_assert(sizeof(struct weir_stats_name) == 48, "and names are a multiple of 8 bytes");
@@ -112,27 +111,15 @@ static void write_header(struct stats_page *page)
 	memcpy(header->magic, WEIR_STATS_MAGIC, sizeof(header->magic)); /* now it is whole */
 }
 
-/* Programs, shells above all, give low numbers to descriptors as if all were theirs. */
-static int move_up(int fd)
-{
-	int moved = fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
-
-	if (moved < 0)
-		return fd; /* so many are not allowed */
-	close(fd);
-	return moved;
-}
-
 /* Sealed: no reader can cut off what we write to. The mapping is not in a forked child, nor does it run the thread. */
 static bool map_page(struct stats_page *page)
 {
 	void *map = MAP_FAILED;
 	struct stat st;
 
-	page->fd = memfd_create(WEIR_STATS_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	page->fd = fd_high(memfd_create(WEIR_STATS_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	if (page->fd < 0)
 		return false;
-	page->fd = move_up(page->fd);
 	if (ftruncate(page->fd, (off_t)page->mapped_bytes) == 0 && fstat(page->fd, &st) == 0 &&
 	    fcntl(page->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
 		map = mmap(NULL, page->mapped_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, page->fd, 0);
