@@ -10,8 +10,8 @@
 /* argv[0] is "stat". The exit status. */
 int stat_main(int argc, char **argv);
 
-/* What is printed, of pools first .. first + n - 1 of the process. before[] is NULL where rates are not asked for; it and
- * now[] have n elements. */
+/* What is printed, of pools first .. first + n - 1 of the process. before[] is NULL where rates are not asked for; it
+ * and now[] have n elements. */
 struct stat_output {
 	const struct attach *attach;
 	unsigned first, n;

@@ -2,7 +2,7 @@
  *
  * weir_stats.h - the statistics page: what a process that uses Weir shows to others.
  *
- * Each pool has a page (a memfd, WEIR_STATS_NAME, close-on-exec) that whoever may look into /proc/PID/fd can open there.
+ * Each pool has a page (a memfd, WEIR_STATS_NAME, close-on-exec) that whoever may look into /proc/PID/fd can open.
  * It needs no file that must be removed, and goes away with the pool. `weir stat` and `weir top` read it; so can you.
  *
  *     header | names: struct weir_stats_name[nr_values] | values: uint64_t[nodes][nr_values]

@@ -31,7 +31,8 @@ struct stats_page {
 	pthread_t thread;
 };
 
-/* A page for the source, and its thread. Where the kernel has no memfd, or lacks anything else: none. Allocates: yes. */
+/* A page for the source, and its thread. Where the kernel has no memfd, or lacks anything else: none.
+ * Allocates: yes. */
 void stats_page_start(struct stats_page *page, const struct stats_source *source);
 void stats_page_stop(struct stats_page *page);
 

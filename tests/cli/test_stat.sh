@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# usage: test_stat.sh WEIR TAP HELPER - weir stat and weir top, attached to a replay, and to processes that show nonsense.
+# usage: test_stat.sh WEIR TAP HELPER - weir stat and weir top, attached to a replay, and to a process that shows
+# nonsense.
 command=stat
 helper=$(realpath "$3")
 . "$2"
@@ -130,7 +131,8 @@ nonsense() {
 	[ $? -eq 1 ] && [ "$first" -eq 1 ] && grep -Eq "$2" err && [ "$(wc -l <err)" -eq 2 ]
 	check "a page: $1"
 }
-for kind in older empty short garbage magic_and_garbage many_values many_nodes no_nodes names_outside values_outside long \
+for kind in older empty short garbage magic_and_garbage many_values many_nodes no_nodes names_outside \
+	values_outside long \
 	policy version names kind; do
 	nonsense $kind 'is damaged|does not use Weir'
 done
