@@ -73,7 +73,7 @@ static int close_pages(uint64_t first, uint64_t last, bool discard)
 {
 	int error = -EBUSY;
 
-	if (untouched(first, last))
+	if (first >= atomic_load(&arena->barred_from)) /* never opened */
 		return kernel_mprotect(address_of(first), (last - first) << PAGE_SHIFT, PROT_NONE) ? -errno : 0;
 	if (discard)
 		weir_munlock(arena, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
@@ -418,6 +418,9 @@ int arena_start(void)
 	weir_set_fault_handler(arena, on_fault, NULL);
 	if (kernel_mprotect(base, arena->window_bytes, PROT_NONE))
 		return -errno;
+	error = window_bar_all(arena); /* else a fault at a range's end would bring in what lies behind it */
+	if (error)
+		return error;
 	arena_base = base;
 	arena_bytes = settings.arena_bytes;
 	return 0;

@@ -65,6 +65,7 @@ int object_create(weir_pool *pool, const struct store *store, uint64_t bytes, bo
 	object->anon = anon_of(store);
 	object->writable = writable;
 	atomic_init(&object->bytes, bytes);
+	atomic_init(&object->barred_from, UINT64_MAX);
 	atomic_init(&object->npages, object_pages_of(bytes));
 	lock_init(&object->resize, &pool->lock_stats[LOCK_RESIZE]);
 	lock_init(&object->readahead.lock, NULL); /* who finds it held does without, at no loss */

@@ -48,6 +48,7 @@ struct weir_object {
 	 * none. Read by every pin that is not the fastest; changed while a resize keeps all pages from being had. */
 	_Atomic(char *) window;
 	size_t window_bytes;
+	_Atomic uint64_t barred_from;     /* with bars: pages from here on are barred, whatever their bits say */
 	_Atomic uint64_t *_Atomic barred; /* a bit a page that may not be in the window (fault/protect.c); NULL: none */
 	struct weir_object *copy;         /* the object of its private window, if it has one; `resize` guards it */
 	struct weir_object *original;     /* of such a copy: whose it is */
@@ -125,7 +126,10 @@ static inline bool object_barred(const struct weir_object *object, uint64_t page
 {
 	const _Atomic uint64_t *barred = atomic_load_explicit(&object->barred, memory_order_acquire);
 
-	return unlikely(barred) && (atomic_load_explicit(&barred[page / 64], memory_order_relaxed) >> page % 64 & 1);
+	if (likely(!barred))
+		return false;
+	return page >= atomic_load(&object->barred_from) ||
+	       (atomic_load_explicit(&barred[page / 64], memory_order_relaxed) >> page % 64 & 1);
 }
 /* The bits, mapped at the first call; NULL: no address space. */
 _Atomic uint64_t *object_bars(struct weir_object *object);

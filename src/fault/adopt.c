@@ -130,6 +130,7 @@ int adopt_window(struct weir_object *object, struct weir_object *before)
 	if (error)
 		return error;
 	object->window_bytes = before->window_bytes;
+	atomic_store(&object->barred_from, atomic_load(&before->barred_from));
 	atomic_store(&object->barred, atomic_load(&before->barred));
 	atomic_store(&before->barred, NULL);
 	if (!object->anon->read_original)

@@ -75,6 +75,8 @@ int window_check_prot(const struct weir_object *object, int prot, unsigned flags
  * -EBUSY: some are pinned; -ENOMEM. */
 int window_bar(struct weir_object *object, uint64_t first, uint64_t last, bool discard);
 int window_unbar(struct weir_object *object, uint64_t first, uint64_t last, int prot);
+/* protect.c: bar all pages, none of which was ever touched, until window_unbar: as PROT_NONE, which the caller sees to. -ENOMEM. */
+int window_bar_all(struct weir_object *object);
 /* protect.c: as if window_unbar was called for all. The object is frozen. */
 void window_unbar_all(struct weir_object *object);
 /* sync.c: write the dirty pages of [first, last) and wait for them, and for what was in writeback before; durable or

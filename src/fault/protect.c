@@ -78,6 +78,32 @@ int window_bar(struct weir_object *object, uint64_t first, uint64_t last, bool d
 	return error;
 }
 
+int window_bar_all(struct weir_object *object)
+{
+	HOLD_SIGNALS(object->pool);
+	_Atomic uint64_t *bars;
+
+	lock_acquire(&object->resize);
+	atomic_store(&object->barred_from, 0);
+	bars = object_bars(object);
+	lock_release(&object->resize);
+	return bars ? 0 : -ENOMEM;
+}
+
+/* What is passed over on the way up stays barred, by its bits. */
+static void open_bars(struct weir_object *object, uint64_t first, uint64_t last)
+{
+	_Atomic uint64_t *bars = atomic_load(&object->barred);
+	uint64_t from = atomic_load(&object->barred_from);
+
+	set_bars(bars, first, last, false);
+	if (last <= from)
+		return;
+	if (first > from)
+		set_bars(bars, from, first, true);
+	atomic_store(&object->barred_from, last);
+}
+
 int window_unbar(struct weir_object *object, uint64_t first, uint64_t last, int prot)
 {
 	HOLD_SIGNALS(object->pool);
@@ -86,7 +112,7 @@ int window_unbar(struct weir_object *object, uint64_t first, uint64_t last, int 
 	lock_acquire(&object->resize);
 	error = protect(object, first, last, prot);
 	if (!error && atomic_load(&object->barred))
-		set_bars(atomic_load(&object->barred), first, last, false);
+		open_bars(object, first, last);
 	lock_release(&object->resize);
 	return error;
 }
@@ -95,6 +121,7 @@ void window_unbar_all(struct weir_object *object)
 {
 	_Atomic uint64_t *bars = atomic_load(&object->barred);
 
+	atomic_store(&object->barred_from, UINT64_MAX);
 	if (bars)
 		madvise((void *)bars, object->capacity / 8, MADV_DONTNEED);
 }
