@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * launch.c - weir run: a program is started with libweir-run.so loaded into it, which finds its settings in the environment.
+ * launch.c - weir run: a program is started with libweir-run.so loaded into it, which finds its settings in the
+ * environment.
  *
- *   options, then WEIR_* of the environment, then defaults ─► is the program one that can be taken over? ─► WEIR_*, LD_PRELOAD
- *   ─► exec: the program has our process, and all that goes with it
+ *   options, then WEIR_* of the environment, then defaults
+ *     ─► is the program one that can be taken over?
+ *     ─► WEIR_*, LD_PRELOAD
+ *     ─► exec: the program has our process, and all that goes with it
  */
 #include <errno.h>
 #include <fcntl.h>

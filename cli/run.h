@@ -30,7 +30,7 @@ struct run {
 	uint64_t accesses;  /* to do */
 	weir_pool *pool;
 	weir_object *object;
-	char *window; /* or NULL: by pins */
+	char *window;          /* or NULL: by pins */
 	struct verify *verify; /* or NULL */
 	struct journal journal;
 	struct worker *workers;

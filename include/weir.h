@@ -143,8 +143,8 @@ struct weir_config {
 	bool io_uring;        /* use io_uring where the kernel allows; default on */
 	bool windows;         /* objects may have windows (weir_map); frames are on small pages then; default off */
 	bool populate;     /* frames have their memory before weir_create returns; default on. Off, with windows: each
-	                          * gets it when it is first needed, and a pool for a program that needs little is made in
-	                          * no time; what the machine promised and does not have is then met by a touch */
+	                          * gets it when it is first needed, and a pool for a program that needs little is made
+	                          * in no time; what the machine promised and does not have is then met by a touch */
 	bool fault_thread; /* with windows: faults are served by threads of the pool instead of the thread that
 	                          * touches, see weir_map; default off */
 };
@@ -424,11 +424,11 @@ int weir_map(weir_object *object, int prot, unsigned flags, void **address);
  * pages. */
 int weir_unmap(weir_object *object);
 
-/* As mprotect(2), for whole pages of the window: PROT_NONE, PROT_READ or PROT_READ | PROT_WRITE. A touch that is not allowed is
- * a SIGSEGV. The weir_ calls are not bound by it, but `data` of a pin is, and pages that are PROT_NONE can't be pinned at all
- * (-EACCES). What they hold is kept, and paged out as any other. Not to be called while the window may go (weir_unmap).
- * Errors: -EINVAL (no window, a range that is not in it, or other prot), -EROFS, -ENOMEM (as mprotect), -EBUSY (PROT_NONE:
- * pages are pinned). Blocks: PROT_NONE, for I/O under way. */
+/* As mprotect(2), for whole pages of the window: PROT_NONE, PROT_READ or PROT_READ | PROT_WRITE. A touch that is not
+ * allowed is a SIGSEGV. The weir_ calls are not bound by it, but `data` of a pin is, and pages that are PROT_NONE can't
+ * be pinned at all (-EACCES). What they hold is kept, and paged out as any other. Not to be called while the window may
+ * go (weir_unmap). Errors: -EINVAL (no window, a range that is not in it, or other prot), -EROFS, -ENOMEM (as
+ * mprotect), -EBUSY (PROT_NONE: pages are pinned). Blocks: PROT_NONE, for I/O under way. */
 int weir_protect(weir_object *object, uint64_t offset, uint64_t bytes, int prot);
 
 /* Which pages are resident, as mincore(2): bit 0 of a byte for each of the range's pages. Needs no window. Pages come

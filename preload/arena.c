@@ -8,9 +8,9 @@
  *        └──────────┴───────┴────────────┴───────┴──────────────────────────────────┘
  *          mprotect'ed as the program asked          PROT_NONE, nothing resident, nothing in swap
  *
- * To hand out a range is to take it from the holes (holes.c) and to open it; to take one back is to give up what it holds, to
- * bar it, and to add it to the holes: in this order, so that who touches freed memory gets his SIGSEGV, and who gets the
- * range next finds zeros.
+ * To hand out a range is to take it from the holes (holes.c) and to open it; to take one back is to give up what it
+ * holds, to bar it, and to add it to the holes: in this order, so that who touches freed memory gets his SIGSEGV, and
+ * who gets the range next finds zeros.
  */
 #include <sched.h>
 #include <string.h>
@@ -96,8 +96,8 @@ static void handed_out(uint64_t bytes)
 		;
 }
 
-/* Memory and swap together are all there is. As the kernel by default, what is asked for is refused where it obviously can't
- * be had: more than all of it, or more than what is left when swap is nearly full. */
+/* Memory and swap together are all there is. As the kernel by default, what is asked for is refused where it obviously
+ * can't be had: more than all of it, or more than what is left when swap is nearly full. */
 static bool bearable(size_t bytes)
 {
 	uint64_t total = swap_nr_total(&pool->swap), in_swap = swap_nr_free(&pool->swap), in_memory = 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * descriptors.c - the engine's descriptors are not there for the program: it can't close them, nor put others in their places.
+ * descriptors.c - the engine's descriptors are not there for the program: it can't close them, nor put others in their
+ * places.
  *
  * They are at high numbers (fd_floor), where few programs look; but some close all that there might be.
  */

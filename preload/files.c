@@ -8,8 +8,8 @@
  *   the file's page                                                  where a file is mapped
  *   zeros
  *
- * It is read when it is touched, dropped for nothing while it is clean, and goes to swap once it was written to. Each process
- * is a level over its parent's; a page that is not in this level's store is asked for in the next one's.
+ * It is read when it is touched, dropped for nothing while it is clean, and goes to swap once it was written to. Each
+ * process is a level over its parent's; a page that is not in this level's store is asked for in the next one's.
  *
  * The descriptors are our own and stay open: closing one would drop the program's locks on that file (fcntl).
  */

@@ -2,9 +2,9 @@
  *
  * holes.c - the free parts of the arena: a table of ranges in order of address, no two of which touch.
  *
- * The lowest that fits is taken, so that what is used stays together: page words, entries and page tables are by address.
- * There are as many holes as frees have left between ranges, hundreds mostly, so the table is searched and moved plainly.
- * It is reserved address space; where it is full a range that is given back is not used again.
+ * The lowest that fits is taken, so that what is used stays together: page words, entries and page tables are by
+ * address. There are as many holes as frees have left between ranges, hundreds mostly, so the table is searched and
+ * moved plainly. It is reserved address space; where it is full a range that is given back is not used again.
  */
 #include <string.h>
 #include <sys/mman.h>

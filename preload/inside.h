@@ -83,7 +83,8 @@ static inline size_t page_up(size_t bytes)
 	return (bytes + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
 }
 
-/* arena.c. Addresses are multiples of a page, inside the arena; bytes are rounded up. Each sets errno where it fails. */
+/* arena.c. Addresses are multiples of a page, inside the arena; bytes are rounded up. Each sets errno where it
+ * fails. */
 void *arena_map(size_t bytes, int prot, bool reserve_only); /* NULL: ENOMEM */
 void *arena_map_at(void *address, size_t bytes, int prot);  /* zeros from now on, whatever was there */
 int arena_unmap(void *address, size_t bytes);
@@ -93,8 +94,8 @@ int arena_advise(void *address, size_t bytes, int advice);
 int arena_lock(void *address, size_t bytes);
 int arena_unlock(void *address, size_t bytes);
 int arena_mincore(void *address, size_t bytes, unsigned char *vec);
-/* Around fork(), with signals held: what the child is to have is in its place; the parent goes on; the child has it, in a pool of
- * its own. 0 or -errno. */
+/* Around fork(), with signals held: what the child is to have is in its place; the parent goes on; the child has it, in
+ * a pool of its own. 0 or -errno. */
 int arena_fork_before(void);
 void arena_fork_parent(void);
 int arena_fork_child(weir_pool *own);

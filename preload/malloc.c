@@ -2,8 +2,9 @@
  *
  * malloc.c - the malloc family: jemalloc's, whose memory is ranges of the arena.
  *
- * jemalloc is linked in under other names: je_ for what it offers, heap_ for what it asks of the kernel. What was allocated
- * before the start, or while the thread is inside the library, is the C library's; whose it is one sees by the address.
+ * jemalloc is linked in under other names: je_ for what it offers, heap_ for what it asks of the kernel. What was
+ * allocated before the start, or while the thread is inside the library, is the C library's; whose it is one sees by
+ * the address.
  */
 #include <malloc.h>
 #include <stdlib.h>

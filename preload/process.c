@@ -7,12 +7,12 @@
  *   parent    as before; what it had in swap stays there until the child has ended or has called exec
  *   child     a new pool and a new swap file; the arena over what was inherited; then all others' handlers
  *
- * Until the child's arena is there, a page that is absent would be the kernel's zeros to it. What the C library touches of the
- * heap that early hangs on its own variables: its streams, their locks, a table or two. So what those point to is
- * brought in and pinned before.
+ * Until the child's arena is there, a page that is absent would be the kernel's zeros to it. What the C library touches
+ * of the heap that early hangs on its own variables: its streams, their locks, a table or two. So what those point to
+ * is brought in and pinned before.
  *
- * That a child is gone is seen by a pipe that it holds open: closed at exec and at its end. vfork and posix_spawn are not
- * concerned: such a child has its parent's memory, and the parent's pool serves its faults, until it calls exec.
+ * That a child is gone is seen by a pipe that it holds open: closed at exec and at its end. vfork and posix_spawn are
+ * not concerned: such a child has its parent's memory, and the parent's pool serves its faults, until it calls exec.
  */
 #include "process.h"
 
@@ -209,7 +209,8 @@ static void in_parent(void)
 	unpin_handles();
 }
 
-/* Our parent's engine is nobody's here: its threads are not there, its frames neither. Of its descriptors swap's are kept. */
+/* Our parent's engine is nobody's here: its threads are not there, its frames neither. Of its descriptors swap's are
+ * kept. */
 static void leave_parents_pool(void)
 {
 	descriptors_close(pool->uffd.fd);

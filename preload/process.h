@@ -2,7 +2,8 @@
 #ifndef WEIR_PROCESS_H
 #define WEIR_PROCESS_H
 
-/* From here on children of fork() go on with the arena. Called once, first of all that may ask to be called at forks. */
+/* From here on children of fork() go on with the arena. Called once, first of all that may ask to be called at
+ * forks. */
 void process_start(void);
 
 #endif

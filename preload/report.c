@@ -123,8 +123,8 @@ static void as_json(struct text *text, const struct figures *f)
 	add(text, "}}\n");
 }
 
-/* The process's stderr as it was at its start: many programs have closed theirs by the end. A child has none: it may live on
- * when others wait for the end of what stderr is. */
+/* The process's stderr as it was at its start: many programs have closed theirs by the end. A child has none: it may
+ * live on when others wait for the end of what stderr is. */
 static int at_start = -1;
 
 void report_to(int fd)

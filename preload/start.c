@@ -2,8 +2,9 @@
  *
  * start.c - before main: settings from the environment, the pool, its swap, the arena.
  *
- * Constructors of other libraries may have run already: what they allocated is the C library's. `weir run` has looked at the
- * program and at the settings; who preloads the library by hand, or sets nonsense, is told here, and nothing runs.
+ * Constructors of other libraries may have run already: what they allocated is the C library's. `weir run` has looked
+ * at the program and at the settings; who preloads the library by hand, or sets nonsense, is told here, and nothing
+ * runs.
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -39,7 +39,7 @@ static inline void rig_config(struct rig *rig, uint64_t memory)
 	rig->config.memory_bytes = memory;
 	rig->config.nodes = 1;
 	rig->config.huge_pages = false;
-	rig->config.policy = "workingset"; /* the kernel's: where a page is can be told from its uses alone */
+	rig->config.policy = "workingset";     /* the kernel's: where a page is can be told from its uses alone */
 	rig->config.dirty_expire_ms = 1000000; /* nothing is written by age unless a test wants it */
 	rig->config.wait_ms = 2000;
 }

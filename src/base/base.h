@@ -29,8 +29,8 @@
 /* Slow paths, so that they stay out of the code of the hot functions that call them. */
 #define noinline __attribute__((noinline))
 
-/* Descriptors of the library's own are at least this number, as far as there are so high ones: 0, any. Where the library is
- * loaded into a program that was not written for it (`weir run`), the low ones are the program's. */
+/* Descriptors of the library's own are at least this number, as far as there are so high ones: 0, any. Where the
+ * library is loaded into a program that was not written for it (`weir run`), the low ones are the program's. */
 extern int fd_floor;
 /* The same descriptor at a number that the library may have; what was opened is `fd`, or negative. Signal-safe. */
 int fd_high(int fd);

@@ -5,11 +5,11 @@
  *   parent    dirty pages in slots ─► into the window; MADV_DOFORK ─► fork ─► MADV_DONTFORK
  *   child     a new pool, a new object ─► the window, registered anew ─► each page that is there: a frame, resident
  *
- * A page that is in the child's window is its content, copied on write by the kernel. Any other was in the parent's store when
- * fork() happened, and what its entry was then the child has a copy of: it is read from there (anon_over). The two
- * agree although other threads of the parent go on meanwhile: the kernel holds the address space still while it copies, so no
- * page comes or goes, or has its protection lifted; an absent page's entry changes with its page alone, or under
- * object->resize, which is held. A clean page is clean in the child too: it equals what would be read.
+ * A page that is in the child's window is its content, copied on write by the kernel. Any other was in the parent's
+ * store when fork() happened, and what its entry was then the child has a copy of: it is read from there (anon_over).
+ * The two agree although other threads of the parent go on meanwhile: the kernel holds the address space still while it
+ * copies, so no page comes or goes, or has its protection lifted; an absent page's entry changes with its page alone,
+ * or under object->resize, which is held. A clean page is clean in the child too: it equals what would be read.
  *
  * What the parent has in swap must stay there while the child lives: swap_share.
  */

@@ -8,9 +8,9 @@
  *   write        are mapped and protected    many before are writable      writable too
  *   write        were never written          the same; anonymous memory    zeros, writable
  *
- * "Many before" are as many as are then seen to, at least 4: so it doubles from touch to touch, up to 32, and begins anew
- * where the writing jumps. What turns out not to be written was dirty for nothing: it is written out once as it was, or, of
- * zeros, kept as a word.
+ * "Many before" are as many as are then seen to, at least 4: so it doubles from touch to touch, up to 32, and begins
+ * anew where the writing jumps. What turns out not to be written was dirty for nothing: it is written out once as it
+ * was, or, of zeros, kept as a word.
  */
 #include "fault/around.h"
 

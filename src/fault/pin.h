@@ -67,15 +67,18 @@ int object_discard(struct weir_object *object, uint64_t first, uint64_t last);
 int object_discard_frozen(struct weir_object *object, uint64_t first, uint64_t last);
 /* resize.c: make the object at least so long. Errors: as weir_resize. Blocks: yes. */
 int object_grow(struct weir_object *object, uint64_t bytes);
-/* map.c: all of [first, last) that is mapped goes to the frames' slots. The object is frozen, and no page of these pinned. */
+/* map.c: all of [first, last) that is mapped goes to the frames' slots. The object is frozen, and no page of these
+ * pinned. */
 void window_empty(struct weir_object *object, uint64_t first, uint64_t last);
 /* map.c: may a window have that protection? 0, -EINVAL, -EROFS, with a sentence. */
 int window_check_prot(const struct weir_object *object, int prot, unsigned flags);
-/* protect.c: the pages are not to be had, until window_unbar; with `discard` what they hold is given up (anonymous objects).
+/* protect.c: the pages are not to be had, until window_unbar; with `discard` what they hold is given up (anonymous
+ * objects).
  * -EBUSY: some are pinned; -ENOMEM. */
 int window_bar(struct weir_object *object, uint64_t first, uint64_t last, bool discard);
 int window_unbar(struct weir_object *object, uint64_t first, uint64_t last, int prot);
-/* protect.c: bar all pages, none of which was ever touched, until window_unbar: as PROT_NONE, which the caller sees to. -ENOMEM. */
+/* protect.c: bar all pages, none of which was ever touched, until window_unbar: as PROT_NONE, which the caller sees to.
+ * -ENOMEM. */
 int window_bar_all(struct weir_object *object);
 /* protect.c: as if window_unbar was called for all. The object is frozen. */
 void window_unbar_all(struct weir_object *object);

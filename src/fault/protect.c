@@ -2,8 +2,9 @@
  *
  * protect.c - what may be done in a part of a window.
  *
- * The kernel's mprotect says it to the processor. For PROT_NONE that is not enough: the engine itself reads pages where they
- * are, to write them out or to copy them to slots. So the pages of such a part are barred from the window, a bit each:
+ * The kernel's mprotect says it to the processor. For PROT_NONE that is not enough: the engine itself reads pages where
+ * they are, to write them out or to copy them to slots. So the pages of such a part are barred from the window, a bit
+ * each:
  *
  *   bar     frozen: what is mapped goes to slots ─► mprotect PROT_NONE ─► bits set
  *   unbar   mprotect ─► bits cleared: a touch maps them back

@@ -23,7 +23,7 @@ struct stats_source {
 
 struct stats_page {
 	int fd;
-	uint64_t inode; /* of fd: a program may close descriptors that are not its own, and get the number for another */
+	uint64_t inode; /* of fd: a program may close descriptors not its own, and get the number for another */
 	struct weir_stats_header *header; /* NULL: there is no page; all else works */
 	size_t mapped_bytes;
 	struct stats_source source;

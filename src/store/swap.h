@@ -83,8 +83,8 @@ static inline bool swap_tight(const struct swap *swap)
 unsigned swap_take(struct swap *swap, unsigned n, uint64_t *first);
 void swap_give(struct swap *swap, uint64_t slot);
 void swap_retire(struct swap *swap, uint64_t slot);
-/* A child of fork() may read the slots that are taken now: what is in them stays, also when they are given back, until as
- * many unshares came. Blocks: for the lock, a pass over all slots long. */
+/* A child of fork() may read the slots that are taken now: what is in them stays, also when they are given back, until
+ * as many unshares came. Blocks: for the lock, a pass over all slots long. */
 void swap_share(struct swap *swap);
 void swap_unshare(struct swap *swap);
 

@@ -18,7 +18,8 @@
  *             shared      -           unshare     -         give    retire
  *             kept        unshare     -           -         -       -
  *
- * Shared: a child of fork() may read it, from the same file, as what it was then. So it is kept until all such are gone.
+ * Shared: a child of fork() may read it, from the same file, as what it was then. So it is kept until all such are
+ * gone.
  *
  * All memory is mapped by swap_map_init; nothing here allocates. The caller serialises calls on one map.
  */

@@ -144,8 +144,8 @@ void *uffd_map(struct uffd *uffd, size_t bytes, int prot)
 	/* No huge pages: they would come whole. No child: it would see zeros. Not in core files: it is not there. */
 	madvise(base, bytes, MADV_NOHUGEPAGE);
 	munlock(base, bytes); /* after mlockall(MCL_FUTURE) the pages could not be dropped */
-	/* Accessible last: who touches what was a window here before must not find a page of the kernel's zeros, which would
-	 * stay. */
+	/* Accessible last: who touches what was a window here before must not find a page of the kernel's zeros, which
+	 * would stay. */
 	if (uffd_register(uffd, base, bytes) || mprotect(base, bytes, prot)) {
 		munmap(base, bytes);
 		return NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * maps.c - for tests: private mappings of a file, one written to and one only read; their ends; children. usage: maps PAGES
+ * maps.c - for tests: private mappings of a file, one written to and one only read; their ends; children. usage: maps
+ * PAGES
  */
 #include <fcntl.h>
 #include <setjmp.h>

@@ -414,8 +414,7 @@ static bool forbid_io_uring(void)
 	};
 	struct sock_fprog program = {.len = ARRAY_SIZE(filter), .filter = filter};
 
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
 static int work_without_io_uring(const void *unused)

@@ -233,8 +233,8 @@ static void draw(uint64_t seed, unsigned char *hits)
 	struct store store;
 
 	open_faulty(&store, seed);
-	set_rule(&store, (struct weir_fault_rule){
-				 .kind = WEIR_FAULT_ERROR, .ops = WEIR_FAULT_READ, .per_million = 300000});
+	set_rule(&store,
+		 (struct weir_fault_rule){.kind = WEIR_FAULT_ERROR, .ops = WEIR_FAULT_READ, .per_million = 300000});
 	for (unsigned i = 0; i < 1000; i++)
 		hits[i] = call_readv(&store, 16, 0) < 0;
 	store_close(&store);

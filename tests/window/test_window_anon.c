@@ -364,7 +364,8 @@ static int signal_of_read(uint64_t page)
 	return number;
 }
 
-/* In memory and dirty, in swap, never touched: whatever it was when it was barred it still is, though all else goes round. */
+/* In memory and dirty, in swap, never touched: whatever it was when it was barred it still is, though all else goes
+ * round. */
 static void barred_pages(void)
 {
 	struct weir_pin pin;
