@@ -3,6 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,14 +14,26 @@
 #include "interrupt.h"
 #include "say.h"
 
-/* A FIFO is waited for until it has a writer. */
-static int open_patiently(const char *path)
+/* Wait until there is something to read, or the end. A signal can't slip in between the look for it and the sleep. */
+static void await_input(int fd)
 {
-	int fd;
+	struct pollfd input = {.fd = fd, .events = POLLIN};
+	sigset_t all, before;
 
-	do
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-	while (fd < 0 && errno == EINTR && !interrupt_signal());
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (!interrupt_signal())
+		ppoll(&input, 1, NULL, &before);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* A FIFO that has no writer yet is opened at once: await_input waits for one. */
+static int open_at_once(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd >= 0)
+		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
 	return fd;
 }
 
@@ -33,7 +48,7 @@ int input_open(struct input *input, const char *path)
 		input->name = "standard input";
 		input->fd = dup(STDIN_FILENO);
 	} else {
-		input->fd = open_patiently(path);
+		input->fd = open_at_once(path);
 	}
 	if (interrupt_signal()) {
 		input_close(input);
@@ -68,6 +83,7 @@ static int fill(struct input *input, size_t wanted)
 	while (input->end - input->start < wanted && !input->at_end) {
 		ssize_t n;
 
+		await_input(input->fd);
 		if (interrupt_signal())
 			return -1;
 		if (input->start) {

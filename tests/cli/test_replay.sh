@@ -329,7 +329,7 @@ def end_by(number, *options):
     process = subprocess.Popen(weir + list(options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                stdin=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     while not catches(process, number):
-        time.sleep(0.01)
+        time.sleep(0.001)
     if "always" in options and number == signal.SIGINT:
         replays(process)
     process.send_signal(number)
@@ -344,7 +344,7 @@ report = json.loads(out)
 assert status == 130 and report["signal"] == 2 and report["accesses"] > 0 and report["verify"]["errors"] == 0
 status, out, err = end_by(signal.SIGTERM, *endless)  # most likely while the file is made: there is nothing to report
 assert status == 143
-for trace in "-", "fifo":  # which never says anything, or that nobody opens
+for trace in ("-", "fifo") * 10:  # which never says anything, or that nobody opens; signalled as early as can be
     status, out, err = end_by(signal.SIGINT, "--trace", trace, "--json")
     assert status == 130 and err == "weir: ended by Interrupt before there was anything to report\n"
     assert "ended by Interrupt" in json.loads(out)["error"]
