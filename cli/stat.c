@@ -198,20 +198,5 @@ static int show(const struct watch_options *options, struct attach *attach)
 
 int stat_main(int argc, char **argv)
 {
-	struct watch_options options;
-	struct attach attach;
-	int status;
-
-	if (watch_parse(&options, argc, argv))
-		return EXIT_USAGE;
-	if (options.help) {
-		fputs(stat_help, stdout);
-		return EXIT_OK;
-	}
-	interrupt_install();
-	status = attach_open(&attach, options.pid) ? EXIT_FAILED : show(&options, &attach);
-	if (status == EXIT_FAILED)
-		say_failure(options.json);
-	attach_close(&attach);
-	return status;
+	return watch_main(argc, argv, stat_help, show);
 }

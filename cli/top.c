@@ -98,18 +98,5 @@ static int top(const struct watch_options *options, struct attach *attach)
 
 int top_main(int argc, char **argv)
 {
-	struct watch_options options;
-	struct attach attach;
-	int status;
-
-	if (watch_parse(&options, argc, argv))
-		return EXIT_USAGE;
-	if (options.help) {
-		fputs(top_help, stdout);
-		return EXIT_OK;
-	}
-	interrupt_install();
-	status = attach_open(&attach, options.pid) ? EXIT_FAILED : top(&options, &attach);
-	attach_close(&attach);
-	return status;
+	return watch_main(argc, argv, top_help, top);
 }

@@ -93,7 +93,8 @@ static int check(struct watch_options *options, int words, char **word, const ch
 	return 0;
 }
 
-int watch_parse(struct watch_options *options, int argc, char **argv)
+/* 0, or -1 after saying what is wrong. */
+static int parse(struct watch_options *options, int argc, char **argv)
 {
 	const char *command = argv[0];
 	const struct option *known = strcmp(command, "top") == 0 ? top_options : stat_options;
@@ -105,6 +106,27 @@ int watch_parse(struct watch_options *options, int argc, char **argv)
 		if (set(options, option, command, argv[optind - 1]))
 			return -1;
 	return options->help ? 0 : check(options, argc - optind, argv + optind, command);
+}
+
+int watch_main(int argc, char **argv, const char *help,
+	       int (*act)(const struct watch_options *options, struct attach *attach))
+{
+	struct watch_options options;
+	struct attach attach;
+	int status;
+
+	if (parse(&options, argc, argv))
+		return EXIT_USAGE;
+	if (options.help) {
+		fputs(help, stdout);
+		return EXIT_OK;
+	}
+	interrupt_install();
+	status = attach_open(&attach, options.pid) ? EXIT_FAILED : act(&options, &attach);
+	if (status == EXIT_FAILED)
+		say_failure(options.json);
+	attach_close(&attach);
+	return status;
 }
 
 unsigned watch_pools(const struct watch_options *options, struct attach *attach, unsigned *first)

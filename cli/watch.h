@@ -16,10 +16,12 @@ struct watch_options {
 	bool json, prometheus, help;
 };
 
-/* argv[0] is the command's name: "stat" or "top", which takes fewer options. 0, or -1 after saying what is wrong. */
-int watch_parse(struct watch_options *options, int argc, char **argv);
-
 struct attach;
+/* A whole command: what argv asks for, the process found, then `act`; whose exit status it is. argv[0] is the
+ * command's name: "stat" or "top", which takes fewer options. */
+int watch_main(int argc, char **argv, const char *help,
+	       int (*act)(const struct watch_options *options, struct attach *attach));
+
 /* The pools of options->pool: *first and how many. 0: there is none of that number; it was said. */
 unsigned watch_pools(const struct watch_options *options, struct attach *attach, unsigned *first);
 
