@@ -25,18 +25,21 @@
 #include "inside.h"
 #include "store/anon.h"
 
-#define RANGES_MAX 4096
+/* A mapping is refused beyond so many. Cuts can make more of them: each a mapping of the kernel's too, which has fewer
+ * (vm.max_map_count, 65530 unless raised). */
+#define MAPPED_MAX 4096
+#define RANGES_MAX (1u << 18)
 #define FILES_MAX 40
 
 struct range {
-	uint64_t first, last; /* pages of the arena */
-	uint64_t offset;      /* of the file, in bytes, at first */
+	struct span pages;
+	uint64_t offset; /* of the file, in bytes, at the first */
 	int fd;
 };
 
-static struct lock lock; /* all below. Signals are held; nothing is read or mapped under it */
+static struct lock lock; /* all below. Signals are held; no file is read under it */
 static struct range ranges[RANGES_MAX];
-static unsigned nr_ranges; /* in order of address */
+static size_t nr_ranges;
 static struct {
 	dev_t device;
 	ino_t inode;
@@ -52,57 +55,54 @@ struct level {
 
 /* ---- ranges ---- */
 
-static unsigned range_at(uint64_t page)
+static size_t range_at(uint64_t page)
 {
-	unsigned low = 0, high = nr_ranges;
-
-	while (low < high) {
-		unsigned middle = (low + high) / 2;
-
-		if (ranges[middle].last > page)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low;
+	return span_at(ranges, nr_ranges, sizeof(*ranges), page);
 }
 
-static bool insert(unsigned at, const struct range *range)
+static void insert(size_t at, const struct range *range)
 {
-	if (nr_ranges == RANGES_MAX)
-		return false;
+	weir_assert(nr_ranges < RANGES_MAX);
 	memmove(&ranges[at + 1], &ranges[at], (nr_ranges - at) * sizeof(*ranges));
 	ranges[at] = *range;
 	nr_ranges++;
-	return true;
+}
+
+/* [from, to) of a range; nothing where that is empty. */
+static size_t insert_part(size_t at, const struct range *range, uint64_t from, uint64_t to)
+{
+	struct range part = *range;
+
+	if (from >= to)
+		return at;
+	part.offset += (from - range->pages.first) << PAGE_SHIFT;
+	part.pages = (struct span){from, to};
+	insert(at, &part);
+	return at + 1;
 }
 
 static void cut(uint64_t first, uint64_t last)
 {
-	unsigned at = range_at(first);
+	size_t at = range_at(first);
 
-	while (at < nr_ranges && ranges[at].first < last) {
-		struct range range = ranges[at], rest = range;
+	while (at < nr_ranges && ranges[at].pages.first < last) {
+		struct range range = ranges[at];
 
 		memmove(&ranges[at], &ranges[at + 1], (nr_ranges - at - 1) * sizeof(*ranges));
 		nr_ranges--;
-		rest.last = first;
-		if (range.first < first && insert(at, &rest))
-			at++;
-		rest = (struct range){last, range.last, range.offset + ((last - range.first) << PAGE_SHIFT), range.fd};
-		if (range.last > last && insert(at, &rest))
-			at++;
+		at = insert_part(at, &range, range.pages.first, first);
+		at = insert_part(at, &range, last, range.pages.last);
 	}
 }
 
 static bool find(uint64_t page, struct range *range)
 {
 	bool found;
-	unsigned at;
+	size_t at;
 
 	lock_acquire(&lock);
 	at = range_at(page);
-	found = at < nr_ranges && ranges[at].first <= page;
+	found = at < nr_ranges && ranges[at].pages.first <= page;
 	if (found)
 		*range = ranges[at];
 	lock_release(&lock);
@@ -112,11 +112,11 @@ static bool find(uint64_t page, struct range *range)
 bool files_meet(uint64_t first, uint64_t last)
 {
 	bool met;
-	unsigned at;
+	size_t at;
 
 	lock_acquire(&lock);
 	at = range_at(first);
-	met = at < nr_ranges && ranges[at].first < last;
+	met = at < nr_ranges && ranges[at].pages.first < last;
 	lock_release(&lock);
 	return met;
 }
@@ -134,7 +134,7 @@ void files_cut(uint64_t first, uint64_t last)
 /* PAGE_SIZE; past the end of the file -ESTALE, which is a SIGBUS as in any mapping. */
 static ssize_t read_file(const struct range *range, uint64_t page, void *data)
 {
-	off_t offset = (off_t)(range->offset + ((page - range->first) << PAGE_SHIFT));
+	off_t offset = (off_t)(range->offset + ((page - range->pages.first) << PAGE_SHIFT));
 	size_t done = 0;
 
 	while (done < PAGE_SIZE) {
@@ -235,23 +235,31 @@ bool files_can(size_t bytes, int prot, int flags, int fd, off_t offset)
 	       offset % (off_t)PAGE_SIZE == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0;
 }
 
+/* The range is of that file from now on, as far as there is room in the tables. */
+static bool add(struct range *range, int fd, const struct stat *st)
+{
+	bool room;
+
+	lock_acquire(&lock);
+	range->fd = own_descriptor(fd, st);
+	room = range->fd >= 0 && nr_ranges < MAPPED_MAX && (arena->anon->read_original || !files_level(arena, NULL));
+	if (room)
+		insert(range_at(range->pages.first), range);
+	lock_release(&lock);
+	return room;
+}
+
 void *files_map(size_t bytes, int prot, int fd, off_t offset)
 {
-	char *address = arena_map(bytes, PROT_NONE, true);
 	struct range range = {.offset = (uint64_t)offset};
 	struct stat st;
-	bool done = false;
+	char *address = fstat(fd, &st) ? NULL : arena_map(bytes, PROT_NONE, true);
 
-	if (!address || fstat(fd, &st))
+	if (!address)
 		return NULL;
-	range.first = (uint64_t)(address - arena_base) >> PAGE_SHIFT;
-	range.last = range.first + (page_up(bytes) >> PAGE_SHIFT);
-	lock_acquire(&lock);
-	range.fd = own_descriptor(fd, &st);
-	if (range.fd >= 0 && (arena->anon->read_original || !files_level(arena, NULL)))
-		done = insert(range_at(range.first), &range);
-	lock_release(&lock);
-	if (done && !arena_protect(address, bytes, prot))
+	range.pages.first = (uint64_t)(address - arena_base) >> PAGE_SHIFT;
+	range.pages.last = range.pages.first + (page_up(bytes) >> PAGE_SHIFT);
+	if (add(&range, fd, &st) && !arena_protect(address, bytes, prot))
 		return address;
 	arena_unmap(address, bytes);
 	return NULL;

@@ -13,9 +13,7 @@
 
 #define HOLES_MAX (1u << 20)
 
-static struct hole {
-	uint64_t first, last;
-} * holes;
+static struct span *holes;
 static size_t nr_holes;
 
 int holes_init(uint64_t pages)
@@ -25,29 +23,18 @@ int holes_init(uint64_t pages)
 				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (holes == MAP_FAILED)
 		return -ENOMEM;
-	holes[0] = (struct hole){0, pages};
+	holes[0] = (struct span){0, pages};
 	nr_holes = 1;
 	return 0;
 }
 
-/* The first hole that ends behind `page`. */
 static size_t hole_at(uint64_t page)
 {
-	size_t low = 0, high = nr_holes;
-
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-
-		if (holes[middle].last > page)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low;
+	return span_at(holes, nr_holes, sizeof(*holes), page);
 }
 
 /* n holes from `at` on become those of `with`. */
-static void replace(size_t at, size_t n, const struct hole *with, size_t nr_with)
+static void replace(size_t at, size_t n, const struct span *with, size_t nr_with)
 {
 	if (nr_holes - n + nr_with > HOLES_MAX)
 		return;
@@ -73,13 +60,13 @@ uint64_t holes_take(uint64_t pages)
 void holes_remove(uint64_t first, uint64_t last)
 {
 	size_t at = hole_at(first), n = 0, left = 0;
-	struct hole rest[2];
+	struct span rest[2];
 
 	while (at + n < nr_holes && holes[at + n].first < last) {
 		if (holes[at + n].first < first)
-			rest[left++] = (struct hole){holes[at + n].first, first};
+			rest[left++] = (struct span){holes[at + n].first, first};
 		if (holes[at + n].last > last)
-			rest[left++] = (struct hole){last, holes[at + n].last};
+			rest[left++] = (struct span){last, holes[at + n].last};
 		n++;
 	}
 	if (n)
@@ -89,7 +76,7 @@ void holes_remove(uint64_t first, uint64_t last)
 void holes_add(uint64_t first, uint64_t last)
 {
 	size_t at = hole_at(first ? first - 1 : 0), n = 0;
-	struct hole hole = {first, last};
+	struct span hole = {first, last};
 
 	for (; at + n < nr_holes && holes[at + n].first <= last; n++) {
 		hole.first = MIN(hole.first, holes[at + n].first);

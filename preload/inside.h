@@ -101,6 +101,27 @@ void arena_fork_parent(void);
 int arena_fork_child(weir_pool *own);
 int arena_start(void); /* 0, or -errno with weir_error_text() */
 
+/* Pages [first, last) of the arena. holes.c and files.c have tables of them, in order, of which no two meet. */
+struct span {
+	uint64_t first, last;
+};
+/* Of a table whose elements of `size` bytes begin with a span: number of the first that ends behind `page`. */
+static inline size_t span_at(const void *table, size_t n, size_t size, uint64_t page)
+{
+	size_t low = 0, high = n;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		const struct span *span = (const void *)((const char *)table + middle * size);
+
+		if (span->last > page)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
 /* holes.c: free parts of the arena, in pages. The caller holds a lock. */
 int holes_init(uint64_t pages);
 #define NO_HOLE UINT64_MAX
