@@ -21,14 +21,15 @@ run() {
 	status=$?
 }
 
-# result STATUS NAME: one line of TAP; on a failure with what the command said.
+# result STATUS NAME: one line of TAP; on a failure with what the command said, in the files $said.
+said="out err"
 result() {
 	number=$((number + 1))
 	if [ "$1" -eq 0 ]; then
 		echo "ok $number - $2"
 	else
 		echo "not ok $number - $2"
-		sed "s/^/# /" out err 2>/dev/null | tail -n 60
+		sed "s/^/# /" $said 2>/dev/null | tail -n 60
 	fi
 }
 

@@ -4,7 +4,7 @@
 # nonsense.
 command=stat
 helper=$(realpath "$3")
-. "$2"
+. "$(dirname "$0")/tap.sh"
 watched=
 
 # stop: end the process that was started last.
@@ -21,6 +21,14 @@ start() {
 	watched=$!
 	for _ in $(seq 600); do
 		"$weir" stat $watched 2>/dev/null | grep -Eq '^pgscan_kswapd +[1-9]' && return
+		sleep 0.05
+	done
+}
+
+# await PATTERN: it stands in `out`, or half a minute has passed.
+await() {
+	for _ in $(seq 600); do
+		grep -q "$1" out && break
 		sleep 0.05
 	done
 }
@@ -80,10 +88,7 @@ else
 fi
 "$weir" stat $watched --interval 0.1 >out 2>err &
 stat=$!
-for _ in $(seq 600); do
-	grep -q fault out && break
-	sleep 0.05
-done
+await fault
 stop
 wait $stat
 [ $? -eq 3 ] && grep -q 'has ended' err && [ "$(wc -l <err)" -eq 1 ]
@@ -91,10 +96,7 @@ check "the process ends meanwhile: status 3"
 start
 python3 "$helper" terminal "" "$weir" top $watched --interval 0.1 >out 2>err &
 top=$!
-for _ in $(seq 600); do
-	grep -q stalls out && break
-	sleep 0.05
-done
+await stalls
 stop
 wait $top
 [ $? -eq 3 ] && tail -n 1 out | grep -q 'has ended'

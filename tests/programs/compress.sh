@@ -16,4 +16,4 @@ result $? "... and is what went in"
 same "zstd --long=$long" $budget zstd -q --long=$long -c input
 zstd -q -c --long=$long input >packed
 same "zstd -d --long=$long" $budget zstd -q -d --long=$long -c packed
-finish
+done_testing

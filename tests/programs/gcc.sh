@@ -24,4 +24,4 @@ wanted=$?
 ./large
 [ $? -eq $wanted ] && [ $status -eq 0 ]
 result $? "a program that runs"
-finish
+done_testing

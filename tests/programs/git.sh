@@ -25,4 +25,4 @@ result $? "... has all objects"
 run $budget git -C repository fsck --full --strict
 result $? "git fsck"
 same "git log -p" $budget git -C repository log -p --stat -3
-finish
+done_testing

@@ -1,16 +1,11 @@
 # SPDX-License-Identifier: MIT
-# lib.sh - what the scripts here share: sourced by each, with its arguments (WEIR [full]). They speak TAP.
+# lib.sh - what the scripts here share: sourced by each, with its arguments (WEIR [full]). They speak TAP (../cli/tap.sh).
 #
 # A program is run plainly, and by `weir run` in less memory than it wants: the same status, the same bytes. Where it is
 # said to be `paged`, the report must show that pages went to swap and came back, else nothing was tested.
-weir=$(realpath "$1")
 full=$2
-work=$(mktemp -d "${TMPDIR:-/var/tmp}/weir-test.XXXXXX") || exit 1
-trap 'rm -rf "$work"' EXIT
-export TMPDIR=$work/tmp
-mkdir "$TMPDIR"
-cd "$work" || exit 1
-number=0
+. "$(dirname "$0")/../cli/tap.sh"
+said="err report"
 
 # need PROGRAM...: all are installed, or nothing here is tested.
 need() {
@@ -22,17 +17,6 @@ need() {
 			exit 0
 		fi
 	done
-}
-
-# result STATUS NAME: one line of TAP; on a failure with what was said.
-result() {
-	number=$((number + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $number - $2"
-	else
-		echo "not ok $number - $2"
-		tail -n 20 err report 2>/dev/null | sed 's/^/# /'
-	fi
 }
 
 # sum COUNTER: of all processes in the report.
@@ -64,8 +48,4 @@ same() {
 	status=$?
 	[ "$status" -eq "$wanted" ] && cmp -s plain out
 	result $? "$name"
-}
-
-finish() {
-	echo "1..$number"
 }

@@ -21,4 +21,4 @@ result $? "... has what was loaded"
 run $budget mdb_copy db copy
 mdb_dump -p copy | cmp -s - plain
 result $? "mdb_copy"
-finish
+done_testing

@@ -12,4 +12,4 @@ run $budget memtester $size 1
 result $? "memtester $size in $budget finds nothing wrong"
 paged
 result $? "... which went to swap and came back"
-finish
+done_testing

@@ -29,4 +29,4 @@ r = numpy.memmap('m', dtype='u8', mode='r')
 c = numpy.memmap('m', dtype='u8', mode='c')
 c[::7] += 1
 print(r.sum(), c.sum(), int(c[7]), int(r[7]), len(c))"
-finish
+done_testing

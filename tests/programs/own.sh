@@ -17,4 +17,4 @@ same "private mappings of files, paged" 4M "$maps" 1500
 [ "$(sum pswpout)" -gt 0 ]
 result $? "... what was written there went to swap"
 same "signals of all kinds" 4M "$signals" 6
-finish
+done_testing

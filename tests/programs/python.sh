@@ -34,4 +34,4 @@ same "subprocesses by posix_spawn, vfork, popen and system" 16M /usr/bin/python3
 import os, subprocess
 print(subprocess.run(['sh', '-c', 'echo x | tr x y; exit 3'], capture_output=True), os.system('exit 4'), os.popen('echo z').read())
 print(os.waitpid(os.posix_spawn('/bin/true', ['true'], os.environ), 0)[1])"
-finish
+done_testing

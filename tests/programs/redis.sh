@@ -45,4 +45,4 @@ start
 result $? "... is all there: a plain server has the same"
 call shutdown nosave >/dev/null 2>&1
 wait $server
-finish
+done_testing

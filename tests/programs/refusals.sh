@@ -76,4 +76,4 @@ if ${CC:-cc} -O0 more.c -o more 2>/dev/null; then
 	[ $? -eq 137 ] && grep -q "raise -m or --swap" err
 	result $? "memory that can't be had ends the program with the remedy"
 fi
-finish
+done_testing

@@ -11,4 +11,4 @@ same "closed streams" 16M sh -c 'exec 0<&- 2>&-; echo still here'
 run 16M sh -c 'exec 3>x; for i in 4 5 6 7 8 9; do eval "exec $i>&-"; done; echo fine >&3'
 [ "$(cat x)" = fine ]
 result $? "low descriptors are the program's"
-finish
+done_testing

@@ -10,4 +10,4 @@ lines=60000 budget=4M buffer=10M
 awk -v n=$lines 'BEGIN {srand(7); for (i = 0; i < n; i++) printf "%d %s\n", rand() * 1e9, substr("abcdefghijklmnopqrstuvwxyz", 1, rand() * 26)}' >input
 same "sort --parallel=2 sorts as it does plainly" $budget sort --parallel=2 -S $buffer input
 same "sort -u by another key" $budget sort -u -k2 -S $buffer input
-finish
+done_testing

@@ -23,4 +23,4 @@ EOF
 same "index, join, integrity check" $budget sh -c 'rm -f db; sqlite3 db <script'
 paged
 result $? "... which went to swap and came back"
-finish
+done_testing

@@ -11,4 +11,4 @@ run $budget stress-ng --vm $workers --vm-bytes $size --vm-method all --verify --
 result $? "stress-ng --vm-method all --verify, $size in $budget"
 paged
 result $? "... which went to swap and came back"
-finish
+done_testing

@@ -60,6 +60,22 @@ static void note_length(struct object *object, uint64_t size, uint64_t bytes)
 	atomic_store(&object->bytes, bytes);
 }
 
+/* The pages may be zeros at any moment between these two. */
+static void zeroing_begin(struct object *object, uint64_t first, uint64_t last)
+{
+	shadow_lock_range(object, first, last);
+	atomic_fetch_add(&object->resizes, 1);
+	for (uint64_t page = first; page < last; page++)
+		shadow_zeroing_begin(object, page);
+}
+static void zeroing_end(struct object *object, uint64_t first, uint64_t last)
+{
+	for (uint64_t page = first; page < last; page++)
+		shadow_zeroing_end(object, page);
+	atomic_fetch_add(&object->resizes, 1);
+	shadow_unlock_range(object, first, last);
+}
+
 void op_resize(struct worker *worker)
 {
 	struct object *object = use_object(worker);
@@ -72,10 +88,7 @@ void op_resize(struct worker *worker)
 	first = (bytes < size ? bytes : size) / WEIR_PAGE_SIZE;
 	last = pages_of(bytes < size ? size : bytes);
 	doing(worker, object, first);
-	shadow_lock_range(object, first, last);
-	atomic_fetch_add(&object->resizes, 1);
-	for (uint64_t page = first; page < last; page++)
-		shadow_zeroing_begin(object, page);
+	zeroing_begin(object, first, last);
 	/* An anonymous object's length is rounded up to whole pages. */
 	error = weir_resize(object->weir, object->kind == KIND_ANON && bytes ? bytes - below(worker, 100) : bytes);
 	note(worker, "weir_resize", object, first, last - first, (unsigned)bytes, error);
@@ -86,10 +99,7 @@ void op_resize(struct worker *worker)
 	if (weir_size(object->weir) != object->bytes)
 		broken(worker, "object %u has %llu bytes after weir_resize, and should have %llu", object->number,
 		       (unsigned long long)weir_size(object->weir), (unsigned long long)object->bytes);
-	for (uint64_t page = first; page < last; page++)
-		shadow_zeroing_end(object, page);
-	atomic_fetch_add(&object->resizes, 1);
-	shadow_unlock_range(object, first, last);
+	zeroing_end(object, first, last);
 	pthread_mutex_unlock(&object->resizing);
 	leave_object(object);
 }
@@ -126,15 +136,9 @@ void op_discard(struct worker *worker)
 	last = first + 1 + below(worker, chance(worker, 10) ? 256 : 16);
 	last = last > npages ? npages : last;
 	if (object->kind == KIND_ANON && first < last) {
-		shadow_lock_range(object, first, last);
-		atomic_fetch_add(&object->resizes, 1);
-		for (uint64_t page = first; page < last; page++)
-			shadow_zeroing_begin(object, page);
+		zeroing_begin(object, first, last);
 		discard(worker, object, first, last);
-		for (uint64_t page = first; page < last; page++)
-			shadow_zeroing_end(object, page);
-		atomic_fetch_add(&object->resizes, 1);
-		shadow_unlock_range(object, first, last);
+		zeroing_end(object, first, last);
 	}
 	pthread_mutex_unlock(&object->resizing);
 	leave_object(object);
