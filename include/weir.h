@@ -416,7 +416,8 @@ ssize_t weir_pwrite(weir_object *object, const void *buffer, size_t bytes, uint6
  * (which needs WEIR_RDWR). An object that has a window keeps it: *address is the same then.
  * Errors: -EINVAL (unknown flags or prot; the pool was made without config.windows), -EROFS, -EBUSY (pins are held;
  * there is a window of the other kind), -ENOMEM (no address space), -EMFILE (4096 windows in this process).
- * Blocks: for reads under way. Allocates: address space. */
+ * Blocks: for reads under way. Allocates: address space; for the first window on a device 2 MiB of buffers to read ahead
+ * through, which are metadata. */
 int weir_map(weir_object *object, int prot, unsigned flags, void **address);
 
 /* Take the window away. Resident pages stay resident, for pins. Threads that touch it from now on get SIGSEGV or
@@ -424,11 +425,12 @@ int weir_map(weir_object *object, int prot, unsigned flags, void **address);
  * pages. */
 int weir_unmap(weir_object *object);
 
-/* As mprotect(2), for whole pages of the window: PROT_NONE, PROT_READ or PROT_READ | PROT_WRITE. A touch that is not
- * allowed is a SIGSEGV. The weir_ calls are not bound by it, but `data` of a pin is, and pages that are PROT_NONE can't
- * be pinned at all (-EACCES). What they hold is kept, and paged out as any other. Not to be called while the window may
- * go (weir_unmap). Errors: -EINVAL (no window, a range that is not in it, or other prot), -EROFS, -ENOMEM (as
- * mprotect), -EBUSY (PROT_NONE: pages are pinned). Blocks: PROT_NONE, for I/O under way. */
+/* As mprotect(2), for whole pages of the window: PROT_NONE, PROT_READ or PROT_READ | PROT_WRITE. mprotect itself will
+ * not do: the library reads pages where they are, to write them out. A touch that is not allowed is a SIGSEGV. The weir_
+ * calls are not bound by it, but `data` of a pin is, and pages that are PROT_NONE can't be pinned at all (-EACCES). What
+ * they hold is kept, and paged out as any other. Not to be called while the window may go (weir_unmap).
+ * Errors: -EINVAL (no window, a range that is not in it, or other prot), -EROFS, -ENOMEM (as mprotect), -EBUSY
+ * (PROT_NONE: pages are pinned). Blocks: PROT_NONE, for I/O under way. */
 int weir_protect(weir_object *object, uint64_t offset, uint64_t bytes, int prot);
 
 /* Which pages are resident, as mincore(2): bit 0 of a byte for each of the range's pages. Needs no window. Pages come

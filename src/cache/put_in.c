@@ -16,6 +16,8 @@ int put_in(struct weir_object *object, uint64_t page, const void *data, unsigned
 	const struct uffd *uffd = &object->pool->uffd;
 	unsigned done = 0, at_once = n;
 
+	/* A call is for one of the kernel's mappings. Where parts of the window are protected in different ways there are
+	 * several: so with -ENOENT for half as many. */
 	while (done < n) {
 		const char *rest = (const char *)data + (size_t)done * PAGE_SIZE;
 		void *address = page_in_window(object, page + done);
@@ -27,8 +29,7 @@ int put_in(struct weir_object *object, uint64_t page, const void *data, unsigned
 		}
 		weir_assert(in != -EEXIST); /* a page in two places */
 		if (in == -ENOENT && at_once > 1)
-			at_once /=
-				2; /* parts of the window are protected in different ways: a call is for one of them */
+			at_once /= 2;
 		else if (in < 0)
 			return done ? (int)done : in;
 		else

@@ -24,6 +24,7 @@
 #include "fault/pin.h"
 #include "fault/sigbus.h"
 #include "fault/touch.h"
+#include "reclaim/bdi.h"
 #include "store/anon.h"
 
 /* ---- the parent ---- */
@@ -129,6 +130,7 @@ int adopt_window(struct weir_object *object, struct weir_object *before)
 	error = window_list(object, base, before->window_bytes);
 	if (error)
 		return error;
+	bdi_map_ahead(object->bdi);
 	object->window_bytes = before->window_bytes;
 	atomic_store(&object->barred_from, atomic_load(&before->barred_from));
 	atomic_store(&object->barred, atomic_load(&before->barred));

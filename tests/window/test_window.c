@@ -2,93 +2,13 @@
  *
  * test_window.c - an object's pages as plain memory: what is read, what is written, and where it ends up.
  */
-#include "rig.h"
-
-#include "cache/unmap.h"
-#include "sanitizer.h"
-
-#include <setjmp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MEMORY (4ull << 20)
-#define PAGES 4096 /* four times the budget */
-
-static struct rig rig;
-static volatile uint64_t *window;
-
-static sigjmp_buf escape;
-static siginfo_t got;
-
-static void on_signal(int number, siginfo_t *info, void *context)
-{
-	(void)number, (void)context;
-	got = *info;
-	siglongjmp(escape, 1);
-}
-
-/* The signal that an access gets, 0: none; got has the rest. */
-static int signal_of_read(volatile uint64_t *address)
-{
-	if (sigsetjmp(escape, 1))
-		return got.si_signo;
-	(void)*address;
-	return 0;
-}
-static int signal_of_write(volatile uint64_t *address, uint64_t value)
-{
-	if (sigsetjmp(escape, 1))
-		return got.si_signo;
-	*address = value;
-	return 0;
-}
-
-/* The program's handlers come first, as weir.h says. */
-static void catch_signals(int number)
-{
-	struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
-
-	assert_int_equal(sigaction(number, &action, NULL), 0);
-}
-
-/* All of it inside the test, as cmocka has handlers of its own around it and puts back what was there. */
-static void with_window(void (*test)(void))
-{
-	void *address;
-
-	catch_signals(SIGBUS);
-	catch_signals(SIGSEGV);
-	rig_config(&rig, MEMORY);
-	rig.config.windows = true;
-	rig_start(&rig, PAGES);
-	assert_int_equal(weir_map(rig.object, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, &address), 0);
-	window = address;
-	test();
-	weir_fault_store_rules(rig.fault, NULL, 0);
-	assert_int_equal(weir_unmap(rig.object), 0);
-	assert_true(conserved(rig.pool));
-	rig_stop(&rig);
-}
-
-/* A word of each page says which page it is. */
-static volatile uint64_t *mark(uint64_t page)
-{
-	return &window[page * 512 + page % 512];
-}
-static void write_marks(uint64_t first, uint64_t last)
-{
-	for (uint64_t page = first; page < last; page++)
-		*mark(page) = page + 1;
-}
-static void check_marks(uint64_t first, uint64_t last)
-{
-	for (uint64_t page = first; page < last; page++)
-		assert_int_equal(*mark(page), page + 1);
-}
+#include "cache/unmap.h"
+#include "marks.h"
 
 static uint64_t resident_kb(void)
 {
@@ -190,126 +110,6 @@ static void every_write_is_noticed(void)
 		if (round % 3 == 0)
 			assert_true(weir_reclaim(rig.pool, 100, WEIR_NOMEMALLOC) > 0);
 	}
-}
-
-static void neighbours_come_with_a_page(void)
-{
-	assert_int_equal(weir_unmap(rig.object), 0);
-	touch_range(rig.object, 0, 40);
-	for (uint64_t page = 0; page < 40; page++)
-		assert_false(word_of(rig.object, page) & WORD_MAPPED);
-	assert_int_equal(weir_map(rig.object, PROT_READ | PROT_WRITE, 0, (void **)(uintptr_t)&window), 0);
-	assert_int_equal(window[0], 0);
-	assert_int_equal(counter(rig.pool, "fault_around"), 15);
-	for (uint64_t page = 0; page < 40; page++)
-		assert_int_equal(!!(word_of(rig.object, page) & WORD_MAPPED), page < 16);
-}
-
-static void await_reads(void)
-{
-	while (counter(rig.pool, "nr_loading"))
-		usleep(1000);
-}
-static uint64_t faults(void)
-{
-	return counter(rig.pool, "pgmajfault") + counter(rig.pool, "pgminfault");
-}
-
-/* Breaks when what is read ahead of a touch waits for a fault for each page, or comes to the wrong address. */
-static void what_is_read_ahead_is_mapped(void)
-{
-	const uint64_t ahead = 512; /* half of memory */
-	uint64_t before;
-
-	write_marks(0, PAGES);
-	assert_int_equal(weir_sync(rig.object, 0, 0), 0);
-	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_DONTNEED), 0);
-	assert_int_equal(weir_advise(rig.object, 0, ahead << PAGE_SHIFT, WEIR_ADV_WILLNEED), 0);
-	await_reads();
-	before = faults();
-	check_marks(0, ahead);
-	assert_in_range(faults() - before, ahead / 64, ahead / 16);
-	assert_true(counter(rig.pool, "readahead_mapped") > ahead / 2);
-	for (uint64_t page = 0; page < PAGES; page++)
-		assert_true((word_of(rig.object, page) & (WORD_MAPPED | WORD_READAHEAD)) !=
-			    (WORD_MAPPED | WORD_READAHEAD));
-}
-
-/* The first 256 pages are in the window, clean. */
-static void read_in_256(void)
-{
-	write_marks(0, 256);
-	assert_int_equal(weir_sync(rig.object, 0, 0), 0);
-	for (uint64_t page = 0; page < 256; page++)
-		assert_int_equal(*mark(page), page + 1);
-	assert_int_equal(atomic_load(&rig.object->nr_dirty), 0);
-}
-
-/* Breaks when each page of a sequential writer costs a fault, or what was made writable beyond it loses its content. */
-static void who_writes_in_sequence_faults_seldom(void)
-{
-	uint64_t faulted, around, dirtied;
-
-	read_in_256();
-	dirtied = counter(rig.pool, "nr_dirtied");
-	faulted = counter(rig.pool, "pgwpfault");
-	around = counter(rig.pool, "write_around");
-	for (uint64_t page = 0; page < 200; page++)
-		*mark(page) = page + 1001;
-	faulted = counter(rig.pool, "pgwpfault") - faulted;
-	around = counter(rig.pool, "write_around") - around;
-	assert_in_range(faulted, 4, 30);
-	assert_in_range(around, 170, 232);
-	assert_int_equal(counter(rig.pool, "nr_dirtied") - dirtied, faulted + around);
-	assert_int_equal(weir_sync(rig.object, 0, 0), 0);
-	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_DONTNEED), 0);
-	for (uint64_t page = 0; page < 256; page++)
-		assert_int_equal(*mark(page), page < 200 ? page + 1001 : page + 1);
-}
-
-/* Breaks when a writer that jumps makes pages dirty which it does not write to. */
-static void who_jumps_dirties_what_it_writes(void)
-{
-	uint64_t around, dirtied;
-
-	read_in_256();
-	around = counter(rig.pool, "write_around");
-	dirtied = counter(rig.pool, "nr_dirtied");
-	for (uint64_t page = 0; page < 256; page += 2)
-		*mark(page) = 7;
-	assert_int_equal(counter(rig.pool, "write_around"), around);
-	assert_int_equal(counter(rig.pool, "nr_dirtied") - dirtied, 128);
-}
-
-/* Breaks when pages that came only in part, or not at all, are mapped ahead with those that did; or stay loading. */
-static void a_failed_read_ahead_maps_nothing(void)
-{
-	struct weir_fault_rule rule = {
-		.ops = WEIR_FAULT_READ, .error = EIO, .first = 100 << PAGE_SHIFT, .last = 164 << PAGE_SHIFT};
-
-	write_marks(0, PAGES / 8);
-	assert_int_equal(weir_sync(rig.object, 0, 0), 0);
-	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_DONTNEED), 0);
-	assert_int_equal(weir_fault_store_rules(rig.fault, &rule, 1), 0);
-	assert_int_equal(weir_advise(rig.object, 0, 256 << PAGE_SHIFT, WEIR_ADV_WILLNEED), 0);
-	for (uint64_t page = 0; page < 256; page++) {
-		bool bad = page >= 100 && page < 164;
-
-		assert_int_equal(signal_of_read(mark(page)), bad ? SIGBUS : 0);
-		assert_true(bad || *mark(page) == page + 1);
-	}
-	weir_fault_store_rules(rig.fault, NULL, 0);
-	check_marks(0, PAGES / 8);
-}
-
-/* Breaks when pages mapped ahead and never touched do not count as read in vain: the stream would go on as before. */
-static void waste_is_seen_by_the_leaders(void)
-{
-	assert_int_equal(atomic_load(&rig.object->readahead.wasted), 0);
-	assert_int_equal(weir_advise(rig.object, 0, 512 << PAGE_SHIFT, WEIR_ADV_WILLNEED), 0);
-	await_reads();
-	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_DONTNEED), 0);
-	assert_int_equal(atomic_load(&rig.object->readahead.wasted), counter(rig.pool, "readahead"));
 }
 
 /* As reclaim does with what comes down from the active list. */
@@ -618,22 +418,11 @@ static void bad_input(void)
 	assert_int_equal(weir_map(rig.object, PROT_READ, 0, NULL), -EINVAL);
 }
 
-#define TEST(name) \
-	static void run_##name(void **state) \
-	{ \
-		(void)state; \
-		with_window(name); \
-	}
+#define TEST(name) RUN_WITH_WINDOW(name)
 TEST(holds_more_than_memory)
 TEST(pins_and_window_show_the_same)
 TEST(a_pinned_page_stays)
 TEST(every_write_is_noticed)
-TEST(neighbours_come_with_a_page)
-TEST(what_is_read_ahead_is_mapped)
-TEST(who_writes_in_sequence_faults_seldom)
-TEST(who_jumps_dirties_what_it_writes)
-TEST(a_failed_read_ahead_maps_nothing)
-TEST(waste_is_seen_by_the_leaders)
 TEST(use_of_an_unmapped_page_is_seen)
 TEST(unmap_keeps_the_pages)
 TEST(past_the_end_is_sigbus)
@@ -657,12 +446,6 @@ int main(void)
 		TEST(pins_and_window_show_the_same),
 		TEST(a_pinned_page_stays),
 		TEST(every_write_is_noticed),
-		TEST(neighbours_come_with_a_page),
-		TEST(what_is_read_ahead_is_mapped),
-		TEST(who_writes_in_sequence_faults_seldom),
-		TEST(who_jumps_dirties_what_it_writes),
-		TEST(a_failed_read_ahead_maps_nothing),
-		TEST(waste_is_seen_by_the_leaders),
 		TEST(use_of_an_unmapped_page_is_seen),
 		TEST(unmap_keeps_the_pages),
 		TEST(past_the_end_is_sigbus),
