@@ -139,7 +139,6 @@ static void *watch(void *unused)
 static bool start_watching(void)
 {
 	pthread_t thread;
-	sigset_t all, before;
 
 	if (watching)
 		return true;
@@ -147,10 +146,7 @@ static bool start_watching(void)
 		return false;
 	nudge[0] = descriptors_take(nudge[0]);
 	nudge[1] = descriptors_take(nudge[1]);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	watching = !pthread_create(&thread, NULL, watch, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	watching = !start_thread(&thread, "weir-children", watch, NULL);
 	return watching;
 }
 

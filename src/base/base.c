@@ -2,6 +2,8 @@
 #include "base/base.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -45,6 +47,20 @@ int fd_high(int fd)
 		close(fd);
 	errno = saved;
 	return high >= 0 ? high : fd;
+}
+
+int start_thread(pthread_t *thread, const char *name, void *(*run)(void *), void *argument)
+{
+	sigset_t all, before;
+	int error;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(thread, NULL, run, argument);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!error)
+		pthread_setname_np(*thread, name);
+	return -error;
 }
 
 uint64_t now_ns(void)

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,6 +35,10 @@
 extern int fd_floor;
 /* The same descriptor at a number that the library may have; what was opened is `fd`, or negative. Signal-safe. */
 int fd_high(int fd);
+
+/* A thread of the library's, with that name in ps and top. Signals are the program's: it takes none. 0 or -errno.
+ * Allocates: yes (the C library, for its stack). */
+int start_thread(pthread_t *thread, const char *name, void *(*run)(void *), void *argument);
 
 /* Writes the place and the expression to stderr with write(2), then abort(). */
 _Noreturn void weir_assert_failed(const char *expression, const char *file, int line);

@@ -63,21 +63,6 @@ static void *fault_thread_main(void *arg)
 	}
 }
 
-/* Signals are the program's: no thread of ours takes any. */
-static int start_one(weir_pool *pool, pthread_t *thread)
-{
-	sigset_t all, before;
-	int error;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(thread, NULL, fault_thread_main, pool);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (!error)
-		pthread_setname_np(*thread, "weir-fault");
-	return -error;
-}
-
 int fault_threads_start(weir_pool *pool)
 {
 	int error;
@@ -89,7 +74,8 @@ int fault_threads_start(weir_pool *pool)
 	if (pool->fault_stop_fd < 0)
 		return -errno;
 	while (pool->nr_fault_threads < FAULT_THREADS) {
-		error = start_one(pool, &pool->fault_threads[pool->nr_fault_threads]);
+		error = start_thread(&pool->fault_threads[pool->nr_fault_threads], "weir-fault", fault_thread_main,
+				     pool);
 		if (error) {
 			fault_threads_stop(pool);
 			return error;

@@ -10,7 +10,6 @@
 #include "observe/stats_page.h"
 
 #include <linux/futex.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -66,7 +65,6 @@ static void *stats_main(void *arg)
 	_Atomic uint32_t *request = shared_word(&page->header->request);
 	uint32_t answered = 0;
 
-	pthread_setname_np(pthread_self(), "weir-stats");
 	while (!atomic_load(&page->stopping)) {
 		uint32_t seen = atomic_load(request);
 
@@ -143,18 +141,6 @@ static void unmap_page(struct stats_page *page)
 		close(page->fd);
 }
 
-static int start_thread(struct stats_page *page)
-{
-	sigset_t all, before;
-	int error;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&page->thread, NULL, stats_main, page);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return error;
-}
-
 void stats_page_start(struct stats_page *page, const struct stats_source *source)
 {
 	size_t bytes = sizeof(struct weir_stats_header) + source->nr_values * sizeof(struct weir_stats_name) +
@@ -167,7 +153,7 @@ void stats_page_start(struct stats_page *page, const struct stats_source *source
 		return;
 	}
 	write_header(page);
-	if (start_thread(page)) {
+	if (start_thread(&page->thread, "weir-stats", stats_main, page)) {
 		unmap_page(page);
 		page->mapped_bytes = 0;
 	}

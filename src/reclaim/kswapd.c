@@ -3,8 +3,6 @@
  * kswapd.c - the background reclaimer of a node: sleeps until free frames are below low, works until they are above
  * high.
  */
-#include <signal.h>
-
 #include "cache/batch.h"
 #include "reclaim/bdi.h"
 #include "reclaim/reclaim.h"
@@ -62,7 +60,6 @@ static void *kswapd_main(void *arg)
 	struct kswapd *kswapd = arg;
 	weir_pool *pool = kswapd->pool;
 
-	pthread_setname_np(pthread_self(), "weir-kswapd");
 	thread_context.flags |= PF_MEMALLOC;
 	while (!atomic_load(&pool->stopping)) {
 		uint32_t seen = atomic_load(&kswapd->wake);
@@ -87,17 +84,11 @@ static void *kswapd_main(void *arg)
 int kswapd_start(weir_pool *pool, unsigned node)
 {
 	struct kswapd *kswapd = &pool->kswapd[node];
-	sigset_t all, before;
-	int error;
 
 	kswapd->pool = pool;
 	kswapd->node = node;
 	atomic_store(&kswapd->awake, true); /* until it has looked around */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&kswapd->thread, NULL, kswapd_main, kswapd);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -error;
+	return start_thread(&kswapd->thread, "weir-kswapd", kswapd_main, kswapd);
 }
 
 void kswapd_stop(weir_pool *pool, unsigned node)

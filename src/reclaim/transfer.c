@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "reclaim/transfer.h"
 
-#include <signal.h>
-
 #include "reclaim/bdi.h"
 
 static void *server_main(void *arg)
@@ -25,21 +23,6 @@ static void *server_main(void *arg)
 	return NULL;
 }
 
-/* Signals are the program's: no thread of ours takes any. */
-static int start_thread(struct server *server, const char *name)
-{
-	sigset_t all, before;
-	int error;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&server->thread, NULL, server_main, server);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (!error)
-		pthread_setname_np(server->thread, name);
-	return -error;
-}
-
 int server_start(struct server *server, struct bdi *bdi, const char *name, bool (*step)(struct bdi *))
 {
 	int error = channel_create(TRANSFERS, bdi->pool->config.io_uring, &server->channel);
@@ -53,7 +36,7 @@ int server_start(struct server *server, struct bdi *bdi, const char *name, bool 
 		server->transfers[i].server = server;
 		transfer_put(&server->transfers[i]);
 	}
-	error = start_thread(server, name);
+	error = start_thread(&server->thread, name, server_main, server);
 	if (error)
 		channel_destroy(server->channel);
 	return error;
