@@ -133,6 +133,22 @@ static int64_t find_stride(struct weir_object *object, int64_t page)
 	return 0;
 }
 
+static bool is_here(const struct weir_object *object, int64_t page)
+{
+	return page >= 0 && page < (int64_t)atomic_load(&object->npages) &&
+	       word_state(word_load(&object->words[page])) != PAGE_ABSENT;
+}
+
+/* The stride of the use that these misses are part of. Pages that lie between the misses and are here were no misses:
+ * then the use is sequential, over what is partly in memory. Taken for strides, it would be read ahead, evicted and
+ * written out again in pieces that fit together ever less. */
+static int64_t stride_of_use(const struct weir_object *object, int64_t page, int64_t stride)
+{
+	int64_t step = stride > 0 ? 1 : -1;
+
+	return stride && is_here(object, page - step) ? step : stride;
+}
+
 static struct stream *oldest_stream(struct readahead *ra)
 {
 	struct stream *oldest = &ra->streams[0];
@@ -214,7 +230,7 @@ void readahead_missed(struct weir_object *object, uint64_t page)
 		start_stream(object, (int64_t)page, 1, window_max(object, 1) / 4);
 		return;
 	}
-	stride = find_stride(object, (int64_t)page);
+	stride = stride_of_use(object, (int64_t)page, find_stride(object, (int64_t)page));
 	if (stride)
 		start_stream(object, (int64_t)page, stride, WINDOW_MIN / 2);
 }

@@ -88,6 +88,21 @@ static void strides(void **state)
 	assert_followed(2000, 2);
 }
 
+/* Breaks when a sequential reader that finds two pages of three in memory is taken for one that leaves them out: what
+ * it is given ahead is then every third page, for as long as it reads. */
+static void sequential_over_what_is_partly_here(void **state)
+{
+	(void)state;
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_RANDOM), 0);
+	for (uint64_t i = 0; i < 99; i++)
+		if (i % 3)
+			use(i);
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_NORMAL), 0);
+	for (uint64_t i = 0; i < 2099; i++)
+		use(i);
+	assert_followed(2000, 1);
+}
+
 /* Breaks when a second reader of an object makes the first be taken for random. */
 static void several_streams_of_one_object(void **state)
 {
@@ -243,6 +258,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(forwards, setup, teardown),
 		cmocka_unit_test_setup_teardown(backwards, setup, teardown),
 		cmocka_unit_test_setup_teardown(strides, setup, teardown),
+		cmocka_unit_test_setup_teardown(sequential_over_what_is_partly_here, setup, teardown),
 		cmocka_unit_test_setup_teardown(several_streams_of_one_object, setup, teardown),
 		cmocka_unit_test_setup_teardown(several_threads, setup, teardown),
 		cmocka_unit_test_setup_teardown(nothing_is_read_ahead_of_random_access, setup, teardown),
