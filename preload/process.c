@@ -214,6 +214,8 @@ static void leave_parents_pool(void)
 		descriptors_close(pool->uffd.pidfd);
 	if (pool->config.fault_thread)
 		descriptors_close(pool->fault_stop_fd);
+	for (unsigned i = 0; i < pool->nr_fault_threads; i++)
+		descriptors_close(pool->fault_threads[i].epoll);
 	for (unsigned i = 0; i < nr_children; i++)
 		descriptors_close(children[i]);
 	if (alive[0] >= 0)

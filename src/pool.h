@@ -69,7 +69,11 @@ struct weir_pool {
 	_Atomic unsigned progress_sleepers;
 
 	/* Threads that serve faults (src/fault/fault_thread.c), with config.fault_thread. */
-	pthread_t fault_threads[FAULT_THREADS];
+	struct fault_thread {
+		weir_pool *pool;
+		pthread_t thread;
+		int epoll; /* of the userfaultfd and fault_stop_fd */
+	} fault_threads[FAULT_THREADS];
 	unsigned nr_fault_threads;
 	int fault_stop_fd;
 

@@ -5,7 +5,8 @@
  *   touch ─► the kernel stops the thread, tells the userfaultfd ─► one of us reads it, touch_page ─► it may go on
  *
  * Two switches of threads a fault make this many times as dear as a signal in the thread itself. What it buys: touches
- * by the kernel, in system calls that were given window memory, are served as well.
+ * by the kernel, in system calls that were given window memory, are served as well. A fault wakes one of us, not all
+ * (EPOLLEXCLUSIVE), and takes that one three calls of the kernel: wait, read, bring in.
  *
  * A touch that can't be served ends as a poisoned page (UFFDIO_POISON, Linux 6.6): a SIGBUS for whoever touches it,
  * until a pin brings the page in after all, or the window goes. An older kernel has no such thing: then the process
@@ -13,9 +14,9 @@
  */
 #include "fault/fault_thread.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -41,26 +42,49 @@ static void serve(weir_pool *pool, struct weir_fault fault)
 		error = fault_ask(&fault);
 	if (error)
 		fail(pool, &fault);
-	else
-		uffd_wake(&pool->uffd, fault.address); /* where it was served already, nothing else would */
+	/* Else it goes on: what puts a page in or lifts its protection wakes all who wait for it, and who begins to wait
+	 * looks once more whether he still has to. */
 }
 
 static void *fault_thread_main(void *arg)
 {
-	weir_pool *pool = arg;
-	struct pollfd fds[] = {{.fd = pool->uffd.fd, .events = POLLIN}, {.fd = pool->fault_stop_fd, .events = POLLIN}};
-	struct weir_fault fault;
+	struct fault_thread *self = arg;
+	weir_pool *pool = self->pool;
+	struct weir_fault fault = {.object = NULL};
+	struct epoll_event event;
 
 	for (;;) {
-		if (poll(fds, ARRAY_SIZE(fds), -1) < 0)
+		if (epoll_wait(self->epoll, &event, 1, -1) != 1)
 			continue;
-		if (fds[1].revents)
+		if (event.data.fd == pool->fault_stop_fd)
 			return NULL;
-		while (uffd_read(&pool->uffd, &fault.address, &fault.write)) {
-			fault.object = NULL;
+		if (uffd_read(&pool->uffd, &fault.address, &fault.write))
 			serve(pool, fault);
-		}
 	}
+}
+
+static int watch(int epoll, int fd, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.fd = fd};
+
+	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+static int start_one(weir_pool *pool, struct fault_thread *thread)
+{
+	int error;
+
+	*thread = (struct fault_thread){.pool = pool, .epoll = fd_high(epoll_create1(EPOLL_CLOEXEC))};
+	if (thread->epoll < 0)
+		return -errno;
+	error = watch(thread->epoll, pool->uffd.fd, EPOLLIN | EPOLLEXCLUSIVE);
+	if (!error)
+		error = watch(thread->epoll, pool->fault_stop_fd, EPOLLIN);
+	if (!error)
+		error = start_thread(&thread->thread, "weir-fault", fault_thread_main, thread);
+	if (error)
+		close(thread->epoll);
+	return error;
 }
 
 int fault_threads_start(weir_pool *pool)
@@ -74,8 +98,7 @@ int fault_threads_start(weir_pool *pool)
 	if (pool->fault_stop_fd < 0)
 		return -errno;
 	while (pool->nr_fault_threads < FAULT_THREADS) {
-		error = start_thread(&pool->fault_threads[pool->nr_fault_threads], "weir-fault", fault_thread_main,
-				     pool);
+		error = start_one(pool, &pool->fault_threads[pool->nr_fault_threads]);
 		if (error) {
 			fault_threads_stop(pool);
 			return error;
@@ -93,7 +116,11 @@ void fault_threads_stop(weir_pool *pool)
 		return;
 	while (write(pool->fault_stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
-	while (pool->nr_fault_threads)
-		pthread_join(pool->fault_threads[--pool->nr_fault_threads], NULL);
+	while (pool->nr_fault_threads) {
+		struct fault_thread *thread = &pool->fault_threads[--pool->nr_fault_threads];
+
+		pthread_join(thread->thread, NULL);
+		close(thread->epoll);
+	}
 	close(pool->fault_stop_fd);
 }
