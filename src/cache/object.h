@@ -88,6 +88,9 @@ struct weir_object {
 	_Atomic int wb_error;           /* of background writeback, until weir_sync reports it */
 	_Atomic uint64_t wb_backoff_until_ms;
 	struct readahead readahead;
+	struct expectation { /* src/fault/expect.h */
+		_Atomic uint32_t seen, written, turn;
+	} expect;
 
 	_Atomic(weir_write_hook) hook;
 	void *_Atomic hook_user;

@@ -10,8 +10,8 @@
  *   writeback             read, and mapped: there already. Else wait for the end of the write
  *   isolated              unmapped: rescue it. Mapped: wait, it may be gone from its address already
  *
- * A page comes in write-protected, in one step with its content, unless it is touched to be written. So between its
- * appearance and the first write that is noticed there is no other.
+ * A page comes in write-protected, in one step with its content, unless it is touched to be written, or expected to be
+ * (expect.h). So between its appearance and the first write that is noticed there is no other.
  *
  * The frame of a mapped page is hollow (cache/hollow.h). So what is read in goes to a page of the thread's own
  * (`staging`), or, where the frame has its memory still, to its slot, which is given back once the page is copied.
@@ -26,6 +26,7 @@
 #include "cache/put_in.h"
 #include "cache/unmap.h"
 #include "fault/around.h"
+#include "fault/expect.h"
 #include "fault/pin.h"
 #include "fault/readahead.h"
 
@@ -38,7 +39,7 @@ static int load_mapped(struct weir_object *object, uint64_t page, struct frame *
 	void *slot = frame_address(&object->pool->mem, frame);
 	bool full = frame_memory(frame) == MEMORY_FULL || !record;
 	void *data = full ? slot : thread_staging(object->threads, record);
-	bool write = flags & WEIR_WRITE;
+	bool expected = !(flags & WEIR_WRITE) && write_expected(object, page), write = flags & WEIR_WRITE || expected;
 	int error;
 
 	if (full)
@@ -57,6 +58,8 @@ static int load_mapped(struct weir_object *object, uint64_t page, struct frame *
 	if (write) /* before it can be written out */
 		note_dirtied(object, frame);
 	load_publish(object, page, frame, WORD_MAPPED | (write ? WORD_DIRTY | WORD_WRITABLE : 0));
+	if (expected)
+		count(object->pool, 0, COUNT_WRITE_EXPECTED, 1);
 	return 0;
 }
 
@@ -113,8 +116,10 @@ static int make_writable(struct weir_object *object, uint64_t page, uint64_t see
 	dirty_busy(object, word, frame);
 	error = uffd_protect(&object->pool->uffd, page_in_window(object, page), 1, false);
 	word_end_busy(word, 0, error ? 0 : WORD_WRITABLE);
-	if (!error)
+	if (!error) {
 		count(object->pool, frame->node, COUNT_PGWPFAULT, 1);
+		note_written(object);
+	}
 	return error;
 }
 

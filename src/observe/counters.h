@@ -74,9 +74,10 @@
 	C(UNEVICTABLE_PGS_RESCUED, "unevictable_pgs_rescued") \
 	C(READAHEAD, "readahead")                /* pages read ahead of a pin */ \
 	C(READAHEAD_HIT, "readahead_hit")        /* of those: used */ \
-	C(WRITE_AROUND, "write_around")          /* pages made writable with one that was written to */ \
 	C(READAHEAD_MAPPED, "readahead_mapped")  /* of those: put into a window; nobody sees if they are used */ \
 	C(READAHEAD_WASTE, "readahead_waste")    /* of those: evicted unused */ \
+	C(WRITE_AROUND, "write_around")          /* pages made writable with one that was written to */ \
+	C(WRITE_EXPECTED, "write_expected")      /* pages that were read in for a reader, and made writable at once */ \
 	/* Touches and pins that had to read, reads of queues apart: how long from the miss until the page was there,
 	 * frame and read together; and how many took less than so many us, and not less than half of that. */ \
 	C(FAULT_NS, "fault_ns") \

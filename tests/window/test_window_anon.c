@@ -163,6 +163,42 @@ static void memory_is_filled_with_few_faults(void **state)
 	with_window(PAGES + 256, 20000, filled);
 }
 
+/* Breaks when changing what is in swap costs two faults a page (a load's and a store's), or when pages that are only
+ * read go on being written out. */
+static void changed_at_random(void)
+{
+	uint64_t faults, written, written_back, x = 1;
+
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_RANDOM), 0);
+	store_pattern(1, 0);
+	faults = counter(rig.pool, "pgmajfault");
+	written = counter(rig.pool, "pgwpfault");
+	for (unsigned i = 0; i < 4000; i++) {
+		x = scramble(x);
+		window[x % PAGES * 512 + 5] += 3;
+	}
+	faults = counter(rig.pool, "pgmajfault") - faults;
+	written = counter(rig.pool, "pgwpfault") - written;
+	assert_true(faults > 1500);
+	assert_true(written < faults / 2);
+	assert_true(counter(rig.pool, "write_expected") > faults / 2);
+	for (unsigned i = 0; i < 4000; i++) { /* until it is found out, and what was changed has been written */
+		x = scramble(x);
+		assert_true(window[x % PAGES * 512 + 6] == pattern(1, 0, x % PAGES * 512 + 6));
+	}
+	written_back = counter(rig.pool, "pswpout");
+	for (unsigned i = 0; i < 4000; i++) {
+		x = scramble(x);
+		assert_true(window[x % PAGES * 512 + 6] == pattern(1, 0, x % PAGES * 512 + 6));
+	}
+	assert_true(counter(rig.pool, "pswpout") - written_back < 400);
+}
+static void changes_cost_one_fault(void **state)
+{
+	(void)state;
+	with_window(PAGES + 256, 20000, changed_at_random);
+}
+
 static void given_up(void)
 {
 	struct weir_pin pin;
@@ -435,6 +471,7 @@ int main(void)
 		cmocka_unit_test(patterns_come_back),
 		cmocka_unit_test(memory_begins_as_zeros),
 		cmocka_unit_test(memory_is_filled_with_few_faults),
+		cmocka_unit_test(changes_cost_one_fault),
 		cmocka_unit_test(what_is_given_up_is_zeros),
 		cmocka_unit_test(private_windows_keep_their_writes),
 		cmocka_unit_test(two_threads_keep_their_pages),
