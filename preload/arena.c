@@ -319,9 +319,12 @@ int arena_advise(void *address, size_t bytes, int advice)
 	}
 	if (own == WEIR_ADV_DONTNEED && untouched(page_of(address), page_of(address) + (page_up(bytes) >> PAGE_SHIFT)))
 		return 0;
-	do
-		error = weir_advise(arena, offset, page_up(bytes), (enum weir_advice)own);
-	while (error == -EBUSY && !sched_yield());
+	for (unsigned tries = 0; (error = weir_advise(arena, offset, page_up(bytes), (enum weir_advice)own)) == -EBUSY;
+	     tries++) {
+		if (tries == 1000) /* a system call under way that waits has some of it: they are zeros as they are */
+			return memset(address, 0, page_up(bytes)), 0;
+		sched_yield();
+	}
 	return result(error == -EACCES ? -ENOMEM : error);
 }
 

@@ -22,6 +22,7 @@ struct settings {
 	unsigned swappiness;
 	enum report_format report;
 	bool threads;   /* threads of the pool serve faults; else signals */
+	bool dispatch;  /* with signals: system calls come to us (dispatch.c) */
 	pid_t main_pid; /* whose report is wanted; 0: everybody's */
 };
 extern struct settings settings;
@@ -41,8 +42,9 @@ enum passed {
 };
 struct tallies {
 	_Atomic uint64_t passed[NR_PASSED], passed_bytes[NR_PASSED];
-	_Atomic uint64_t mapped, mapped_now, mapped_most; /* bytes of the arena that were handed out */
-	_Atomic uint64_t refused;                         /* requests that memory and swap together could not bear */
+	_Atomic uint64_t mapped, mapped_now, mapped_most;     /* bytes of the arena that were handed out */
+	_Atomic uint64_t calls, calls_unknown, calls_refused; /* calls.c: seen; of unknown kinds; ENOSYS */
+	_Atomic uint64_t refused; /* requests that memory and swap together could not bear */
 };
 extern struct tallies tallies;
 

@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "cache/hold.h"
+#include "calls.h"
 #include "descriptors.h"
 #include "inside.h"
 
@@ -252,6 +253,8 @@ static void in_child(void)
 	kernel_munmap(parents->mem.frames, parents->mem.metadata_bytes);
 	release_signals(&mine);
 	inside--;
+	if (settings.dispatch)
+		signals_hold_stack();
 }
 
 void process_start(void)

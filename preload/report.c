@@ -86,6 +86,10 @@ static void as_text(struct text *text, const struct figures *f)
 	add(text, "  swap     %.1f MiB out, %.1f MiB in; %.1f of %.1f MiB used now\n", mib(of("pswpout") << PAGE_SHIFT),
 	    mib(of("pswpin") << PAGE_SHIFT), mib(of("nr_swap_used") << PAGE_SHIFT),
 	    mib(of("nr_swap_total") << PAGE_SHIFT));
+	if (settings.dispatch)
+		add(text, "  calls    %llu system calls seen, %llu of unknown kinds, %llu refused (io_uring, aio)\n",
+		    (unsigned long long)tallies.calls, (unsigned long long)tallies.calls_unknown,
+		    (unsigned long long)tallies.calls_refused);
 	for (unsigned i = 0; i < NR_PASSED; i++)
 		if (tallies.passed[i])
 			add(text, "  not taken over: %llu %s, %.1f MiB\n", (unsigned long long)tallies.passed[i],
@@ -114,6 +118,9 @@ static void as_json(struct text *text, const struct figures *f)
 	    (unsigned long long)f->peak_bytes, (unsigned long long)f->info.metadata_bytes,
 	    (unsigned long long)tallies.mapped, (unsigned long long)tallies.mapped_most,
 	    (unsigned long long)tallies.refused);
+	add(text, "\"calls\": %llu, \"calls_unknown\": %llu, \"calls_refused\": %llu, ",
+	    (unsigned long long)tallies.calls, (unsigned long long)tallies.calls_unknown,
+	    (unsigned long long)tallies.calls_refused);
 	for (unsigned i = 0; i < ARRAY_SIZE(counters); i++)
 		add(text, "\"%s\": %llu, ", counters[i], (unsigned long long)of(counters[i]));
 	add(text, "\"not_taken_over\": {");

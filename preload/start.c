@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "calls.h"
 #include "descriptors.h"
 #include "inside.h"
 #include "process.h"
@@ -61,6 +62,18 @@ static const char *kept(const char *name)
 	return text && *text ? strdup(text) : NULL;
 }
 
+/* May threads serve the kernel's own touches? */
+static bool threads_allowed(void)
+{
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		fd = (int)syscall(SYS_openat, AT_FDCWD, "/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+	if (fd >= 0)
+		syscall(SYS_close, fd);
+	return fd >= 0;
+}
+
 static void read_settings(void)
 {
 	settings.memory_bytes = number("WEIR_MEMORY", 0);
@@ -74,7 +87,7 @@ static void read_settings(void)
 	settings.report = is("WEIR_REPORT", "json")   ? REPORT_JSON
 			  : is("WEIR_REPORT", "none") ? REPORT_NONE
 						      : REPORT_TEXT;
-	settings.threads = !is("WEIR_FAULTS", "signal");
+	settings.threads = is("WEIR_FAULTS", "thread") || (!is("WEIR_FAULTS", "signal") && threads_allowed());
 	settings.main_pid = (pid_t)number("WEIR_RUN_PID", 0);
 	if (!settings.swap_path)
 		settings.swap_path = "/var/tmp";
@@ -124,6 +137,7 @@ __attribute__((constructor(101))) static void start(void)
 	descriptors_note();
 	report_to(descriptors_take(dup(STDERR_FILENO)));
 	process_start();
+	settings.dispatch = !settings.threads && !dispatch_start();
 	inside--;
 	atomic_store_explicit(&started, true, memory_order_release);
 }

@@ -9,10 +9,12 @@
  * that is to be written made writable, as a touch would (touch.c).
  */
 #include "cache/batch.h"
+#include "cache/hold.h"
 #include "fault/pin.h"
 #include "fault/readahead.h"
 #include "fault/slot.h"
 #include "fault/touch.h"
+#include "reclaim/reclaim.h"
 
 #define POLL_NS 50000ull
 
@@ -157,6 +159,49 @@ static int pin_shared(struct weir_object *object, uint64_t page, unsigned flags,
 		if (error)
 			return error;
 	}
+}
+
+/* The hit needs no signals held: all that it does is one change of the word, and a look. */
+static bool pin_counted_hit(struct weir_object *object, uint64_t page, unsigned flags)
+{
+	const uint64_t need = WORD_MAPPED | WORD_REF | WORD_REF2 |
+			      (flags & WEIR_WRITE ? WORD_WRITABLE | WORD_DIRTY : 0);
+	page_word *w = &object->words[page];
+	uint64_t seen;
+
+	if (page >= atomic_load(&object->npages))
+		return false;
+	seen = word_load(w);
+	if (word_state(seen) != PAGE_RESIDENT || (seen & need) != need || word_pins(seen) == WORD_PIN_MAX ||
+	    (seen & (WORD_BUSY | WORD_EXCLUSIVE | WORD_READAHEAD)))
+		return false;
+	return word_change(w, &seen, (seen + WORD_PIN) | (flags & WEIR_WRITE ? WORD_WPIN : 0)) &&
+	       !pin_counted_again(object, page, flags, &seen);
+}
+
+int pin_counted(struct weir_object *object, uint64_t page, unsigned flags)
+{
+	uint64_t deadline = 0, word = 0;
+	int error;
+
+	if (pin_counted_hit(object, page, flags))
+		return 0;
+	HOLD_SIGNALS(object->pool);
+	error = flags & WEIR_WRITE ? balance_dirty_pages(object, true) : 0;
+	if (error)
+		return error;
+	do {
+		error = touch_page(object, page, flags | WEIR_WAIT, true);
+		if (error)
+			return error;
+		error = hold_once(object, page, flags, true, &word);
+		if (!error)
+			error = pin_counted_again(object, page, flags, &word);
+		if (error == -EAGAIN)
+			error = wait_for_word(object, page, word, flags, &deadline) ? -ETIMEDOUT : PIN_AGAIN;
+	} while (error == PIN_AGAIN || error == PIN_TOUCH ||
+		 error == -ERANGE); /* touch_page knows what is out of range */
+	return error;
 }
 
 /* ---- exclusive pins ---- */

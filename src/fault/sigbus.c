@@ -184,6 +184,15 @@ static void set_mask(const ucontext_t *context, const sigset_t *more)
 	pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
+/* By the bare system call: where the C library's is watched (weir run), this is not the program's wish. */
+static void set_default(int number)
+{
+	static const uint64_t of_kernel[4]; /* its struct sigaction: SIG_DFL, no flags, no mask */
+
+	_Static_assert(!SIG_DFL, "all zeros is the default");
+	syscall(SYS_rt_sigaction, number, of_kernel, NULL, sizeof(uint64_t));
+}
+
 /* Nobody's, or one that can't be served: as if we were not here. */
 static void pass_on(int number, siginfo_t *info, void *context)
 {
@@ -196,7 +205,7 @@ static void pass_on(int number, siginfo_t *info, void *context)
 	} else if (before.sa_handler != SIG_IGN || info->si_code > 0) {
 		/* It dies of it, at the same place, as it would have without us: one that was not sent can't be
 		 * ignored. */
-		signal(number, SIG_DFL);
+		set_default(number);
 		if (info->si_code <= 0) /* sent by someone: the return would not raise it again */
 			syscall(SYS_tgkill, getpid(), thread_tid(), number);
 	}
@@ -232,6 +241,8 @@ int sigbus_take(void)
 	int error = 0;
 
 	sigfillset(&action.sa_mask);
+	sigdelset(&action.sa_mask,
+		  SIGSYS); /* where system calls are dispatched (weir run), blocked it would be death */
 	pthread_mutex_lock(&lock);
 	if (!nr_takers && sigaction(SIGBUS, &action, &before))
 		error = -errno;
@@ -239,6 +250,16 @@ int sigbus_take(void)
 		nr_takers++;
 	pthread_mutex_unlock(&lock);
 	return error;
+}
+
+void sigbus_exchange(const struct sigaction *action, struct sigaction *old)
+{
+	struct sigaction was = before;
+
+	if (action)
+		before = *action;
+	if (old)
+		*old = was;
 }
 
 void sigbus_give(void)

@@ -11,6 +11,9 @@
  * that was there, if ours is still the one installed. Errors: -errno of sigaction. */
 int sigbus_take(void);
 void sigbus_give(void);
+/* sigaction(2) for who comes after sigbus_take: whose handler gets what is not ours. Either may be NULL. */
+struct sigaction;
+void sigbus_exchange(const struct sigaction *action, struct sigaction *old);
 
 /* From now on faults in the object's window are its own. Errors: -EMFILE (WINDOWS_MAX windows in this process). */
 int window_list(struct weir_object *object, char *base, size_t bytes);

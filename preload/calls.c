@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * calls.c - system calls whose memory may be paged out.
+ *
+ * The kernel can't wait for a page of a window whose faults the touching threads serve: it says EFAULT. So
+ *
+ *   what the arguments point to (call_table.c) ─► those parts of the arena are brought in, and held (held.c)
+ *     ─► the call, from our own text ─► let go
+ *
+ * Where not all could be held (too much is already), a page may be gone before the kernel came to it. Then the call says
+ * EFAULT, and is made once more: what had been done by then it would have reported instead. The same where holding is
+ * needless: the words of futex, which many threads wait on for long.
+ */
+#include "calls.h"
+
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "held.h"
+#include "inside.h"
+#include "raw.h"
+
+#define TRIES_MAX 1000
+#define GUESS_BYTES 256 /* what an argument of an unknown call points to, as a guess */
+#define VECTOR_MAX 1024 /* the kernel's IOV_MAX: longer ones are EINVAL, which it says itself */
+#define MESSAGES_MAX 1024
+#define STRINGS_MAX (1u << 20)
+
+struct call {
+	long nr, args[6];
+	int held;
+	int worst; /* of held_range's results: what it says about another try */
+	uint64_t mask;
+	struct {
+		const uint64_t *mask;
+		size_t bytes;
+	} mask_sized;
+};
+
+static void hold(struct call *call, const void *address, size_t bytes, bool write)
+{
+	int error = held_range(call->held, address, bytes, write);
+
+	if (error > 0 && call->worst == 0)
+		call->worst = 1;
+	if (error < 0)
+		call->worst = error;
+}
+
+/* ---- what arguments point to ---- */
+
+static void hold_string(struct call *call, const char *string)
+{
+	while (in_arena(string)) {
+		size_t in_page = PAGE_SIZE - (uintptr_t)string % PAGE_SIZE;
+
+		if (held_range(-1, string, in_page, false) < 0)
+			return;
+		hold(call, string, in_page, false);
+		if (memchr(string, 0, in_page))
+			return;
+		string += in_page;
+	}
+}
+
+static void hold_strings(struct call *call, const char *const *vector)
+{
+	const char *string;
+
+	for (size_t i = 0; vector && i < STRINGS_MAX; i++) {
+		if (user_get((void *)&string, &vector[i], sizeof(string)))
+			return;
+		hold(call, &vector[i], sizeof(string), false);
+		if (!string)
+			return;
+		hold_string(call, string);
+	}
+}
+
+static void hold_vector(struct call *call, const struct iovec *vector, size_t n, bool write)
+{
+	struct iovec some[8];
+
+	if (n > VECTOR_MAX)
+		return;
+	hold(call, vector, n * sizeof(*vector), false);
+	for (size_t i = 0; i < n; i += ARRAY_SIZE(some)) {
+		size_t count = MIN(n - i, ARRAY_SIZE(some));
+
+		if (user_get(some, vector + i, count * sizeof(some[0])))
+			return;
+		for (size_t j = 0; j < count; j++)
+			hold(call, some[j].iov_base, some[j].iov_len, write);
+	}
+}
+
+static void hold_messages(struct call *call, const char *messages, size_t n, size_t unit, bool write)
+{
+	struct msghdr message;
+
+	for (size_t i = 0; i < MIN(n, MESSAGES_MAX); i++) {
+		if (user_get(&message, messages + i * unit, sizeof(message)))
+			return;
+		hold(call, messages + i * unit, unit, true); /* results are put there */
+		hold(call, message.msg_name, message.msg_namelen, write);
+		hold(call, message.msg_control, message.msg_controllen, write);
+		hold_vector(call, message.msg_iov, message.msg_iovlen, write);
+	}
+}
+
+static void hold_sized(struct call *call, void *address, const uint32_t *size)
+{
+	uint32_t bytes;
+
+	if (!size || user_get(&bytes, size, sizeof(bytes)))
+		return;
+	hold(call, size, sizeof(bytes), true);
+	hold(call, address, bytes, true);
+}
+
+/* The mask that the thread has while it waits. */
+static const uint64_t *replace_mask(struct call *call, const uint64_t *mask)
+{
+	if (!mask || user_get(&call->mask, mask, sizeof(call->mask)))
+		return mask;
+	call->mask = mask_allowed(call->mask);
+	return &call->mask;
+}
+
+static void replace_sized_mask(struct call *call, long *argument)
+{
+	if (!*argument || user_get(&call->mask_sized, (void *)*argument, sizeof(call->mask_sized)))
+		return;
+	call->mask_sized.mask = replace_mask(call, call->mask_sized.mask);
+	*argument = (long)&call->mask_sized;
+}
+
+static void apply(struct call *call, const struct rule *rule)
+{
+	void *address = (void *)call->args[rule->argument];
+	size_t n = rule->times == ONCE ? 1 : (size_t)call->args[rule->times];
+	size_t bytes;
+
+	if (!address)
+		return;
+	switch ((enum pointed)rule->what) {
+	case POINTS_NOWHERE:
+		return;
+	case READS:
+	case WRITES:
+		if (!__builtin_mul_overflow(n, rule->unit, &bytes))
+			hold(call, address, bytes, rule->what == WRITES);
+		return;
+	case STRING:
+		hold_string(call, address);
+		return;
+	case STRINGS:
+		hold_strings(call, address);
+		return;
+	case VECTOR_READS:
+	case VECTOR_WRITES:
+		hold_vector(call, address, n, rule->what == VECTOR_WRITES);
+		return;
+	case MESSAGE_READS:
+	case MESSAGE_WRITES:
+		hold_messages(call, address, (uint32_t)n, rule->unit, rule->what == MESSAGE_WRITES);
+		return;
+	case HEADED:
+		hold(call, address, n + sizeof(long), true);
+		return;
+	case SIZED:
+		hold_sized(call, address, (void *)call->args[rule->times]);
+		return;
+	case BITS:
+		if ((int)n > 0)
+			hold(call, address, ((size_t)(int)n + 63) / 64 * 8, true);
+		return;
+	case MASK:
+		call->args[rule->argument] = (long)replace_mask(call, address);
+		return;
+	case MASK_SIZED:
+		replace_sized_mask(call, &call->args[rule->argument]);
+		return;
+	case RETRIED:
+		if (held_range(-1, address, rule->unit, true) < 0 && held_range(-1, address, rule->unit, false) < 0)
+			call->worst = -EFAULT;
+		else if (in_arena(address) && !call->worst)
+			call->worst = 1;
+		return;
+	}
+}
+
+/* Sizes are part of most requests. */
+static size_t ioctl_bytes(unsigned request)
+{
+	return _IOC_DIR(request) != _IOC_NONE && _IOC_SIZE(request) ? _IOC_SIZE(request) : GUESS_BYTES;
+}
+
+/* Pointers or not: what looks like one that points into the arena is held, for writing where that can be. */
+static void guess(struct call *call)
+{
+	bool any = false;
+
+	if (call->nr == SYS_ioctl) {
+		hold(call, (void *)call->args[2], ioctl_bytes((unsigned)call->args[1]), true);
+		return;
+	}
+	for (unsigned i = 0; i < 6; i++) {
+		char *address = (char *)call->args[i];
+
+		if (!in_arena(address))
+			continue;
+		any = true;
+		if (held_range(call->held, address, GUESS_BYTES, true) < 0)
+			held_range(call->held, address, GUESS_BYTES, false);
+	}
+	if (any)
+		atomic_fetch_add_explicit(&tallies.calls_unknown, 1, memory_order_relaxed);
+}
+
+/* ---- the call ---- */
+
+static long try(long nr, const long args[6], const struct rule *rules, int *worst)
+{
+	struct call call = {.nr = nr, .held = held_begin()};
+	long result;
+
+	memcpy(call.args, args, sizeof(call.args));
+	if (!rules)
+		guess(&call);
+	for (unsigned i = 0; rules && i < RULES_MAX && rules[i].what != POINTS_NOWHERE; i++)
+		apply(&call, &rules[i]);
+	result = raw_call(nr, call.args);
+	held_end(call.held);
+	*worst = call.worst;
+	return result;
+}
+
+long call_once(long nr, const long args[6])
+{
+	bool refused;
+	const struct rule *rules = call_rules(nr, &refused);
+	long result;
+	int worst;
+
+	if (refused) {
+		atomic_fetch_add_explicit(&tallies.calls_refused, 1, memory_order_relaxed);
+		return -ENOSYS;
+	}
+	for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
+		result = try(nr, args, rules, &worst);
+		if (result != -EFAULT || worst != 1)
+			break;
+	}
+	return result;
+}
+
+long call_with_pages(long nr, const long args[6])
+{
+	long result;
+
+	if (settings.threads || !is_ours())
+		return raw_call(nr, args);
+	atomic_fetch_add_explicit(&tallies.calls, 1, memory_order_relaxed);
+	return transfer_call(nr, args, &result) ? result : call_once(nr, args);
+}

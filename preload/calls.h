@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * calls.h - system calls of the program's, whose memory may be paged out.
+ */
+#ifndef WEIR_CALLS_H
+#define WEIR_CALLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Do the call; what it uses of the arena is in memory meanwhile. The result, or -errno: as the kernel has it; errno is
+ * left alone. Where the kernel's faults are served by threads, or where the thread is inside the engine, it is the bare
+ * call. Any call but those that concern the calling thread's own signals, and clone and its kin (dispatch.c). Blocks: as
+ * the call does, and for I/O. Signal-safe: yes. */
+long call_with_pages(long nr, const long args[6]);
+
+/* dispatch.c: from now on calls of this thread and of all that it starts come to call_with_pages, whoever makes them.
+ * 0, or -errno: this kernel, or this processor, has no dispatch. */
+int dispatch_start(void);
+/* A signal handler's return, from our text: what the kernel calls sa_restorer. */
+uintptr_t dispatch_restorer(void);
+
+/* signals.c. Of the program's signals SIGSYS and SIGBUS are never blocked: we live by them. */
+/* Calls that concern the thread's signals: true, and *result; `context` is what it returns to. False: another call. */
+bool signal_call(long nr, const long args[6], void *context, long *result);
+uint64_t mask_allowed(uint64_t mask);
+/* A SIGSYS that is not from dispatch: for the program's handler. */
+void sigsys_of_program(int number, void *info, void *context);
+/* At the start: SIGSYS is the dispatcher's, whose struct sigaction (the kernel's) that is. 0, or -errno. */
+int signals_begin(const void *dispatcher, size_t bytes);
+/* In the child of fork(): at once; and when it has its arena. */
+void signals_after_fork(void);
+void signals_hold_stack(void);
+
+/* The thread's alternate signal stack, as the program set it. */
+struct alternate {
+	uintptr_t start;
+	size_t bytes;
+};
+extern __thread struct alternate thread_alternate __attribute__((tls_model("initial-exec")));
+
+/* call_table.c: what a call's arguments point to. */
+enum pointed {
+	POINTS_NOWHERE,
+	READS,        /* the kernel reads there: `unit` bytes, times argument `times` */
+	WRITES,       /* it writes there, or both */
+	STRING,       /* it reads a string */
+	STRINGS,      /* a vector of those, NULL at its end */
+	VECTOR_READS, /* struct iovec, `times` of them */
+	VECTOR_WRITES,
+	MESSAGE_READS, /* struct msghdr; with `times` struct mmsghdr */
+	MESSAGE_WRITES,
+	HEADED,     /* struct msgbuf: a long, and as many bytes as argument `times` says */
+	SIZED,      /* it writes as much as the uint32_t says that argument `times` points to */
+	BITS,       /* fd_set of `times` bits */
+	MASK,       /* a signal mask: replaced by one that is allowed */
+	MASK_SIZED, /* pselect6's: a pointer to one, and its size */
+	RETRIED,    /* it uses the bytes only for a moment, and may be called again: they are not held */
+};
+#define ONCE 7 /* for `times` */
+struct rule {
+	uint8_t what, argument, times;
+	uint16_t unit;
+};
+#define RULES_MAX 5
+/* The rules of a call; NULL: it is not known. *refused: it is ENOSYS here. */
+const struct rule *call_rules(long nr, bool *refused);
+
+/* calls.c: the call as it is, with all its memory held. */
+long call_once(long nr, const long args[6]);
+/* transfer.c: reads and writes that are large; true, and *result. False: do it at once. */
+bool transfer_call(long nr, const long args[6], long *result);
+
+#endif

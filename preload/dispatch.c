@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * dispatch.c - every system call that is not made from this library's own text comes here first: Syscall User Dispatch
+ * (Linux 5.11), as a SIGSYS in the thread that made it.
+ *
+ *   the program, the C library, the loader ─ syscall ─► SIGSYS ─► on_sigsys ─┬─ clone and its kin: below
+ *                                                                            ├─ rt_sigreturn: from our text instead
+ *                                                                            ├─ of signals: signals.c
+ *                                                                            ├─ of ranges of the arena: mmap.c
+ *                                                                            └─ all others: call_with_pages (calls.c)
+ *   the engine, jemalloc (own.c), what this library answers by itself ─ syscall ─► the kernel
+ *
+ * The handler runs with the mask that the thread has, and SIGSYS is in none: signals come during the call as they would
+ * come during the program's own, and it restarts, or is interrupted, as theirs do. Their handlers may make calls, jump
+ * out, or unwind the stack (a cancelled thread): the frame of our handler is an ordinary signal frame.
+ *
+ * A new thread or process has no dispatch, and does not return to our handler:
+ *
+ *   with a stack of its own    all registers as the program had them, the call, and in the child: dispatch on, and a
+ *                              jump to where the program would be. What the child needs for that is below its stack
+ *   fork                       both return from the handler, the child with dispatch on
+ *   vfork                      both use the stack that the handler is on. So the handler returns first, to
+ *                              vfork_from_here, which makes the call in the program's stead and jumps back
+ *
+ * Threads of the engine (`inside`) stay without.
+ */
+#include "calls.h"
+
+#include <errno.h>
+
+#if defined(__x86_64__)
+#include <link.h>
+#include <linux/audit.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <ucontext.h>
+
+#include "held.h"
+#include "inside.h"
+#include "raw.h"
+
+#define DISPATCH 59      /* PR_SET_SYSCALL_USER_DISPATCH */
+#define BY_DISPATCH 2    /* si_code: SYS_USER_DISPATCH */
+#define SIGNAL_RETURN 15 /* SYS_rt_sigreturn */
+
+/* Our text; the assembler code reads them. */
+uintptr_t dispatch_from, dispatch_bytes;
+/* Where vfork_from_here goes back to. A child of vfork has its parent's, and changes it for nobody. */
+__thread uintptr_t vfork_back __attribute__((tls_model("initial-exec")));
+
+/* Dispatch on, for the thread that runs this; registers are kept but for rax, rcx, r11. It has `room` below rsp. */
+#define DISPATCH_ON(room) \
+	"	movq %rdi, -" room "-8(%rsp)\n" \
+	"	movq %rsi, -" room "-16(%rsp)\n" \
+	"	movq %rdx, -" room "-24(%rsp)\n" \
+	"	movq %r10, -" room "-32(%rsp)\n" \
+	"	movq %r8, -" room "-40(%rsp)\n" \
+	"	movl $59, %edi\n" \
+	"	movl $1, %esi\n" \
+	"	movq dispatch_from(%rip), %rdx\n" \
+	"	movq dispatch_bytes(%rip), %r10\n" \
+	"	xorl %r8d, %r8d\n" \
+	"	movl $157, %eax\n" /* prctl */ \
+	"	syscall\n" \
+	"	movq -" room "-8(%rsp), %rdi\n" \
+	"	movq -" room "-16(%rsp), %rsi\n" \
+	"	movq -" room "-24(%rsp), %rdx\n" \
+	"	movq -" room "-32(%rsp), %r10\n" \
+	"	movq -" room "-40(%rsp), %r8\n" \
+	"	xorl %eax, %eax\n"
+
+/* The unwinder knows a signal frame by these very instructions, if no other function begins or ends there. */
+__asm__(".text\n"
+	".balign 16\n"
+	"	nop\n"
+	".type signal_return, @function\n"
+	"signal_return:\n"
+	"	movq $15, %rax\n"
+	"	syscall\n"
+	".size signal_return, . - signal_return\n"
+	"	nop\n"
+	/* _Noreturn void signal_return_at(void *stack) */
+	".type signal_return_at, @function\n"
+	"signal_return_at:\n"
+	"	movq %rdi, %rsp\n"
+	"	movl $15, %eax\n"
+	"	syscall\n"
+	"	hlt\n"
+	".size signal_return_at, . - signal_return_at\n"
+	/* long clone_with(const greg_t *registers): where the child is to go, and whether with dispatch, is below its
+	 * stack; offsets are those of gregset_t. */
+	".type clone_with, @function\n"
+	"clone_with:\n"
+	"	pushq %rbx\n"
+	"	pushq %rbp\n"
+	"	pushq %r12\n"
+	"	pushq %r13\n"
+	"	pushq %r14\n"
+	"	pushq %r15\n"
+	"	movq %rdi, %rax\n"
+	"	movq 0(%rax), %r8\n"
+	"	movq 8(%rax), %r9\n"
+	"	movq 16(%rax), %r10\n"
+	"	movq 32(%rax), %r12\n"
+	"	movq 40(%rax), %r13\n"
+	"	movq 48(%rax), %r14\n"
+	"	movq 56(%rax), %r15\n"
+	"	movq 64(%rax), %rdi\n"
+	"	movq 72(%rax), %rsi\n"
+	"	movq 80(%rax), %rbp\n"
+	"	movq 88(%rax), %rbx\n"
+	"	movq 96(%rax), %rdx\n"
+	"	movq 104(%rax), %rax\n"
+	"	syscall\n"
+	"	testq %rax, %rax\n"
+	"	jz 1f\n"
+	"	popq %r15\n"
+	"	popq %r14\n"
+	"	popq %r13\n"
+	"	popq %r12\n"
+	"	popq %rbp\n"
+	"	popq %rbx\n"
+	"	ret\n"
+	"1:	cmpq $0, -16(%rsp)\n"
+	"	je 2f\n" DISPATCH_ON(
+		"16") "2:	xorl %eax, %eax\n"
+		      "	jmp *-8(%rsp)\n"
+		      ".size clone_with, . - clone_with\n"
+		      /* With the program's registers and stack, whose last 128 bytes may be in use. */
+		      ".type vfork_from_here, @function\n"
+		      "vfork_from_here:\n"
+		      "	syscall\n"
+		      "	testq %rax, %rax\n"
+		      "	jnz 1f\n" DISPATCH_ON("128") "1:	movq vfork_back@gottpoff(%rip), %rcx\n"
+						     "	jmpq *%fs:(%rcx)\n"
+						     ".size vfork_from_here, . - vfork_from_here\n");
+
+void signal_return(void);
+_Noreturn void signal_return_at(long stack);
+long clone_with(const greg_t *registers);
+void vfork_from_here(void);
+
+uintptr_t dispatch_restorer(void)
+{
+	return (uintptr_t)signal_return;
+}
+
+static long dispatch_on(void)
+{
+	return raw(SYS_prctl, DISPATCH, 1, dispatch_from, dispatch_bytes, 0);
+}
+
+/* ---- new threads and processes ---- */
+
+struct beginning {
+	uint64_t flags;
+	char *top; /* of the child's stack; NULL: its parent's */
+};
+
+static int what_begins(long nr, const long args[6], struct beginning *b)
+{
+	struct clone_args clone = {0};
+
+	*b = (struct beginning){0, NULL};
+	if (nr == SYS_vfork)
+		b->flags = CLONE_VM | CLONE_VFORK;
+	if (nr == SYS_clone)
+		*b = (struct beginning){(uint64_t)args[0], (char *)args[1]};
+	if (nr != SYS_clone3)
+		return 0;
+	if (user_get(&clone, (void *)args[0], MIN((size_t)args[1], sizeof(clone))))
+		return -EFAULT;
+	*b = (struct beginning){clone.flags, clone.stack ? (char *)clone.stack + clone.stack_size : NULL};
+	return 0;
+}
+
+static long begin_on_stack(const struct beginning *b, const greg_t *registers)
+{
+	uintptr_t *top = (uintptr_t *)(void *)b->top;
+	int call = held_begin();
+	long result;
+
+	top[-1] = (uintptr_t)registers[REG_RIP];
+	top[-2] = !inside;
+	result = clone_with(registers);
+	held_end(call); /* of a child that had our memory until its exec, too */
+	return result;
+}
+
+static long begin_fork(long nr, const long args[6])
+{
+	long result = raw_call(nr, args);
+
+	if (!result) {
+		held_forget();
+		signals_after_fork();
+		dispatch_on();
+	}
+	return result;
+}
+
+static long begin(long nr, const long args[6], greg_t *registers)
+{
+	struct beginning b;
+
+	if (what_begins(nr, args, &b))
+		return -EFAULT;
+	if (b.top)
+		return begin_on_stack(&b, registers);
+	if (!(b.flags & CLONE_VM))
+		return begin_fork(nr, args);
+	vfork_back = (uintptr_t)registers[REG_RIP];
+	registers[REG_RIP] = (greg_t)(uintptr_t)vfork_from_here;
+	return nr; /* as it was: the call is yet to be made */
+}
+
+/* ---- calls that this library answers itself ---- */
+
+static bool of_arena(long nr, const long args[6])
+{
+	switch (nr) {
+	case SYS_mmap:
+		if (!(args[3] & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
+			return false;
+		break;
+	case SYS_munmap:
+	case SYS_mprotect:
+	case SYS_madvise:
+	case SYS_mremap:
+	case SYS_mlock:
+	case SYS_mlock2:
+	case SYS_munlock:
+	case SYS_msync:
+	case SYS_mincore:
+		break;
+	default:
+		return false;
+	}
+	return meets_arena((void *)args[0], page_up((size_t)args[1]));
+}
+
+static long answer(long nr, const long args[6])
+{
+	void *address = (void *)args[0];
+	size_t bytes = (size_t)args[1];
+
+	switch (nr) {
+	case SYS_mmap:
+		return (long)mmap(address, bytes, (int)args[2], (int)args[3], (int)args[4], args[5]);
+	case SYS_munmap:
+		return munmap(address, bytes);
+	case SYS_mprotect:
+		return mprotect(address, bytes, (int)args[2]);
+	case SYS_madvise:
+		return madvise(address, bytes, (int)args[2]);
+	case SYS_mremap:
+		return (long)mremap(address, bytes, (size_t)args[2], (int)args[3], args[4]);
+	case SYS_mlock:
+	case SYS_mlock2:
+		return mlock(address, bytes);
+	case SYS_munlock:
+		return munlock(address, bytes);
+	case SYS_msync:
+		return msync(address, bytes, (int)args[2]);
+	default:
+		return mincore(address, bytes, (unsigned char *)args[2]);
+	}
+}
+
+static long answer_own(long nr, const long args[6])
+{
+	long result = answer(nr, args);
+
+	return result == -1 ? -errno : result;
+}
+
+/* ---- the signal ---- */
+
+static void returns(const greg_t *registers)
+{
+	ucontext_t *of_program = (ucontext_t *)registers[REG_RSP];
+	uint64_t *mask = (uint64_t *)(void *)&of_program->uc_sigmask;
+
+	*mask = mask_allowed(*mask); /* a handler may have changed it there */
+	signal_return_at(registers[REG_RSP]);
+}
+
+static long serve(ucontext_t *context)
+{
+	greg_t *registers = context->uc_mcontext.gregs;
+	long nr = registers[REG_RAX], result;
+	const long args[6] = {registers[REG_RDI], registers[REG_RSI], registers[REG_RDX],
+			      registers[REG_R10], registers[REG_R8],  registers[REG_R9]};
+
+	switch (nr) {
+	case SYS_rt_sigreturn:
+		returns(registers);
+		return 0;
+	case SYS_clone:
+	case SYS_clone3:
+	case SYS_fork:
+	case SYS_vfork:
+		return begin(nr, args, registers);
+	case SYS_exit:
+		held_give_all();
+		break;
+	}
+	if (signal_call(nr, args, context, &result))
+		return result;
+	return is_ours() && of_arena(nr, args) ? answer_own(nr, args) : call_with_pages(nr, args);
+}
+
+static void on_sigsys(int number, siginfo_t *info, void *context)
+{
+	ucontext_t *interrupted = context;
+	int saved = errno;
+
+	if (info->si_code != BY_DISPATCH)
+		sigsys_of_program(number, info, context);
+	else if (info->si_arch != AUDIT_ARCH_X86_64)
+		interrupted->uc_mcontext.gregs[REG_RAX] = -ENOSYS; /* by the 32-bit gate */
+	else
+		interrupted->uc_mcontext.gregs[REG_RAX] = serve(interrupted);
+	errno = saved;
+}
+
+/* ---- start ---- */
+
+static int find_text(struct dl_phdr_info *object, size_t size, void *unused)
+{
+	(void)size, (void)unused;
+	for (int i = 0; i < object->dlpi_phnum; i++) {
+		const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+		uintptr_t start = object->dlpi_addr + segment->p_vaddr;
+
+		if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X) &&
+		    (uintptr_t)on_sigsys - start < segment->p_memsz) {
+			dispatch_from = start;
+			dispatch_bytes = segment->p_memsz;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+int dispatch_start(void)
+{
+	/* The kernel's struct sigaction: not the C library's restorer. */
+	const struct {
+		void (*handler)(int, siginfo_t *, void *);
+		unsigned long flags;
+		void (*restorer)(void);
+		uint64_t mask;
+	} action = {on_sigsys, SA_SIGINFO | SA_NODEFER | SA_RESTART | 0x04000000 /* SA_RESTORER */, signal_return, 0};
+	long error;
+
+	if (!dl_iterate_phdr(find_text, NULL))
+		return -ENOSYS;
+	error = raw(SYS_prctl, DISPATCH, 0, 0, 0, 0); /* off, as it is: does the kernel know it? */
+	if (!error)
+		error = signals_begin(&action, sizeof(action));
+	if (!error)
+		error = dispatch_on();
+	return (int)error;
+}
+
+#else
+
+int dispatch_start(void)
+{
+	return -ENOSYS;
+}
+uintptr_t dispatch_restorer(void)
+{
+	return 0;
+}
+
+#endif

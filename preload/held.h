@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * held.h - ranges of the arena that are kept in memory while a system call uses them (held.c has the idea).
+ */
+#ifndef WEIR_HELD_H
+#define WEIR_HELD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A call of this thread's begins: of the thread's calls under way. Negative: there are too many; nothing is held. */
+int held_begin(void);
+/* Bytes of the arena (others need nothing) are there, and stay there until the call's end; `write`: the kernel writes to
+ * them. 0. 1: they were brought in, and may go again, as too much is held already. -EFAULT: they are not to be had;
+ * those before the first that is not are held. Blocks: for I/O. Not inside the engine. */
+int held_range(int call, const void *address, size_t bytes, bool write);
+void held_end(int call);
+/* For as long as the thread lives, or until the next call with other bytes: its alternate signal stack. */
+int held_for_good(void *address, size_t bytes);
+/* At the thread's end. */
+void held_give_all(void);
+/* In a child of fork(): what its parent held is the parent's. */
+void held_forget(void);
+
+/* Copy from and to the program's memory, which may not be there at all: 0 or -EFAULT. */
+int user_get(void *to, const void *from, size_t bytes);
+int user_put(void *to, const void *from, size_t bytes);
+
+#endif
