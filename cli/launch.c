@@ -17,12 +17,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "launch.h"
 #include "number.h"
 #include "program.h"
+#include "rights.h"
 #include "say.h"
 #include "weir.h"
 
@@ -43,11 +43,12 @@ static const char help[] =
 	"                         :0 for none\n"
 	"  --policy NAME          replacement policy; weir replay --list-policies tells them\n"
 	"  --swappiness N         0 to 200, default 60\n"
-	"  --faults thread|signal who serves a touch of what is not there: threads, for the kernel too, which needs a "
-	"right\n"
-	"                         (default); or the touching thread itself, which needs none, but with which system "
-	"calls\n"
-	"                         fail with EFAULT on memory that is paged out\n"
+	"  --faults auto|thread|signal\n"
+	"                         who serves a touch of what is not there: threads, for the kernel too, which needs a "
+	"right;\n"
+	"                         or the touching thread itself, which needs none, but makes system calls slower; "
+	"default\n"
+	"                         auto: the first where that is permitted\n"
 	"  --threshold BYTES      anonymous mappings from this size on are taken over; default 64K\n"
 	"  --report text|json|none  default text\n"
 	"  --report-all           one of each process, not only of the first one\n"
@@ -146,31 +147,13 @@ static int set_word(unsigned which, const char *const *words, const char *list)
 	return say_error("run: --%s %s: it may be %s", names[which].option, said[which], list);
 }
 
-/* May threads serve the kernel's own touches? Then system calls need no help. */
-static bool threads_allowed(void)
-{
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-
-	if (fd < 0)
-		fd = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
-}
-
 static int set_faults(void)
 {
-	static const char *const words[] = {"thread", "signal", NULL};
+	static const char *const words[] = {"auto", "thread", "signal", NULL};
 
-	if (said[FAULTS] && strcmp(said[FAULTS], "thread") != 0)
-		return set_word(FAULTS, words, "thread or signal");
-	if (threads_allowed())
-		return setenv("WEIR_FAULTS", "thread", 1);
-	return say_error(
-		"run: serving the kernel's faults is not permitted here: the sysctl vm.unprivileged_userfaultfd=1 "
-		"grants "
-		"it, or the capability CAP_SYS_PTRACE, or access to the device /dev/userfaultfd; a container's "
-		"seccomp filter must let userfaultfd pass");
+	if (!said[FAULTS])
+		said[FAULTS] = "auto";
+	return set_word(FAULTS, words, "auto, thread or signal") || rights_check(said[FAULTS]) ? -1 : 0;
 }
 
 static int set_settings(void)

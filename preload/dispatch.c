@@ -43,9 +43,10 @@
 #include "inside.h"
 #include "raw.h"
 
-#define DISPATCH 59      /* PR_SET_SYSCALL_USER_DISPATCH */
-#define BY_DISPATCH 2    /* si_code: SYS_USER_DISPATCH */
-#define SIGNAL_RETURN 15 /* SYS_rt_sigreturn */
+#define DISPATCH 59             /* PR_SET_SYSCALL_USER_DISPATCH */
+#define BY_DISPATCH 2           /* si_code: SYS_USER_DISPATCH */
+#define STACK_LEAST (16u << 10) /* what a stack has at least, where that is not said */
+#define STACK_MOST (256u << 10) /* and what is kept in memory of one in the arena */
 
 /* Our text; the assembler code reads them. */
 uintptr_t dispatch_from, dispatch_bytes;
@@ -158,24 +159,41 @@ static long dispatch_on(void)
 
 struct beginning {
 	uint64_t flags;
-	char *top; /* of the child's stack; NULL: its parent's */
+	char *top;    /* of the child's stack; NULL: its parent's */
+	size_t bytes; /* of it, if that is known */
 };
 
 static int what_begins(long nr, const long args[6], struct beginning *b)
 {
 	struct clone_args clone = {0};
 
-	*b = (struct beginning){0, NULL};
+	*b = (struct beginning){.flags = 0};
 	if (nr == SYS_vfork)
 		b->flags = CLONE_VM | CLONE_VFORK;
 	if (nr == SYS_clone)
-		*b = (struct beginning){(uint64_t)args[0], (char *)args[1]};
+		*b = (struct beginning){(uint64_t)args[0], (char *)args[1], STACK_LEAST};
 	if (nr != SYS_clone3)
 		return 0;
 	if (user_get(&clone, (void *)args[0], MIN((size_t)args[1], sizeof(clone))))
 		return -EFAULT;
-	*b = (struct beginning){clone.flags, clone.stack ? (char *)clone.stack + clone.stack_size : NULL};
+	*b = (struct beginning){clone.flags, NULL, clone.stack_size};
+	if (clone.stack)
+		b->top = (char *)clone.stack + clone.stack_size;
 	return 0;
+}
+
+/* A stack in the arena is kept in memory, as the kernel puts our signals there: until a vfork's child has gone, else
+ * until it is given back to the arena. */
+static void keep_stack(int call, const struct beginning *b)
+{
+	char *bottom = b->top - MIN(b->bytes, STACK_MOST);
+
+	if (!in_arena(b->top - 1) || !in_arena(bottom))
+		return;
+	bottom -= (uintptr_t)bottom % PAGE_SIZE;
+	held_range(call, bottom, (size_t)(b->top - bottom), true);
+	if (!(b->flags & CLONE_VFORK))
+		arena_lock(bottom, page_up((size_t)(b->top - bottom)));
 }
 
 static long begin_on_stack(const struct beginning *b, const greg_t *registers)
@@ -184,6 +202,7 @@ static long begin_on_stack(const struct beginning *b, const greg_t *registers)
 	int call = held_begin();
 	long result;
 
+	keep_stack(call, b);
 	top[-1] = (uintptr_t)registers[REG_RIP];
 	top[-2] = !inside;
 	result = clone_with(registers);

@@ -19,6 +19,19 @@ need() {
 	done
 }
 
+# unprivileged: from here on all is run by a user without rights, with a copy of the tool that he may read; by us, where
+# we are none other.
+as=
+unprivileged() {
+	mkdir -p cli preload
+	cp "$weir" cli/weir
+	cp "$(dirname "$weir")/../preload/libweir-run.so" preload
+	weir=$work/cli/weir
+	[ "$(id -u)" -eq 0 ] || return
+	chmod -R a+rwX "$work"
+	as="setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all --"
+}
+
 # sum COUNTER: of all processes in the report.
 sum() {
 	grep -o "\"$1\": [0-9]*" report | awk '{s += $2} END {print s + 0}'
@@ -29,7 +42,7 @@ run() {
 	local budget=$1
 	shift
 	rm -f report
-	timeout "${limit:-300}" "$weir" run -m "$budget" --swap "$TMPDIR:${swap:-1G}" --report json --report-file report --report-all \
+	timeout "${limit:-300}" $as "$weir" run -m "$budget" --swap "$TMPDIR:${swap:-1G}" --report json --report-file report --report-all \
 		-- "$@" >out 2>err
 }
 
@@ -42,7 +55,7 @@ paged() {
 same() {
 	local name=$1 budget=$2 status wanted
 	shift 2
-	"$@" >plain 2>err
+	$as "$@" >plain 2>err
 	wanted=$?
 	run "$budget" "$@"
 	status=$?

@@ -1,0 +1,53 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# usage: calls.sh WEIR full|"" CALLS INTERRUPTS - system calls of all kinds, with memory that is paged out, and what comes
+# between: whoever serves the faults, and without any right.
+[ "$4" ] && calls=$(realpath "$3") interrupts=$(realpath "$4")
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh" "$@"
+if ! [ "$interrupts" ]; then
+	echo "1..0 # SKIP its programs are part of the test build, on x86-64"
+	exit 0
+fi
+
+# both WHO: the two programs.
+both() {
+	same "calls of all kinds, $1" 16M "$calls"
+	paged
+	result $? "... went to swap and came back"
+	same "calls of all kinds, in the least memory, $1" 4M "$calls"
+	same "what comes between them, $1" 8M "$interrupts"
+}
+
+if WEIR_FAULTS=thread "$weir" run -m 64M --report none true 2>err; then
+	export WEIR_FAULTS=thread
+	both "by threads"
+fi
+export WEIR_FAULTS=signal
+both "by signals"
+grep -q '"faults": "signal"' report
+result $? "... they were"
+cp "$calls" calls && cp "$interrupts" interrupts && calls=$work/calls interrupts=$work/interrupts
+unprivileged
+both "without any right"
+export WEIR_FAULTS=auto
+same "without any right, and not asked how" 16M sh -c 'echo "$(echo a | cat)"'
+cat >refused.c <<'EOF'
+#include <errno.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(void)
+{
+	char parameters[120] = "";
+	long fd = syscall(SYS_io_uring_setup, 4, parameters);
+
+	return fd < 0 && errno == ENOSYS ? 9 : 1;
+}
+EOF
+if ${CC:-cc} refused.c -o refused 2>/dev/null; then
+	WEIR_FAULTS=signal run 16M ./refused
+	[ $? -eq 9 ] && [ "$(sum calls_refused)" -eq 1 ]
+	result $? "io_uring is refused, and counted"
+fi
+done_testing
