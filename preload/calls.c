@@ -238,6 +238,28 @@ static long try(long nr, const long args[6], const struct rule *rules, int *wors
 	return result;
 }
 
+static bool points_on(enum pointed what)
+{
+	return what == STRINGS || what == VECTOR_READS || what == VECTOR_WRITES || what == MESSAGE_READS ||
+	       what == MESSAGE_WRITES || what == SIZED || what == MASK || what == MASK_SIZED;
+}
+
+/* May anything that it points to be in the arena? */
+static bool concerns_us(const struct rule *rules, const long args[6])
+{
+	if (!rules)
+		for (unsigned i = 0; i < 6; i++)
+			if (in_arena((void *)args[i]))
+				return true;
+	for (unsigned i = 0; rules && i < RULES_MAX && rules[i].what != POINTS_NOWHERE; i++) {
+		long argument = args[rules[i].argument];
+
+		if (in_arena((void *)argument) || (argument && points_on((enum pointed)rules[i].what)))
+			return true;
+	}
+	return false;
+}
+
 long call_once(long nr, const long args[6])
 {
 	bool refused;
@@ -249,6 +271,8 @@ long call_once(long nr, const long args[6])
 		atomic_fetch_add_explicit(&tallies.calls_refused, 1, memory_order_relaxed);
 		return -ENOSYS;
 	}
+	if (!concerns_us(rules, args))
+		return raw_call(nr, args);
 	for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
 		result = try(nr, args, rules, &worst);
 		if (result != -EFAULT || worst != 1)

@@ -239,9 +239,14 @@ static long begin(long nr, const long args[6], greg_t *registers)
 
 /* ---- calls that this library answers itself ---- */
 
-static bool of_arena(long nr, const long args[6])
+static bool is_answered(long nr, const long args[6])
 {
 	switch (nr) {
+	case SYS_close:
+	case SYS_close_range:
+	case SYS_dup2:
+	case SYS_dup3:
+		return true; /* not the engine's descriptors */
 	case SYS_mmap:
 		if (!(args[3] & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
 			return false;
@@ -278,6 +283,14 @@ static long answer(long nr, const long args[6])
 		return madvise(address, bytes, (int)args[2]);
 	case SYS_mremap:
 		return (long)mremap(address, bytes, (size_t)args[2], (int)args[3], args[4]);
+	case SYS_close:
+		return close((int)args[0]);
+	case SYS_close_range:
+		return close_range((unsigned)args[0], (unsigned)args[1], (int)args[2]);
+	case SYS_dup2:
+		return dup2((int)args[0], (int)args[1]);
+	case SYS_dup3:
+		return dup3((int)args[0], (int)args[1], (int)args[2]);
 	case SYS_mlock:
 	case SYS_mlock2:
 		return mlock(address, bytes);
@@ -326,11 +339,11 @@ static long serve(ucontext_t *context)
 		return begin(nr, args, registers);
 	case SYS_exit:
 		held_give_all();
-		break;
+		return raw_call(nr, args);
 	}
 	if (signal_call(nr, args, context, &result))
 		return result;
-	return is_ours() && of_arena(nr, args) ? answer_own(nr, args) : call_with_pages(nr, args);
+	return is_ours() && is_answered(nr, args) ? answer_own(nr, args) : call_with_pages(nr, args);
 }
 
 static void on_sigsys(int number, siginfo_t *info, void *context)

@@ -2,8 +2,8 @@
  *
  * transfer.c - reads and writes that are too large to be held at once are made in parts.
  *
- *   up to 64 KiB, in up to 16 pieces     at once
- *   datagrams, packets                   at once, whatever their size
+ *   up to 64 KiB, in up to 256 pieces    at once
+ *   datagrams, packets                   at once, but no more is read than 1 MiB, which is more than there are
  *   written                              part by part, until all is written or the kernel takes less than a part
  *   read, from a file or a device        the same
  *   read, from a pipe or a stream        one part: less than was asked for is what they may give at any time
@@ -25,6 +25,8 @@
 #define AT_ONCE (64u << 10)
 #define PART (256u << 10)
 #define PIECES 16
+#define PIECES_AT_ONCE 256
+#define PACKET_MOST (1u << 20)
 
 /* Which argument is what; for all the first is the descriptor, the second the buffer or the vector, the third its
  * length. */
@@ -116,6 +118,13 @@ static bool total_bytes(const struct transfer *t, const long args[6], size_t *to
 	return *total <= SSIZE_MAX; /* else it is wrong: the kernel says how */
 }
 
+static bool is_large(const struct transfer *t, const long args[6], size_t *total)
+{
+	if (!t->vector && ((size_t)args[2] <= AT_ONCE || !meets_arena((void *)args[1], (size_t)args[2])))
+		return false;
+	return total_bytes(t, args, total) && (*total > AT_ONCE || args[2] > PIECES_AT_ONCE);
+}
+
 /* ---- the other side ---- */
 
 enum other { WHOLE, STREAM, DEVICE, BLOCKS };
@@ -156,31 +165,45 @@ static bool goes_on(const struct transfer *t, const long args[6], enum other oth
 {
 	if (other == BLOCKS)
 		return result > 0;
-	return result == (long)part && (!t->reads || other == DEVICE || (t->flagged && (args[3] & MSG_WAITALL)));
+	return result == (long)part &&
+	       (!t->reads || other == DEVICE || (t->flagged && (args[3] & (MSG_WAITALL | MSG_PEEK)) == MSG_WAITALL));
+}
+
+static long in_parts(long nr, const struct transfer *t, const long args[6], size_t total, enum other other)
+{
+	struct part part;
+	size_t done = 0;
+	long result;
+
+	do {
+		if (!next_part(t, args, done, &part))
+			return done ? (long)done : -EFAULT;
+		result = one_part(nr, t, args, &part, done);
+		if (result > 0)
+			done += (size_t)result;
+	} while (done < total && goes_on(t, args, other, result, part.bytes));
+	return done ? (long)done : result;
+}
+
+static long one_packet(long nr, const struct transfer *t, const long args[6], size_t total)
+{
+	long own[6];
+
+	memcpy(own, args, sizeof(own));
+	if (t->reads && !t->vector && total > PACKET_MOST)
+		own[2] = PACKET_MOST;
+	return call_once(nr, own);
 }
 
 bool transfer_call(long nr, const long args[6], long *result)
 {
 	struct transfer t;
-	struct part part;
 	enum other other;
-	size_t total, done = 0;
+	size_t total;
 
-	if (!find(nr, &t) || (!t.vector && (size_t)args[2] <= AT_ONCE) || !total_bytes(&t, args, &total))
-		return false;
-	if (total <= AT_ONCE && args[2] <= PIECES)
+	if (!find(nr, &t) || !is_large(&t, args, &total))
 		return false;
 	other = other_side((int)args[0]);
-	if (other == WHOLE)
-		return false;
-	do {
-		if (!next_part(&t, args, done, &part) && !done)
-			return false;
-		*result = one_part(nr, &t, args, &part, done);
-		if (*result > 0)
-			done += (size_t)*result;
-	} while (done < total && goes_on(&t, args, other, *result, part.bytes));
-	if (done)
-		*result = (long)done;
+	*result = other == WHOLE ? one_packet(nr, &t, args, total) : in_parts(nr, &t, args, total, other);
 	return true;
 }

@@ -49,7 +49,7 @@ static void *slot(unsigned n)
 
 static void *with(unsigned n, const void *data, size_t bytes)
 {
-	memset(memory + n * SLOT, 0, SLOT);
+	memset(memory + n * SLOT, 0, 3 * PAGE);
 	return memcpy(slot(n), data, bytes);
 }
 #define IS(n, value) with(n, &(value), sizeof(value))
@@ -57,7 +57,7 @@ static void *with(unsigned n, const void *data, size_t bytes)
 
 static void *empty(unsigned n)
 {
-	memset(memory + n * SLOT, 0xaa, SLOT);
+	memset(memory + n * SLOT, 0xaa, 3 * PAGE);
 	return slot(n);
 }
 

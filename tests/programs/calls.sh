@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# usage: calls.sh WEIR full|"" CALLS INTERRUPTS - system calls of all kinds, with memory that is paged out, and what comes
-# between: whoever serves the faults, and without any right.
-[ "$4" ] && calls=$(realpath "$3") interrupts=$(realpath "$4")
+# usage: calls.sh WEIR full|"" CALLS INTERRUPTS WITHOUT - system calls of all kinds, with memory that is paged out, and
+# what comes between: whoever serves the faults, and without any right; and what is said where it can't be had.
+[ "$5" ] && calls=$(realpath "$3") interrupts=$(realpath "$4") without=$(realpath "$5")
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh" "$@"
 if ! [ "$interrupts" ]; then
@@ -12,10 +12,9 @@ fi
 
 # both WHO: the two programs.
 both() {
-	same "calls of all kinds, $1" 16M "$calls"
+	same "calls of all kinds, $1" 4M "$calls"
 	paged
-	result $? "... went to swap and came back"
-	same "calls of all kinds, in the least memory, $1" 4M "$calls"
+	result $? "... whose memory went to swap and came back"
 	same "what comes between them, $1" 8M "$interrupts"
 }
 
@@ -27,11 +26,18 @@ export WEIR_FAULTS=signal
 both "by signals"
 grep -q '"faults": "signal"' report
 result $? "... they were"
-cp "$calls" calls && cp "$interrupts" interrupts && calls=$work/calls interrupts=$work/interrupts
+cp "$calls" calls && cp "$interrupts" interrupts && cp "$without" without
+calls=$work/calls interrupts=$work/interrupts without=$work/without
 unprivileged
 both "without any right"
 export WEIR_FAULTS=auto
 same "without any right, and not asked how" 16M sh -c 'echo "$(echo a | cat)"'
+$as "$without" userfaultfd "$weir" run -m 16M true >out 2>err
+[ $? -eq 125 ] && grep -q "userfaultfd is not permitted here" err && [ "$(wc -l <err)" -eq 1 ]
+result $? "no userfaultfd at all is refused"
+WEIR_FAULTS=signal $as "$without" dispatch "$weir" run -m 16M --report none echo fine >out 2>err
+[ $? -eq 0 ] && grep -q "will fail with EFAULT" err && [ "$(cat out)" = fine ]
+result $? "no dispatch is said"
 cat >refused.c <<'EOF'
 #include <errno.h>
 #include <stdio.h>

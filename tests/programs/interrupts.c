@@ -123,7 +123,7 @@ static void jumps(void)
 	volatile unsigned n = 0;
 
 	on(SIGALRM, jump, 0);
-	for (n = 0; n < 200; n++)
+	for (n = 0; n < 100; n++)
 		if (!sigsetjmp(back, 1)) {
 			ring(1000);
 			out();
@@ -285,7 +285,7 @@ static void processes(void)
 	out();
 	error = posix_spawn(&pid, memory, NULL, NULL, vector, environ);
 	say("posix_spawn", error ? -error : status_of(pid));
-	for (unsigned i = 0; i < 20; i++) {
+	for (unsigned i = 0; i < 5; i++) {
 		out();
 		pid = vfork();
 		if (pid == 0) {
