@@ -22,7 +22,7 @@
  *   vfork                      both use the stack that the handler is on. So the handler returns first, to
  *                              vfork_from_here, which makes the call in the program's stead and jumps back
  *
- * Threads of the engine (`inside`) stay without.
+ * Threads of the engine (`inside`) stay without, and those that share their thread-local variables with who made them.
  */
 #include "calls.h"
 
@@ -196,6 +196,13 @@ static void keep_stack(int call, const struct beginning *b)
 		arena_lock(bottom, page_up((size_t)(b->top - bottom)));
 }
 
+/* With memory and thread-local variables in common, and both running: what we note of a thread's calls would be of two.
+ */
+static bool shares_our_locals(const struct beginning *b)
+{
+	return (b->flags & (CLONE_VM | CLONE_VFORK | CLONE_SETTLS)) == CLONE_VM;
+}
+
 static long begin_on_stack(const struct beginning *b, const greg_t *registers)
 {
 	uintptr_t *top = (uintptr_t *)(void *)b->top;
@@ -204,7 +211,7 @@ static long begin_on_stack(const struct beginning *b, const greg_t *registers)
 
 	keep_stack(call, b);
 	top[-1] = (uintptr_t)registers[REG_RIP];
-	top[-2] = !inside;
+	top[-2] = !inside && !shares_our_locals(b);
 	result = clone_with(registers);
 	held_end(call); /* of a child that had our memory until its exec, too */
 	return result;
