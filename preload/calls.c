@@ -7,8 +7,8 @@
  *   what the arguments point to (call_table.c) ─► those parts of the arena are brought in, and held (held.c)
  *     ─► the call, from our own text ─► let go
  *
- * Where not all could be held (too much is already), a page may be gone before the kernel came to it. Then the call says
- * EFAULT, and is made once more: what had been done by then it would have reported instead. The same where holding is
+ * Where not all could be held (too much is already), a page may be gone before the kernel came to it. Then the call
+ * says EFAULT, and is made once more: what had been done by then it would have reported instead. The same where holding is
  * needless: the words of futex, which many threads wait on for long.
  */
 #include "calls.h"

@@ -10,8 +10,8 @@
 
 /* A call of this thread's begins: of the thread's calls under way. Negative: there are too many; nothing is held. */
 int held_begin(void);
-/* Bytes of the arena (others need nothing) are there, and stay there until the call's end; `write`: the kernel writes to
- * them. 0. 1: they were brought in, and may go again, as too much is held already. -EFAULT: they are not to be had;
+/* Bytes of the arena (others need nothing) are there, and stay there until the call's end; `write`: the kernel writes
+ * to them. 0. 1: they were brought in, and may go again, as too much is held already. -EFAULT: they are not to be had;
  * those before the first that is not are held. Blocks: for I/O. Not inside the engine. */
 int held_range(int call, const void *address, size_t bytes, bool write);
 void held_end(int call);

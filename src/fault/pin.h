@@ -29,8 +29,8 @@ int pin_check(const struct weir_object *object, uint64_t page, unsigned flags);
  * -ETIMEDOUT as weir_pin; with WEIR_TRY it never waits. */
 int pin_resident(struct weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin);
 
-/* Hold a page in its object's window, bringing it in where it is not, for who notes by himself what he holds: the pin is
- * counted in the word, and given back by unpin_counted. flags: 0 or WEIR_WRITE. 0, or as touch_page; -ETIMEDOUT.
+/* Hold a page in its object's window, bringing it in where it is not, for who notes by himself what he holds: the pin
+ * is counted in the word, and given back by unpin_counted. flags: 0 or WEIR_WRITE. 0, or as touch_page; -ETIMEDOUT.
  * Blocks: as weir_pin. Signal-safe: yes, outside of the engine. */
 int pin_counted(struct weir_object *object, uint64_t page, unsigned flags);
 
