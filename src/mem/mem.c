@@ -3,7 +3,8 @@
  * mem.c - the budget comes and goes: mapped, placed, populated, cut into zones.
  *
  * Everything is populated here, descriptors too, so that reclaim never meets a page fault of the kernel's and a pool
- * that was made has its memory. Before asking for it we look whether the machine and our cgroups have it, as asking
+ * that was made has its memory. A hollow pool has none at first: even its descriptors get theirs block by block, ahead
+ * of what is allocated (zone.c), so that a large budget costs a small program nothing. Before asking for it we look whether the machine and our cgroups have it, as asking
  * for too much would not fail but call the OOM killer.
  */
 #include "mem/mem.h"
@@ -133,13 +134,22 @@ static int map_budget(struct mem *mem, const struct mem_config *config)
 	return config->hollow ? 0 : populate(mem->base, mem->bytes);
 }
 
-static void hollow_all(struct mem *mem)
+/* The pages that hold `bytes` from p on. */
+static int populate_around(void *p, size_t bytes)
 {
-	for (uint32_t i = 0; i < mem->nr_frames; i++)
-		atomic_store_explicit(&mem->frames[i].memory, MEMORY_GONE, memory_order_relaxed);
+	uintptr_t from = (uintptr_t)p & ~(PAGE_SIZE - 1), to = page_round((uintptr_t)p + bytes);
+
+	return populate((char *)from, to - from);
 }
 
-static int map_metadata(struct mem *mem, unsigned cpus, bool hollow)
+int mem_populate_descriptors(struct mem *mem, uint32_t first, uint32_t last)
+{
+	int error = populate_around(&mem->frames[first], (last - first) * sizeof(*mem->frames));
+
+	return error ? error : populate_around(&mem->versions[first], (last - first) * sizeof(*mem->versions));
+}
+
+static int map_metadata(struct mem *mem, unsigned cpus)
 {
 	size_t frames = page_round(mem->nr_frames * sizeof(struct frame));
 	size_t versions = page_round(mem->nr_frames * sizeof(*mem->versions));
@@ -150,12 +160,14 @@ static int map_metadata(struct mem *mem, unsigned cpus, bool hollow)
 		return -ENOMEM;
 	mem->metadata_bytes = frames + versions + zones;
 	mem->frames = (struct frame *)p;
-	if (populate(p, mem->metadata_bytes))
-		return -ENOMEM;
+	if (mem->hollow)
+		madvise(p, mem->metadata_bytes, MADV_NOHUGEPAGE); /* or the first of them would bring them all */
 	mem->versions = (_Atomic uint32_t *)(p + frames);
-	if (hollow)
-		hollow_all(mem);
+	if (!mem->hollow && populate(p, mem->metadata_bytes))
+		return -ENOMEM;
 	p += frames + versions;
+	if (populate(p, zones))
+		return -ENOMEM;
 	for (unsigned i = 0; i < mem->nr_nodes; i++, p += sizeof(struct zone))
 		mem->zones[i] = (struct zone *)p;
 	for (unsigned i = 0; i < mem->nr_nodes; i++, p += cpus * sizeof(struct pcp)) {
@@ -183,6 +195,19 @@ static void set_watermarks(struct mem *mem, const struct mem_config *config)
 	}
 }
 
+/* What is reserved is there from the start. */
+static int ready_all(struct mem *mem)
+{
+	bool ready = true;
+
+	for (unsigned i = 0; i < mem->nr_nodes; i++) {
+		zone_lock(mem->zones[i], true);
+		ready &= zone_ready(mem->zones[i], 0);
+		zone_unlock(mem->zones[i]);
+	}
+	return ready ? 0 : -ENOMEM;
+}
+
 int mem_init(struct mem *mem, const struct mem_config *config, const char **what)
 {
 	unsigned machine_nodes = machine_numa_nodes();
@@ -196,15 +221,19 @@ int mem_init(struct mem *mem, const struct mem_config *config, const char **what
 		return error;
 	mem->nr_frames = (uint32_t)(config->bytes >> PAGE_SHIFT);
 	mem->bytes = (uint64_t)mem->nr_frames << PAGE_SHIFT;
+	mem->hollow = config->hollow;
 	error = map_budget(mem, config);
 	if (!error)
-		error = map_metadata(mem, machine_cpus(), config->hollow);
+		error = map_metadata(mem, machine_cpus());
+	if (!error) {
+		set_watermarks(mem, config);
+		error = ready_all(mem);
+	}
 	if (error) {
 		*what = "the kernel refused to map or populate it (address space limit, overcommit, or memory)";
 		mem_destroy(mem);
 		return error;
 	}
-	set_watermarks(mem, config);
 	return 0;
 }
 

@@ -6,6 +6,7 @@
  *   frame    4096 bytes of it; frame n lies at base + n * 4096 and has descriptor frames[n]
  *   zone     one node's frames: a buddy allocator (orders 0 to 10), watermarks min < low < high, per-CPU caches
  *   reserve  what lies below min
+ *   fresh    of a pool that is made hollow: a frame that was never used, and has no descriptor yet
  *   slot     a frame's 4096 bytes. Those of a frame whose page is in a window are with the kernel: the frame is hollow
  *
  * This folder hands out frames and knows nothing above it. It never reclaims: an allocation that a watermark
@@ -96,6 +97,7 @@ struct mem {
 	unsigned nr_nodes;
 	uint64_t metadata_bytes;      /* mapped for descriptors, zones and per-CPU caches */
 	bool numa;                    /* nodes are the machine's, not made up: mbind was used */
+	bool hollow;                  /* made so: descriptors too come when they are needed */
 	_Atomic uint64_t nr_reserved; /* mem_reserve_adjust: the nodes' parts together, or about to be */
 	struct zone *zones[WEIR_MAX_NODES];
 };
@@ -108,6 +110,9 @@ struct mem_config {
 	bool huge_pages;
 	bool hollow; /* no frame has its memory at first: who fills one sees to that (cache/hollow.h) */
 };
+
+/* Descriptors of frames [first, last) get their memory: a hollow pool's, when they are about to be used. */
+int mem_populate_descriptors(struct mem *mem, uint32_t first, uint32_t last);
 
 /* Map and populate. On failure nothing is left, and *what (a static string) names the reason.
  * -EINVAL: bytes are fewer than 128 KiB a node, or than 8 x min; -ENOMEM: more than the machine or its cgroup can

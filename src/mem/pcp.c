@@ -65,8 +65,7 @@ static void refill(struct zone *zone, struct pcp *pcp)
 	for (unsigned i = 0; i < PCP_BATCH; i++) {
 		struct frame *frame;
 
-		if (atomic_load_explicit(&zone->nr_free, memory_order_relaxed) <=
-		    atomic_load_explicit(&zone->low, memory_order_relaxed) + PCP_BATCH)
+		if (zone_nr_ready(zone) <= atomic_load_explicit(&zone->low, memory_order_relaxed) + PCP_BATCH)
 			break;
 		frame = buddy_take(zone, 0);
 		if (!frame)

@@ -8,6 +8,14 @@
  * Frees never wait, as they come from reclaim and from signal handlers: a frame goes to the CPU's cache, else to the
  * free lists, else, both locks being held, on the `deferred` stack. Whoever takes the zone's lock next empties that;
  * and as the push may have come after that look, unlocking looks once more.
+ *
+ * In a hollow pool, frames that were never used are fresh: free, but on no list, and without descriptors:
+ *
+ *      first ───────────────────── fresh_from ─────────────────────── first + nr
+ *        have descriptors: as above     │ fresh; the lowest block is next
+ *
+ * An allocation that would leave fewer than high with descriptors has them made first, for a block (zone_ready). A
+ * reclaiming context, which takes the reserve, so never has to: the reserve has its descriptors.
  */
 #include "mem/zone.h"
 
@@ -50,32 +58,6 @@ static void check_poison(struct zone *zone, struct frame *frame, unsigned order)
 	(void)zone, (void)frame, (void)order;
 }
 #endif
-
-void zone_init(struct zone *zone, struct mem *mem, unsigned node, uint32_t first, uint32_t nr)
-{
-	zone->mem = mem;
-	zone->node = node;
-	zone->first = first;
-	zone->nr = nr;
-	lock_init(&zone->lock, &zone->lock_stats);
-	for (unsigned order = 0; order <= MAX_ORDER; order++)
-		list_init(&zone->free[order]);
-	for (uint32_t i = first; i < first + nr; i++) {
-		frame_set_state(&mem->frames[i], FRAME_TAIL);
-		mem->frames[i].node = (uint8_t)node;
-		list_init(&mem->frames[i].lru);
-	}
-	/* The largest aligned blocks that fit, from the end, so that the lists begin with the lowest. */
-	for (uint32_t end = first + nr; end > first;) {
-		unsigned order = MAX_ORDER;
-
-		while ((end & ((1u << order) - 1)) || end - (1u << order) < first || end < (1u << order))
-			order--;
-		end -= 1u << order;
-		poison(zone, &mem->frames[end], order);
-		buddy_free(zone, &mem->frames[end], order);
-	}
-}
 
 static uint64_t load(const _Atomic uint64_t *value)
 {
@@ -126,6 +108,49 @@ void buddy_free(struct zone *zone, struct frame *frame, unsigned order)
 	if (order)
 		frame = join_buddies(zone, frame, &order);
 	list_block(zone, frame, order);
+}
+
+/* Fresh frames below `end` get descriptors, and are listed. */
+static void describe(struct zone *zone, uint32_t end)
+{
+	struct frame *frames = zone->mem->frames;
+	uint32_t first = zone->fresh_from;
+
+	for (uint32_t i = first; i < end; i++) {
+		frame_set_state(&frames[i], FRAME_TAIL);
+		frames[i].node = (uint8_t)zone->node;
+		list_init(&frames[i].lru);
+		if (zone->mem->hollow)
+			atomic_store_explicit(&frames[i].memory, MEMORY_GONE, memory_order_relaxed);
+	}
+	zone->fresh_from = end;
+	store(&zone->nr_fresh, load(&zone->nr_fresh) - (end - first));
+	/* The largest aligned blocks that fit, from the end, so that the lists begin with the lowest. */
+	while (end > first) {
+		unsigned order = MAX_ORDER;
+
+		while ((end & ((1u << order) - 1)) || end - (1u << order) < first || end < (1u << order))
+			order--;
+		end -= 1u << order;
+		poison(zone, &frames[end], order);
+		list_block(zone, &frames[end], order);
+	}
+}
+
+void zone_init(struct zone *zone, struct mem *mem, unsigned node, uint32_t first, uint32_t nr)
+{
+	zone->mem = mem;
+	zone->node = node;
+	zone->first = first;
+	zone->nr = nr;
+	lock_init(&zone->lock, &zone->lock_stats);
+	for (unsigned order = 0; order <= MAX_ORDER; order++)
+		list_init(&zone->free[order]);
+	zone->fresh_from = first;
+	atomic_init(&zone->nr_fresh, nr);
+	atomic_init(&zone->nr_free, nr);
+	if (!mem->hollow)
+		describe(zone, first + nr);
 }
 
 /* Single frames are joined only when a block is wanted: nearly all are taken again as they are. */
@@ -253,6 +278,13 @@ uint64_t zone_watermark(const struct mem *mem, unsigned node, enum alloc_depth d
 	return mark_of(mem->zones[node], depth);
 }
 
+static bool has_block(const struct zone *zone, unsigned order)
+{
+	while (order <= MAX_ORDER && !load(&zone->nr_blocks[order]))
+		order++;
+	return order <= MAX_ORDER;
+}
+
 bool zone_watermark_ok(const struct mem *mem, unsigned node, unsigned order, enum alloc_depth depth)
 {
 	const struct zone *zone = mem->zones[node];
@@ -260,10 +292,23 @@ bool zone_watermark_ok(const struct mem *mem, unsigned node, unsigned order, enu
 
 	if (depth == ALLOC_NO_WATERMARK ? free < block : free < block || free - (block - 1) <= mark_of(zone, depth))
 		return false;
-	for (unsigned o = order; o <= MAX_ORDER; o++)
-		if (load(&zone->nr_blocks[o]))
-			return true;
-	return false;
+	return has_block(zone, order) || load(&zone->nr_fresh) >= block;
+}
+
+/* ---- fresh frames ---- */
+
+bool zone_ready(struct zone *zone, unsigned order)
+{
+	while (load(&zone->nr_fresh) &&
+	       (zone_nr_ready(zone) <= load(&zone->high) + PCP_MAX || !has_block(zone, order))) {
+		uint32_t first = zone->fresh_from, end = (first | ((1u << MAX_ORDER) - 1)) + 1;
+
+		end = (uint32_t)MIN(end, first + load(&zone->nr_fresh));
+		if (mem_populate_descriptors(zone->mem, first, end))
+			return false;
+		describe(zone, end);
+	}
+	return true;
 }
 
 /* ---- the calls ---- */
@@ -286,6 +331,8 @@ static struct frame *take_locked(struct zone *zone, unsigned order, enum alloc_d
 
 	if (!zone_lock(zone, wait))
 		return NULL;
+	if (depth != ALLOC_NO_WATERMARK)
+		zone_ready(zone, order);
 	if (order && !zone_watermark_ok(zone->mem, zone->node, order, depth))
 		join_singles(zone);
 	if (zone_watermark_ok(zone->mem, zone->node, order, depth))
@@ -394,6 +441,7 @@ void zone_info(const struct mem *mem, unsigned node, struct zone_info *info)
 	info->high = load(&zone->high);
 	for (unsigned order = 0; order <= MAX_ORDER; order++)
 		info->free_blocks[order] = load(&zone->nr_blocks[order]);
+	info->free_blocks[MAX_ORDER] += load(&zone->nr_fresh) >> MAX_ORDER;
 }
 
 void zone_check(const struct mem *mem, unsigned node)
@@ -413,5 +461,5 @@ void zone_check(const struct mem *mem, unsigned node)
 		weir_assert(n == load(&zone->nr_blocks[order]));
 		total += n << order;
 	}
-	weir_assert(total == load(&zone->nr_free));
+	weir_assert(total == zone_nr_ready(zone));
 }

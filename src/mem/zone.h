@@ -30,6 +30,8 @@ struct zone {
 	uint64_t reserved;                         /* mem_reserve_adjust: lock */
 	_Atomic uint64_t nr_blocks[MAX_ORDER + 1]; /* written under lock */
 	struct list_head free[MAX_ORDER + 1];      /* lock */
+	uint32_t fresh_from;                       /* frames from here on have no descriptors yet: lock */
+	_Atomic uint64_t nr_fresh;                 /* of them free, and in nr_free; written under lock, read anywhere */
 	unsigned nr_pcps, pcp_high;
 	struct pcp *pcps;
 	struct lock_stats lock_stats;
@@ -37,6 +39,15 @@ struct zone {
 
 void zone_init(struct zone *zone, struct mem *mem, unsigned node, uint32_t first, uint32_t nr);
 void zone_set_watermarks(struct zone *zone);
+/* Descriptors for as many frames as the high watermark asks for, and for a block of that order. False: there is no
+ * memory for them. Lock held. Allocates: in the kernel. */
+bool zone_ready(struct zone *zone, unsigned order);
+/* Free frames that have descriptors. */
+static inline uint64_t zone_nr_ready(const struct zone *zone)
+{
+	return atomic_load_explicit(&zone->nr_free, memory_order_relaxed) -
+	       atomic_load_explicit(&zone->nr_fresh, memory_order_relaxed);
+}
 /* Lock held. */
 void buddy_free(struct zone *zone, struct frame *frame, unsigned order);
 struct frame *buddy_take(struct zone *zone, unsigned order);

@@ -105,7 +105,8 @@ void bdi_map_ahead(struct bdi *bdi)
 
 	if (atomic_load(&bdi->ahead))
 		return;
-	fresh = mmap(NULL, AHEAD_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	fresh = mmap(NULL, AHEAD_BYTES, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | (bdi->pool->config.populate ? MAP_POPULATE : 0), -1, 0);
 	if (fresh == MAP_FAILED)
 		return;
 	if (atomic_compare_exchange_strong(&bdi->ahead, &none, fresh))

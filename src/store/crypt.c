@@ -132,7 +132,8 @@ int crypt_page(struct crypt *crypt, bool encipher, uint64_t number, const void *
 	memcpy(tweak, &number, sizeof(number));
 	lock_acquire(&direction->lock);
 	good = lib.EVP_CipherInit_ex(direction->context, NULL, NULL, NULL, tweak, -1) == 1 &&
-	       lib.EVP_CipherUpdate(direction->context, to, &bytes, from, (int)PAGE_SIZE) == 1 && bytes == (int)PAGE_SIZE;
+	       lib.EVP_CipherUpdate(direction->context, to, &bytes, from, (int)PAGE_SIZE) == 1 &&
+	       bytes == (int)PAGE_SIZE;
 	lock_release(&direction->lock);
 	return good ? 0 : -EIO;
 }

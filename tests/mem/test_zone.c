@@ -2,6 +2,8 @@
  * One thread against a zone: every count can be told exactly. */
 #include "mem_test.h"
 
+#include <sys/mman.h>
+
 #define MIB (1ull << 20)
 
 static struct frame *taken[32768];
@@ -411,6 +413,84 @@ static void an_address_finds_its_frame_and_no_other(void **state)
 	mem_destroy(&mem);
 }
 
+static uint64_t resident(const void *p, size_t bytes)
+{
+	static unsigned char vec[4096];
+	uint64_t n = 0;
+
+	assert_true(bytes / PAGE_SIZE <= sizeof(vec));
+	assert_int_equal(mincore((void *)(uintptr_t)p, bytes, vec), 0);
+	for (size_t i = 0; i < bytes / PAGE_SIZE; i++)
+		n += vec[i] & 1;
+	return n;
+}
+
+static int make_hollow(struct mem *mem, uint64_t bytes, unsigned nodes)
+{
+	struct mem_config config = {.bytes = bytes, .nodes = nodes, .watermark_scale_factor = 10, .hollow = true};
+	const char *what = NULL;
+
+	return mem_init(mem, &config, &what);
+}
+
+/* Breaks when a hollow pool has all its descriptors at the start, or what was not described yet can't be had. */
+static void fresh_frames_get_descriptors_as_they_are_needed(void **state)
+{
+	static unsigned char seen[32768];
+	struct zone_info before;
+	struct mem mem;
+	unsigned n;
+
+	(void)state;
+	assert_int_equal(make_hollow(&mem, 97 * MIB + 3 * PAGE_SIZE, 1), 0);
+	zone_info(&mem, 0, &before);
+	assert_int_equal(before.free, mem.nr_frames);
+	assert_int_equal(before.free_blocks[MAX_ORDER], 24);
+	assert_true(resident(mem.frames, mem.nr_frames / 64 * PAGE_SIZE) < mem.nr_frames / 64 / 3);
+	assert_true(zone_nr_ready(mem.zones[0]) > before.high); /* what is reserved is there */
+	zone_check(&mem, 0);
+	memset(seen, 0, sizeof(seen));
+	n = take_all(&mem, 0, 0, ALLOC_LOW_MARK);
+	assert_in_range(n, mem.nr_frames - before.low - PCP_MAX, mem.nr_frames - before.low);
+	for (unsigned i = 0; i < n; i++) {
+		assert_int_equal(seen[frame_number(&mem, taken[i])]++, 0);
+		assert_int_equal(atomic_load(&taken[i]->memory), MEMORY_GONE);
+	}
+	give_all(&mem, n, 0);
+	zone_drain(&mem, 0);
+	zone_check(&mem, 0);
+	zone_info(&mem, 0, &before);
+	assert_int_equal(before.free, mem.nr_frames);
+	assert_int_equal(before.free_blocks[MAX_ORDER], 24);
+	mem_destroy(&mem);
+}
+
+/* Breaks when a block of a high order is not looked for among the fresh frames, or a reclaiming context makes them. */
+static void blocks_come_from_fresh_frames_but_not_for_who_reclaims(void **state)
+{
+	struct mem mem;
+	uint64_t fresh;
+	unsigned n;
+
+	(void)state;
+	assert_int_equal(make_hollow(&mem, 96 * MIB, 2), 0);
+	for (unsigned node = 0; node < 2; node++) {
+		fresh = atomic_load(&mem.zones[node]->nr_fresh);
+		assert_true(fresh > 0);
+		n = take_all(&mem, node, 0, ALLOC_NO_WATERMARK);
+		assert_in_range(n, mem.nr_frames / 2 - fresh - PCP_MAX, mem.nr_frames / 2 - fresh);
+		assert_int_equal(atomic_load(&mem.zones[node]->nr_fresh), fresh);
+		give_all(&mem, n, 0);
+		n = take_all(&mem, node, MAX_ORDER, ALLOC_MIN_MARK);
+		assert_int_equal(n, mem.nr_frames / 2 / 1024 - 1);
+		assert_int_equal(atomic_load(&mem.zones[node]->nr_fresh), 0);
+		give_all(&mem, n, MAX_ORDER);
+		zone_drain(&mem, node);
+		zone_check(&mem, node);
+	}
+	mem_destroy(&mem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -426,6 +506,8 @@ int main(void)
 		cmocka_unit_test(made_up_nodes_share_the_budget_and_nothing_else),
 		cmocka_unit_test(the_reserve_rises_and_falls_by_what_was_asked),
 		cmocka_unit_test(of_two_that_reserve_at_once_one_is_refused),
+		cmocka_unit_test(fresh_frames_get_descriptors_as_they_are_needed),
+		cmocka_unit_test(blocks_come_from_fresh_frames_but_not_for_who_reclaims),
 		cmocka_unit_test(an_address_finds_its_frame_and_no_other),
 	};
 
