@@ -39,6 +39,18 @@ int heap_munmap(void *address, size_t bytes);
 int heap_mprotect(void *address, size_t bytes, int prot);
 int heap_madvise(void *address, size_t bytes, int advice);
 
+/* What jemalloc touches of its first extent before it serves anybody, here and there: its own records. Brought in at
+ * once it is no two dozen faults, each with two switches of threads. */
+#define FIRST_BYTES ((size_t)160 << 10)
+
+static void bring_first(void *extent, size_t bytes)
+{
+	static _Atomic bool done;
+
+	if (bytes >= 2 * FIRST_BYTES && settings.memory_bytes >= 64 * FIRST_BYTES && !atomic_exchange(&done, true))
+		arena_advise(extent, FIRST_BYTES, MADV_POPULATE_WRITE);
+}
+
 void *heap_mmap(void *address, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
 	void *p;
@@ -46,7 +58,9 @@ void *heap_mmap(void *address, size_t bytes, int prot, int flags, int fd, off_t 
 	if (!is_ours()) /* its own records, at its start: no allocation is made of them */
 		return kernel_mmap(address, bytes, prot, flags, fd, offset);
 	p = address ? NULL : arena_map(bytes, prot, false); /* it asks for MAP_NORESERVE always */
-	if (!p)
+	if (p)
+		bring_first(p, bytes);
+	else
 		errno = ENOMEM;
 	return p ? p : MAP_FAILED;
 }

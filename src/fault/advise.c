@@ -71,7 +71,7 @@ static int populate(struct weir_object *object, uint64_t first, uint64_t last, u
 
 		if (object_window(object)) {
 			error = flags & WEIR_WRITE ? balance_dirty_pages(object, true) : 0;
-			error = error ? error : touch_page(object, page, flags | WEIR_WAIT, false);
+			error = error ? error : touch_page(object, page, flags | WEIR_WAIT, flags & WEIR_WRITE);
 		} else {
 			error = weir_pin(object, page, flags | WEIR_WAIT, &pin);
 			if (!error)
