@@ -6,6 +6,7 @@
  * They are at high numbers (fd_floor), where few programs look; but some close all that there might be.
  */
 #include <fcntl.h>
+#include <poll.h>
 
 #include "descriptors.h"
 #include "inside.h"
@@ -21,10 +22,15 @@ static bool is_own(int fd)
 
 static uint64_t open_now(void)
 {
+	struct pollfd fds[OWN_MAX];
 	uint64_t seen = 0;
 
 	for (int i = 0; i < OWN_MAX; i++)
-		if (fcntl(fd_floor + i, F_GETFD) >= 0)
+		fds[i] = (struct pollfd){.fd = fd_floor + i};
+	if (poll(fds, OWN_MAX, 0) < 0)
+		return 0;
+	for (int i = 0; i < OWN_MAX; i++)
+		if (!(fds[i].revents & POLLNVAL))
 			seen |= 1ull << i;
 	return seen;
 }

@@ -6,6 +6,7 @@
  * allocated before the start, or while the thread is inside the library, is the C library's; whose it is one sees by
  * the address.
  */
+#include <dlfcn.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +79,34 @@ int heap_mprotect(void *address, size_t bytes, int prot)
 int heap_madvise(void *address, size_t bytes, int advice)
 {
 	return in_arena(address) ? arena_advise(address, bytes, advice) : kernel_madvise(address, bytes, advice);
+}
+
+/* Its profiler, which nobody turns on, is all that wants libm. */
+static double libm(const char *name, double x)
+{
+	void *library = dlopen("libm.so.6", RTLD_LAZY);
+	double (*function)(double) = library ? (double (*)(double))dlsym(library, name) : NULL;
+
+	return function ? function(x) : x;
+}
+
+double heap_exp(double x);
+double heap_log(double x);
+double heap_round(double x);
+
+double heap_exp(double x)
+{
+	return libm("exp", x);
+}
+
+double heap_log(double x)
+{
+	return libm("log", x);
+}
+
+double heap_round(double x)
+{
+	return libm("round", x);
 }
 
 /* ---- what the program asks of us ---- */

@@ -20,9 +20,15 @@ static int bdi_start(struct bdi *bdi)
 	return error;
 }
 
+/* A pool that is populated has what it will write with, too. */
+static int map_flags(const weir_pool *pool)
+{
+	return MAP_PRIVATE | MAP_ANONYMOUS | (pool->config.populate ? MAP_POPULATE : 0);
+}
+
 static int bdi_create(weir_pool *pool, uint64_t device, struct bdi **result)
 {
-	struct bdi *bdi = mmap(NULL, sizeof(*bdi), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct bdi *bdi = mmap(NULL, sizeof(*bdi), PROT_READ | PROT_WRITE, map_flags(pool), -1, 0);
 	int error;
 
 	if (bdi == MAP_FAILED)
@@ -105,8 +111,7 @@ void bdi_map_ahead(struct bdi *bdi)
 
 	if (atomic_load(&bdi->ahead))
 		return;
-	fresh = mmap(NULL, AHEAD_BYTES, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | (bdi->pool->config.populate ? MAP_POPULATE : 0), -1, 0);
+	fresh = mmap(NULL, AHEAD_BYTES, PROT_READ | PROT_WRITE, map_flags(bdi->pool), -1, 0);
 	if (fresh == MAP_FAILED)
 		return;
 	if (atomic_compare_exchange_strong(&bdi->ahead, &none, fresh))

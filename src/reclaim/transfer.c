@@ -15,7 +15,7 @@ static void *server_main(void *arg)
 		atomic_store(&server->nudged, false); /* before looking: a later wake-up is not missed */
 		busy = server->step(server->bdi);
 		channel_flush(server->channel);
-		if (busy && server->free)
+		if (busy && server->nr_free)
 			channel_reap(server->channel, 0, 0);
 		else
 			channel_reap(server->channel, 1, interval);
@@ -31,11 +31,9 @@ int server_start(struct server *server, struct bdi *bdi, const char *name, bool 
 		return error;
 	server->bdi = bdi;
 	server->step = step;
-	server->free = NULL;
-	for (unsigned i = TRANSFERS; i-- > 0;) {
-		server->transfers[i].server = server;
-		transfer_put(&server->transfers[i]);
-	}
+	server->nr_free = 0;
+	for (unsigned i = TRANSFERS; i-- > 0;)
+		server->free[server->nr_free++] = &server->transfers[i];
 	error = start_thread(&server->thread, name, server_main, server);
 	if (error)
 		channel_destroy(server->channel);
@@ -60,17 +58,19 @@ struct transfer *transfer_take(struct server *server)
 {
 	struct transfer *transfer;
 
-	while (!server->free)
+	while (!server->nr_free)
 		channel_reap(server->channel, 1, server->bdi->pool->config.flush_interval_ms);
-	transfer = server->free;
-	server->free = transfer->next_free;
+	transfer = server->free[--server->nr_free];
+	transfer->server = server;
 	return transfer;
 }
 
 void transfer_put(struct transfer *transfer)
 {
-	transfer->next_free = transfer->server->free;
-	transfer->server->free = transfer;
+	struct server *server = transfer->server;
+
+	weir_assert(server->nr_free < TRANSFERS);
+	server->free[server->nr_free++] = transfer;
 }
 
 void transfer_start(struct transfer *transfer, bool write, void (*done)(struct weir_io *))

@@ -20,7 +20,6 @@
 /* Neighbouring pages of one object; or any of one that go to neighbouring slots of swap. */
 struct transfer {
 	struct weir_io io;
-	struct transfer *next_free;
 	struct server *server;
 	struct weir_object *object;
 	const struct store *store; /* the object's, or swap's by slot */
@@ -38,8 +37,9 @@ struct server {
 	pthread_t thread;
 	struct weir_channel *channel; /* the thread's, but for channel_wake */
 	_Atomic bool stopping;
-	_Atomic bool nudged; /* a wake-up is under way that the thread has not seen */
-	struct transfer *free;
+	_Atomic bool nudged;              /* a wake-up is under way that the thread has not seen */
+	struct transfer *free[TRANSFERS]; /* apart from them: those never used are never touched */
+	unsigned nr_free;
 	struct transfer transfers[TRANSFERS];
 };
 
