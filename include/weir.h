@@ -17,7 +17,7 @@
  * Conventions
  *   - Functions that can fail return 0 (or a count) on success and a negative errno on failure;
  *     weir_error_text() has the sentence for the calling thread's last failure in weir_create,
- *     weir_open, weir_open_store, weir_anon, weir_swap_add, weir_resize and weir_close.
+ *     weir_set_budget, weir_open, weir_open_store, weir_anon, weir_swap_add, weir_resize and weir_close.
  *   - All functions are safe to call from any thread, except where "not thread-safe" is written.
  *   - "Blocks" says whether a call may wait for I/O or for other threads. "Allocates" says whether it
  *     may use the heap. "Signal-safe" says whether a signal handler may call it.
@@ -158,6 +158,22 @@ void weir_config_init(struct weir_config *config);
  * (the machine or the cgroup can't give it now), -EAGAIN (no threads), -ENOENT (no such policy).
  * Blocks: yes. Allocates: yes. */
 int weir_create(const struct weir_config *config, weir_pool **pool);
+
+/* Change the budget of a pool that is at work: `bytes`, rounded down to pages, is at most the configuration's
+ * memory_bytes, which the pool was made for, and at least 4 MiB a node (or all that it was made for, if that is less).
+ * Watermarks and dirty limits follow by their formulas; batches stay as they were.
+ *
+ * To shrink it frames are reclaimed as any allocation would reclaim them, dirty pages written, and what they had of
+ * memory the kernel has back; the rest of the budget goes on meanwhile, and is hard all the time. What is pinned, locked
+ * or handed out stays where it is. To grow it they come back: populated, where the pool is. Metadata stays as it is.
+ * Of several callers at once each has his turn.
+ * Errors: -EINVAL (out of range), -ENOSPC (the reserve of the open stores would be over a quarter of it; nothing was
+ * changed), -EBUSY (nothing more could be freed for config.wait_ms; or the caller is a reclaiming context: nothing was
+ * changed), -ENOMEM (the kernel has no memory to grow it with). With -EBUSY and -ENOMEM the budget is what was reached:
+ * weir_meminfo's `managed` says how many frames, and a further call goes on from there. weir_error_text() has the
+ * sentence.
+ * Blocks: yes. Allocates: no; in the kernel to grow. Thread-safe: yes. Signal-safe: no. Since 0.1. */
+int weir_set_budget(weir_pool *pool, uint64_t bytes);
 
 /* Stop the pool's threads and release it. Errors: -EBUSY (objects, queues or shrinkers are left, or
  * frames of weir_alloc_frames are out; nothing was changed). Blocks: yes. Not thread-safe. */

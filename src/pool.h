@@ -80,6 +80,7 @@ struct weir_pool {
 	struct kswapd kswapd[WEIR_MAX_NODES];
 	_Atomic bool stopping;
 
+	struct lock budget_lock;  /* one weir_set_budget at a time; held while it reclaims */
 	struct lock objects_lock; /* lists of objects, queues, bdis; never held over I/O or a callback */
 	struct list_head objects, queues, bdis;
 	_Atomic unsigned nr_writable_bdis;

@@ -139,6 +139,7 @@ static void init_fields(weir_pool *pool)
 		lruvec_init(&pool->lruvecs[i], &pool->mem, i);
 		pool->lruvec_of[i] = &pool->lruvecs[i];
 	}
+	lock_init(&pool->budget_lock, NULL); /* its holder reclaims: to wait for that is no contention */
 	lock_init(&pool->objects_lock, &pool->lock_stats[LOCK_OBJECTS]);
 	lock_init(&pool->shrinker_lock, &pool->lock_stats[LOCK_SHRINKER]);
 	swap_init(&pool->swap, &pool->counters);

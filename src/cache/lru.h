@@ -80,7 +80,7 @@ struct lruvec {
 	weir_pool *pool;
 	struct mem *mem;
 	unsigned node;
-	uint32_t nr_frames; /* of the node */
+	_Atomic uint32_t nr_frames; /* of the node, that are in the budget */
 	struct lock_stats lock_stats;
 } __attribute__((aligned(CACHE_LINE)));
 

@@ -64,7 +64,7 @@ uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, u
 
 static uint32_t window_max(const struct weir_object *object, int64_t stride)
 {
-	uint64_t frames = object->pool->mem.nr_frames / 16;
+	uint64_t frames = mem_managed_all(&object->pool->mem) / 16;
 	uint32_t limit = stride == 1 || stride == -1 ? WINDOW_MAX : STRIDE_PAGES_MAX;
 
 	return (uint32_t)MAX(MIN(frames, limit), WINDOW_MIN);

@@ -23,13 +23,13 @@
 #define BLOCK_BYTES ((size_t)BLOCK_FRAMES << PAGE_SHIFT)
 
 /* clamp(sqrt(16 * kB), 128, 262144) kB, at most an eighth: Linux calculate_min_free_kbytes. In frames. */
-static uint64_t min_free_frames(const struct mem_config *config)
+static uint64_t min_free_frames(uint64_t bytes, uint64_t configured)
 {
-	uint64_t kb = int_sqrt(16 * (config->bytes >> 10));
+	uint64_t kb = int_sqrt(16 * (bytes >> 10));
 
-	if (config->min_free_bytes)
-		return config->min_free_bytes >> PAGE_SHIFT;
-	return MIN(MIN(MAX(kb, 128), 262144) << 10, config->bytes / 8) >> PAGE_SHIFT;
+	if (configured)
+		return MIN(configured, bytes / 8) >> PAGE_SHIFT;
+	return MIN(MIN(MAX(kb, 128), 262144) << 10, bytes / 8) >> PAGE_SHIFT;
 }
 
 static int check_size(const struct mem_config *config, unsigned nodes, const char **what)
@@ -44,7 +44,7 @@ static int check_size(const struct mem_config *config, unsigned nodes, const cha
 		*what = "the budget is over 16 TiB";
 		return -EINVAL;
 	}
-	if (min_free_frames(config) > (config->bytes >> PAGE_SHIFT) / 8) {
+	if (config->min_free_bytes >> PAGE_SHIFT > (config->bytes >> PAGE_SHIFT) / 8) {
 		*what = "min_free_bytes is more than an eighth of the budget";
 		return -EINVAL;
 	}
@@ -64,7 +64,7 @@ static void *map(size_t bytes)
 }
 
 /* MADV_POPULATE_WRITE (Linux 5.14) fails where a touch would kill. */
-static int populate(char *base, size_t bytes)
+int mem_populate(void *base, size_t bytes)
 {
 #ifdef MADV_POPULATE_WRITE
 	if (madvise(base, bytes, MADV_POPULATE_WRITE) == 0)
@@ -131,7 +131,7 @@ static int map_budget(struct mem *mem, const struct mem_config *config)
 		node_range(mem, i, &first, &last);
 		bind_to_node(mem->base + ((size_t)first << PAGE_SHIFT), (size_t)(last - first) << PAGE_SHIFT, i);
 	}
-	return config->hollow ? 0 : populate(mem->base, mem->bytes);
+	return config->hollow ? 0 : mem_populate(mem->base, mem->bytes);
 }
 
 /* The pages that hold `bytes` from p on. */
@@ -139,7 +139,7 @@ static int populate_around(void *p, size_t bytes)
 {
 	uintptr_t from = (uintptr_t)p & ~(PAGE_SIZE - 1), to = page_round((uintptr_t)p + bytes);
 
-	return populate((char *)from, to - from);
+	return mem_populate((void *)from, to - from);
 }
 
 int mem_populate_descriptors(struct mem *mem, uint32_t first, uint32_t last)
@@ -163,10 +163,10 @@ static int map_metadata(struct mem *mem, unsigned cpus)
 	if (mem->hollow)
 		madvise(p, mem->metadata_bytes, MADV_NOHUGEPAGE); /* or the first of them would bring them all */
 	mem->versions = (_Atomic uint32_t *)(p + frames);
-	if (!mem->hollow && populate(p, mem->metadata_bytes))
+	if (!mem->hollow && mem_populate(p, mem->metadata_bytes))
 		return -ENOMEM;
 	p += frames + versions;
-	if (populate(p, zones))
+	if (mem_populate(p, zones))
 		return -ENOMEM;
 	for (unsigned i = 0; i < mem->nr_nodes; i++, p += sizeof(struct zone))
 		mem->zones[i] = (struct zone *)p;
@@ -180,19 +180,31 @@ static int map_metadata(struct mem *mem, unsigned cpus)
 	return 0;
 }
 
-/* min by size; low and high as Linux __setup_per_zone_wmarks. */
-static void set_watermarks(struct mem *mem, const struct mem_config *config)
+/* min by size; low and high as Linux __setup_per_zone_wmarks. The zone's lock is held. */
+static void set_watermarks(struct mem *mem, struct zone *zone, uint64_t budget, uint64_t min)
 {
-	uint64_t min = min_free_frames(config);
+	uint64_t part = budget * zone->nr / mem->nr_frames;
 
+	zone->base_min = MAX(min * zone->nr / mem->nr_frames, 4);
+	zone->gap = MAX(zone->base_min / 4, part * mem->watermark_scale_factor / 10000);
+	zone->gap = MAX(zone->gap, 1);
+	zone_set_watermarks(zone);
+	pcp_set_high(zone, part);
+}
+
+bool mem_set_watermarks(struct mem *mem, uint64_t budget_frames)
+{
+	uint64_t min = min_free_frames(budget_frames << PAGE_SHIFT, mem->min_free_bytes);
+	uint64_t reserved = atomic_load(&mem->nr_reserved);
+
+	if (reserved && min + reserved > budget_frames / 4)
+		return false;
 	for (unsigned i = 0; i < mem->nr_nodes; i++) {
-		struct zone *zone = mem->zones[i];
-
-		zone->base_min = MAX(min * zone->nr / mem->nr_frames, 4);
-		zone->gap = MAX(zone->base_min / 4, (uint64_t)zone->nr * config->watermark_scale_factor / 10000);
-		zone->gap = MAX(zone->gap, 1);
-		zone_set_watermarks(zone);
+		zone_lock(mem->zones[i], true);
+		set_watermarks(mem, mem->zones[i], budget_frames, min);
+		zone_unlock(mem->zones[i]);
 	}
+	return true;
 }
 
 /* What is reserved is there from the start. */
@@ -222,11 +234,13 @@ int mem_init(struct mem *mem, const struct mem_config *config, const char **what
 	mem->nr_frames = (uint32_t)(config->bytes >> PAGE_SHIFT);
 	mem->bytes = (uint64_t)mem->nr_frames << PAGE_SHIFT;
 	mem->hollow = config->hollow;
+	mem->min_free_bytes = config->min_free_bytes;
+	mem->watermark_scale_factor = config->watermark_scale_factor;
 	error = map_budget(mem, config);
 	if (!error)
 		error = map_metadata(mem, machine_cpus());
 	if (!error) {
-		set_watermarks(mem, config);
+		mem_set_watermarks(mem, mem->nr_frames);
 		error = ready_all(mem);
 	}
 	if (error) {
@@ -254,7 +268,7 @@ static bool reserve_claim(struct mem *mem, uint64_t n)
 	for (unsigned i = 0; i < mem->nr_nodes; i++)
 		base += mem->zones[i]->base_min;
 	do
-		if (base + reserved + n > mem->nr_frames / 4)
+		if (base + reserved + n > mem_managed_all(mem) / 4)
 			return false;
 	while (!atomic_compare_exchange_weak(&mem->nr_reserved, &reserved, reserved + n));
 	return true;

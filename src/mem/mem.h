@@ -7,6 +7,7 @@
  *   zone     one node's frames: a buddy allocator (orders 0 to 10), watermarks min < low < high, per-CPU caches
  *   reserve  what lies below min
  *   fresh    of a pool that is made hollow: a frame that was never used, and has no descriptor yet
+ *   held     out of the budget for now: the balloon has it (balloon.c)
  *   slot     a frame's 4096 bytes. Those of a frame whose page is in a window are with the kernel: the frame is hollow
  *
  * This folder hands out frames and knows nothing above it. It never reclaims: an allocation that a watermark
@@ -27,6 +28,7 @@ enum frame_state {
 	FRAME_TAIL,   /* part of a higher-order block that frames[head] stands for */
 	FRAME_OTHER,  /* weir_alloc_frames */
 	FRAME_CACHE,  /* holds, or is about to hold, a page of an object */
+	FRAME_HELD,   /* out of the budget: in the balloon (balloon.c) */
 };
 
 /* A frame's own 4096 bytes, its slot: there; about to be given back to the kernel; just being; gone. */
@@ -95,9 +97,11 @@ struct mem {
 	_Atomic uint32_t *versions; /* of frames, by number; apart from them, so that readers of many touch few lines */
 	uint32_t nr_frames;
 	unsigned nr_nodes;
-	uint64_t metadata_bytes;      /* mapped for descriptors, zones and per-CPU caches */
-	bool numa;                    /* nodes are the machine's, not made up: mbind was used */
-	bool hollow;                  /* made so: descriptors too come when they are needed */
+	uint64_t metadata_bytes; /* mapped for descriptors, zones and per-CPU caches */
+	bool numa;               /* nodes are the machine's, not made up: mbind was used */
+	bool hollow;             /* made so: descriptors too come when they are needed */
+	uint64_t min_free_bytes; /* of the configuration, as is the next: watermarks follow the budget */
+	unsigned watermark_scale_factor;
 	_Atomic uint64_t nr_reserved; /* mem_reserve_adjust: the nodes' parts together, or about to be */
 	struct zone *zones[WEIR_MAX_NODES];
 };
@@ -111,6 +115,8 @@ struct mem_config {
 	bool hollow; /* no frame has its memory at first: who fills one sees to that (cache/hollow.h) */
 };
 
+/* Memory for whole pages, before they are touched. -ENOMEM where the kernel has none. */
+int mem_populate(void *base, size_t bytes);
 /* Descriptors of frames [first, last) get their memory: a hollow pool's, when they are about to be used. */
 int mem_populate_descriptors(struct mem *mem, uint32_t first, uint32_t last);
 
@@ -119,6 +125,22 @@ int mem_populate_descriptors(struct mem *mem, uint32_t first, uint32_t last);
  * give now (looked up before it is asked for, so that no OOM killer is met). */
 int mem_init(struct mem *mem, const struct mem_config *config, const char **what);
 void mem_destroy(struct mem *mem);
+
+/* The balloon (balloon.c). Its caller sees to it that there is one at a time.
+ * balloon_hold_fresh takes up to n fresh frames of a node that are free above its low watermark. balloon_hold takes
+ * frames that the caller has from zone_alloc, and gives their memory back to the kernel. balloon_release lets up to n
+ * go; -ENOMEM: the kernel has no memory for them now. All but the last return, and it returns where it did not fail,
+ * how many. Blocks: for the zone lock. Allocates: the last, in the kernel. */
+uint64_t balloon_hold_fresh(struct mem *mem, unsigned node, uint64_t n);
+uint64_t balloon_hold(struct mem *mem, unsigned node, struct frame **frames, unsigned n);
+int64_t balloon_release(struct mem *mem, unsigned node, uint64_t n);
+uint64_t balloon_size(const struct mem *mem, unsigned node);
+/* Frames of a node, or of all, that are not held. */
+uint64_t mem_managed(const struct mem *mem, unsigned node);
+uint64_t mem_managed_all(const struct mem *mem);
+/* What the watermarks' formulas give for a budget of so many frames. False: the reserve of open stores is more than a
+ * quarter of that would bear; nothing was changed. Blocks: for the zone locks. */
+bool mem_set_watermarks(struct mem *mem, uint64_t budget_frames);
 
 /* Adds frames to the reserve (min, low and high all rise), spread over the nodes; negative: takes back. A request
  * that would raise min over a quarter of the budget is refused: -ENOSPC. Blocks: for the zone locks. */

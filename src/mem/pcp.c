@@ -15,20 +15,30 @@ void pcp_init(struct zone *zone, struct pcp *pcps, unsigned n)
 {
 	zone->pcps = pcps;
 	zone->nr_pcps = n;
-	zone->pcp_high = MIN((unsigned)PCP_MAX, zone->nr / 32 / n);
-	if (zone->pcp_high < PCP_BATCH)
-		zone->pcp_high = 0;
+	pcp_set_high(zone, zone->nr);
 	for (unsigned i = 0; i < n; i++) {
 		lock_init(&pcps[i].lock, NULL); /* only tried, and for nothing: the zone is next */
 		list_init(&pcps[i].frames);
 	}
 }
 
+void pcp_set_high(struct zone *zone, uint64_t managed)
+{
+	unsigned high = (unsigned)MIN((uint64_t)PCP_MAX, managed / 32 / zone->nr_pcps);
+
+	atomic_store_explicit(&zone->pcp_high, high < PCP_BATCH ? 0 : high, memory_order_relaxed);
+}
+
+static unsigned high_of(const struct zone *zone)
+{
+	return atomic_load_explicit(&zone->pcp_high, memory_order_relaxed);
+}
+
 static struct pcp *pcp_mine(struct zone *zone)
 {
 	struct pcp *pcp = &zone->pcps[(unsigned)sched_getcpu() % zone->nr_pcps];
 
-	return zone->pcp_high && lock_try(&pcp->lock) ? pcp : NULL;
+	return high_of(zone) && lock_try(&pcp->lock) ? pcp : NULL;
 }
 
 static void set_count(struct pcp *pcp, uint32_t n)
@@ -96,7 +106,7 @@ bool pcp_give(struct zone *zone, struct frame *frame)
 
 	if (!pcp)
 		return false;
-	room = get_count(pcp) < zone->pcp_high;
+	room = get_count(pcp) < high_of(zone);
 	if (room)
 		park(pcp, frame);
 	lock_release(&pcp->lock);

@@ -110,11 +110,21 @@ void buddy_free(struct zone *zone, struct frame *frame, unsigned order)
 	list_block(zone, frame, order);
 }
 
-/* Fresh frames below `end` get descriptors, and are listed. */
+static void describe_held(struct zone *zone, uint32_t first, uint32_t end)
+{
+	for (uint32_t i = first; i < end; i++) {
+		frame_set_state(&zone->mem->frames[i], FRAME_HELD);
+		list_add_tail(&zone->mem->frames[i].lru, &zone->held);
+	}
+	zone->nr_held_fresh -= end - first;
+}
+
+/* Fresh frames below `end` get descriptors, and are listed, as far as they are not held: buddies have descriptors, so
+ * it is done for whole blocks. */
 static void describe(struct zone *zone, uint32_t end)
 {
 	struct frame *frames = zone->mem->frames;
-	uint32_t first = zone->fresh_from;
+	uint32_t first = zone->fresh_from, last = end;
 
 	for (uint32_t i = first; i < end; i++) {
 		frame_set_state(&frames[i], FRAME_TAIL);
@@ -123,7 +133,9 @@ static void describe(struct zone *zone, uint32_t end)
 		if (zone->mem->hollow)
 			atomic_store_explicit(&frames[i].memory, MEMORY_GONE, memory_order_relaxed);
 	}
-	zone->fresh_from = end;
+	end = first + (uint32_t)MIN(end - first, load(&zone->nr_fresh));
+	describe_held(zone, end, last);
+	zone->fresh_from = last;
 	store(&zone->nr_fresh, load(&zone->nr_fresh) - (end - first));
 	/* The largest aligned blocks that fit, from the end, so that the lists begin with the lowest. */
 	while (end > first) {
@@ -146,6 +158,7 @@ void zone_init(struct zone *zone, struct mem *mem, unsigned node, uint32_t first
 	lock_init(&zone->lock, &zone->lock_stats);
 	for (unsigned order = 0; order <= MAX_ORDER; order++)
 		list_init(&zone->free[order]);
+	list_init(&zone->held);
 	zone->fresh_from = first;
 	atomic_init(&zone->nr_fresh, nr);
 	atomic_init(&zone->nr_free, nr);
@@ -303,7 +316,7 @@ bool zone_ready(struct zone *zone, unsigned order)
 	       (zone_nr_ready(zone) <= load(&zone->high) + PCP_MAX || !has_block(zone, order))) {
 		uint32_t first = zone->fresh_from, end = (first | ((1u << MAX_ORDER) - 1)) + 1;
 
-		end = (uint32_t)MIN(end, first + load(&zone->nr_fresh));
+		end = MIN(end, zone->first + zone->nr);
 		if (mem_populate_descriptors(zone->mem, first, end))
 			return false;
 		describe(zone, end);
@@ -434,7 +447,7 @@ void zone_info(const struct mem *mem, unsigned node, struct zone_info *info)
 {
 	const struct zone *zone = mem->zones[node];
 
-	info->managed = zone->nr;
+	info->managed = zone->nr - load(&zone->nr_held);
 	info->free = load(&zone->nr_free) + load(&zone->nr_deferred) + pcp_count(zone);
 	info->min = load(&zone->min);
 	info->low = load(&zone->low);

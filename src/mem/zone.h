@@ -26,13 +26,18 @@ struct zone {
 	_Atomic uint64_t deferred;    /* frees that found the lock held: frame number + 1 of the top, linked by next */
 	_Atomic uint64_t nr_deferred; /* frames in it */
 	_Atomic uint64_t min, low, high;
-	uint64_t base_min, gap;                    /* without what was reserved since */
+	_Atomic uint64_t base_min;                 /* read anywhere */
+	uint64_t gap;                              /* without what was reserved since */
 	uint64_t reserved;                         /* mem_reserve_adjust: lock */
 	_Atomic uint64_t nr_blocks[MAX_ORDER + 1]; /* written under lock */
 	struct list_head free[MAX_ORDER + 1];      /* lock */
 	uint32_t fresh_from;                       /* frames from here on have no descriptors yet: lock */
 	_Atomic uint64_t nr_fresh;                 /* of them free, and in nr_free; written under lock, read anywhere */
-	unsigned nr_pcps, pcp_high;
+	struct list_head held;                     /* in the balloon, with descriptors: lock */
+	_Atomic uint64_t nr_held;                  /* and those without; written under lock, read anywhere */
+	uint64_t nr_held_fresh;                    /* those without: lock */
+	unsigned nr_pcps;
+	_Atomic unsigned pcp_high;
 	struct pcp *pcps;
 	struct lock_stats lock_stats;
 } __attribute__((aligned(CACHE_LINE)));
@@ -57,6 +62,7 @@ bool zone_lock(struct zone *zone, bool wait);
 void zone_unlock(struct zone *zone);
 
 void pcp_init(struct zone *zone, struct pcp *pcps, unsigned n);
+void pcp_set_high(struct zone *zone, uint64_t managed);
 struct frame *pcp_take(struct zone *zone);
 bool pcp_give(struct zone *zone, struct frame *frame);
 uint64_t pcp_count(const struct zone *zone);

@@ -159,6 +159,12 @@ void stats_page_start(struct stats_page *page, const struct stats_source *source
 	}
 }
 
+void stats_page_budget(struct stats_page *page, uint64_t bytes)
+{
+	if (page->header)
+		atomic_store((_Atomic uint64_t *)&page->header->memory_bytes, bytes);
+}
+
 void stats_page_stop(struct stats_page *page)
 {
 	if (!page->header)

@@ -34,6 +34,8 @@ struct stats_page {
 /* A page for the source, and its thread. Where the kernel has no memfd, or lacks anything else: none.
  * Allocates: yes. */
 void stats_page_start(struct stats_page *page, const struct stats_source *source);
+/* The pool's budget is another one now. */
+void stats_page_budget(struct stats_page *page, uint64_t bytes);
 void stats_page_stop(struct stats_page *page);
 
 #endif

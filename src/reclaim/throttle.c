@@ -37,11 +37,12 @@
 /* Frames that may hold pages. */
 static uint64_t available(const weir_pool *pool)
 {
-	uint64_t other = 0;
+	uint64_t other = 0, managed;
 
 	for (unsigned i = 0; i < pool->mem.nr_nodes; i++)
 		other += not_negative(atomic_load_explicit(&pool->nr_other[i], memory_order_relaxed));
-	return pool->mem.nr_frames - MIN(other, pool->mem.nr_frames);
+	managed = mem_managed_all(&pool->mem);
+	return managed - MIN(other, managed);
 }
 
 /* Those that may hold pages of files: what anonymous ones have is theirs, but for a share that is always left. */
