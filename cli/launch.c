@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "launch.h"
+#include "../preload/ledger.h"
 #include "number.h"
 #include "program.h"
 #include "rights.h"
@@ -38,6 +39,11 @@ static const char help[] =
 	"done, and what was not taken over.\n"
 	"\n"
 	"  -m, --memory BYTES     the budget (K, M, G, T are understood); at least 4M\n"
+	"  --total BYTES          what all processes of the run may have together; each has an equal part of it, up to "
+	"-m\n"
+	"                         (default then: all of it), and what one does not use the others have; at least 4M "
+	"for "
+	"each\n"
 	"  --swap PATH[:BYTES]    a directory for the swap file, or its name; default TMPDIR or /var/tmp, 4 times the "
 	"budget.\n"
 	"                         :0 for none\n"
@@ -53,16 +59,31 @@ static const char help[] =
 	"  --report text|json|none  default text\n"
 	"  --report-all           one of each process, not only of the first one\n"
 	"  --report-file FILE     appended to it, instead of written to stderr\n"
+	"  --stats-interval SECONDS  a line each interval too, of what happened in it; 0.1 to 86400\n"
 	"  --help\n"
 	"\n"
 	"Each option may be given as a variable too: WEIR_MEMORY, WEIR_SWAP, WEIR_POLICY, WEIR_SWAPPINESS, "
 	"WEIR_FAULTS,\n"
-	"WEIR_THRESHOLD, WEIR_REPORT, WEIR_REPORT_FILE.\n"
+	"WEIR_THRESHOLD, WEIR_REPORT, WEIR_REPORT_FILE, WEIR_TOTAL, WEIR_STATS_INTERVAL.\n"
 	"The exit status is the program's; 125 where weir run failed, 126 where the program can't be run or not be "
 	"taken over,\n"
 	"127 where it was not found.\n";
 
-enum { MEMORY, SWAP, POLICY, SWAPPINESS, FAULTS, THRESHOLD, REPORT, REPORT_FILE, NR_SETTINGS, HELP, REPORT_ALL };
+enum {
+	MEMORY,
+	SWAP,
+	POLICY,
+	SWAPPINESS,
+	FAULTS,
+	THRESHOLD,
+	REPORT,
+	REPORT_FILE,
+	TOTAL,
+	INTERVAL,
+	NR_SETTINGS,
+	HELP,
+	REPORT_ALL
+};
 
 static const struct {
 	const char *option, *variable;
@@ -71,6 +92,7 @@ static const struct {
 	[POLICY] = {"policy", "WEIR_POLICY"}, [SWAPPINESS] = {"swappiness", "WEIR_SWAPPINESS"},
 	[FAULTS] = {"faults", "WEIR_FAULTS"}, [THRESHOLD] = {"threshold", "WEIR_THRESHOLD"},
 	[REPORT] = {"report", "WEIR_REPORT"}, [REPORT_FILE] = {"report-file", "WEIR_REPORT_FILE"},
+	[TOTAL] = {"total", "WEIR_TOTAL"},    [INTERVAL] = {"stats-interval", "WEIR_STATS_INTERVAL"},
 };
 
 /* What was said, by option or variable; NULL: nothing. */
@@ -87,8 +109,52 @@ static int set_number(const char *variable, uint64_t value)
 
 /* ---- the settings, one by one: judged, and put where the library finds them ---- */
 
-static int set_memory(uint64_t *memory)
+/* High, where few programs look, and where the library has its own. */
+static int high_descriptor(int fd)
 {
+	static const int from[] = {1000, 200, 60};
+	int high = -1;
+
+	for (unsigned i = 0; i < sizeof(from) / sizeof(from[0]) && high < 0; i++)
+		high = fcntl(fd, F_DUPFD, from[i]);
+	if (high < 0)
+		return fd;
+	close(fd);
+	return high;
+}
+
+/* What processes share is made here, and inherited by all of them: a run within a run has that of the outer one, unless
+ * it asks for its own. */
+static int set_total(uint64_t *total)
+{
+	int fd;
+
+	*total = 0;
+	if (!said[TOTAL])
+		return 0;
+	if (!parse_bytes(said[TOTAL], total) || *total > 1ull << 44)
+		return say_error("run: --total %s: a number of bytes is wanted, such as 512M or 2G", said[TOTAL]);
+	if (*total < LEAST_MEMORY)
+		return say_error("run: --total %s: too small to start with; the smallest that works is 4M for each "
+				 "process",
+				 said[TOTAL]);
+	if (said[TOTAL] == getenv("WEIR_TOTAL") && getenv("WEIR_TOTAL_FD"))
+		return 0;
+	fd = ledger_create(*total);
+	if (fd < 0)
+		return say_error("run: what the processes share can't be made: %s", strerror(-fd));
+	if (set_number("WEIR_TOTAL_FD", (uint64_t)high_descriptor(fd)) ||
+	    set_number("WEIR_TOTAL_PID", (uint64_t)getpid()))
+		return -1;
+	return set_number("WEIR_TOTAL", *total);
+}
+
+static int set_memory(uint64_t *memory, uint64_t total)
+{
+	if (!said[MEMORY] && total) {
+		*memory = total;
+		return set_number("WEIR_MEMORY", total);
+	}
 	if (!said[MEMORY])
 		return say_error("run: how much memory may it have? -m 512M, say");
 	if (!parse_bytes(said[MEMORY], memory) || *memory > 1ull << 44)
@@ -96,7 +162,20 @@ static int set_memory(uint64_t *memory)
 	if (*memory < LEAST_MEMORY)
 		return say_error("run: --memory %s: too small to start with; the smallest that works is 4M",
 				 said[MEMORY]);
+	if (total && *memory > total)
+		*memory = total; /* more it can't come to */
 	return set_number("WEIR_MEMORY", *memory);
+}
+
+static int set_interval(void)
+{
+	double seconds;
+
+	if (!said[INTERVAL])
+		return 0;
+	if (!parse_decimal(said[INTERVAL], &seconds) || seconds < 0.1 || seconds > 86400)
+		return say_error("run: --stats-interval %s: seconds are wanted, 0.1 to 86400", said[INTERVAL]);
+	return set_number("WEIR_INTERVAL_MS", (uint64_t)(seconds * 1000));
 }
 
 static int set_swap(uint64_t memory)
@@ -159,15 +238,16 @@ static int set_faults(void)
 static int set_settings(void)
 {
 	static const char *const reports[] = {"text", "json", "none", NULL};
-	uint64_t memory;
+	uint64_t memory, total;
 	char pid[24];
 
 	snprintf(pid, sizeof(pid), "%d", report_all ? 0 : (int)getpid());
 	setenv("WEIR_RUN_PID", pid, 1);
 	if (said[REPORT_FILE])
 		setenv("WEIR_REPORT_FILE", said[REPORT_FILE], 1);
-	if (set_memory(&memory) || set_swap(memory) || set_policy() || set_count(SWAPPINESS, 200, false) ||
-	    set_count(THRESHOLD, 1ull << 44, true) || set_word(REPORT, reports, "text, json or none") || set_faults())
+	if (set_total(&total) || set_memory(&memory, total) || set_interval() || set_swap(memory) || set_policy() ||
+	    set_count(SWAPPINESS, 200, false) || set_count(THRESHOLD, 1ull << 44, true) ||
+	    set_word(REPORT, reports, "text, json or none") || set_faults())
 		return -1;
 	return 0;
 }

@@ -336,7 +336,7 @@ int arena_lock(void *address, size_t bytes)
 	int error;
 
 	weir_meminfo(pool, WEIR_ALL_NODES, &info);
-	if ((info.unevictable << PAGE_SHIFT) + page_up(bytes) > settings.memory_bytes / 2) {
+	if ((info.unevictable << PAGE_SHIFT) + page_up(bytes) > (info.managed << PAGE_SHIFT) / 2) {
 		pass(PASSED_MLOCK, bytes);
 		return result(-EPERM);
 	}

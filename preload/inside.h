@@ -17,6 +17,7 @@ enum report_format { REPORT_TEXT, REPORT_JSON, REPORT_NONE };
 /* From the environment, where `weir run` has put them. */
 struct settings {
 	uint64_t memory_bytes, swap_bytes, arena_bytes;
+	uint64_t interval_ms;     /* --stats-interval; 0: none */
 	uint64_t threshold_bytes; /* anonymous mappings from this size on are ours */
 	const char *swap_path, *policy, *report_path;
 	unsigned swappiness;
@@ -141,6 +142,9 @@ void report_to(int fd);
 void report_to_nobody(void);
 /* report.c: once. */
 void report_write(void);
+struct text;
+bool report_wanted(void);                 /* is this the process whose report is wanted? */
+void report_out(const struct text *text); /* to where the report goes */
 _Noreturn void end_for_want_of(const struct weir_fault *fault);
 
 /* The kernel's own, whatever is interposed. errno as usual. */

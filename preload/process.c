@@ -28,6 +28,8 @@
 #include "calls.h"
 #include "descriptors.h"
 #include "inside.h"
+#include "interval.h"
+#include "total.h"
 
 #define PINS_MAX 512
 #define CHILDREN_MAX 64
@@ -249,6 +251,8 @@ static void in_child(void)
 	thread_context.signals_held = true;
 	if (arena_fork_child(pool))
 		lost(weir_error_text());
+	if (total_follow() || interval_start())
+		lost("there can't be more threads");
 	thread_context.signals_held = mine.masked;
 	kernel_munmap(parents->mem.frames, parents->mem.metadata_bytes);
 	release_signals(&mine);

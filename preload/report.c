@@ -6,13 +6,15 @@
  */
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "descriptors.h"
 #include "inside.h"
+#include "text.h"
+#include "total.h"
 
 struct tallies tallies;
 
@@ -30,31 +32,9 @@ static const struct {
 	[PASSED_ADVICE] = {"advice", "advice that is not known: refused"},
 };
 
-struct text {
-	size_t length;
-	char bytes[6000];
-};
-
-__attribute__((format(printf, 2, 3))) static void add(struct text *text, const char *format, ...)
-{
-	va_list list;
-	int n;
-
-	va_start(list, format);
-	n = vsnprintf(text->bytes + text->length, sizeof(text->bytes) - text->length, format, list);
-	va_end(list);
-	if (n > 0)
-		text->length = MIN(text->length + (size_t)n, sizeof(text->bytes) - 1);
-}
-
-static double mib(uint64_t bytes)
-{
-	return (double)bytes / (1 << 20);
-}
-
 struct figures {
 	struct weir_meminfo info;
-	uint64_t peak_bytes;
+	uint64_t peak_bytes, total_bytes, granted_bytes; /* of --total: 0 where there is none */
 	double seconds;
 	const char *name;
 };
@@ -70,33 +50,38 @@ static void as_text(struct text *text, const struct figures *f)
 	uint64_t stolen =
 		of("pgsteal_kswapd") + of("pgsteal_direct") + of("pgsteal_flusher") + of("pgsteal_nomemalloc");
 
-	add(text, "weir run: %s, process %d, %.2f s\n", f->name, (int)getpid(), f->seconds);
-	add(text,
-	    "  memory   budget %.1f MiB; the process had %.1f MiB resident at most, with code, stacks and metadata "
-	    "(%.1f MiB)\n",
-	    mib(settings.memory_bytes), mib(f->peak_bytes), mib(f->info.metadata_bytes));
-	add(text, "  taken    %.1f MiB of anonymous memory at most at once, %.1f MiB in all\n",
-	    mib(tallies.mapped_most), mib(tallies.mapped));
-	add(text,
-	    "  faults   %llu brought pages in (%llu from swap), %llu mapped what was there, %llu were first writes\n",
-	    (unsigned long long)of("pgmajfault"), (unsigned long long)of("pswpin"),
-	    (unsigned long long)of("pgminfault"), (unsigned long long)of("pgwpfault"));
-	add(text, "  reclaim  %llu pages scanned, %llu freed; %llu stalls\n", (unsigned long long)scanned,
-	    (unsigned long long)stolen, (unsigned long long)of("allocstall"));
-	add(text, "  swap     %.1f MiB out, %.1f MiB in; %.1f of %.1f MiB used now\n", mib(of("pswpout") << PAGE_SHIFT),
-	    mib(of("pswpin") << PAGE_SHIFT), mib(of("nr_swap_used") << PAGE_SHIFT),
-	    mib(of("nr_swap_total") << PAGE_SHIFT));
+	text_add(text, "weir run: %s, process %d, %.2f s\n", f->name, (int)getpid(), f->seconds);
+	text_add(
+		text,
+		"  memory   budget %.1f MiB; the process had %.1f MiB resident at most, with code, stacks and metadata "
+		"(%.1f MiB)\n",
+		mib(settings.memory_bytes), mib(f->peak_bytes), mib(f->info.metadata_bytes));
+	text_add(text, "  taken    %.1f MiB of anonymous memory at most at once, %.1f MiB in all\n",
+		 mib(tallies.mapped_most), mib(tallies.mapped));
+	if (f->total_bytes)
+		text_add(text, "  total    %.1f MiB for all processes together, of which this one has %.1f MiB now\n",
+			 mib(f->total_bytes), mib(f->granted_bytes));
+	text_add(text,
+		 "  faults   %llu brought pages in (%llu from swap), %llu mapped what was there, %llu were first "
+		 "writes\n",
+		 (unsigned long long)of("pgmajfault"), (unsigned long long)of("pswpin"),
+		 (unsigned long long)of("pgminfault"), (unsigned long long)of("pgwpfault"));
+	text_add(text, "  reclaim  %llu pages scanned, %llu freed; %llu stalls\n", (unsigned long long)scanned,
+		 (unsigned long long)stolen, (unsigned long long)of("allocstall"));
+	text_add(text, "  swap     %.1f MiB out, %.1f MiB in; %.1f of %.1f MiB used now\n",
+		 mib(of("pswpout") << PAGE_SHIFT), mib(of("pswpin") << PAGE_SHIFT),
+		 mib(of("nr_swap_used") << PAGE_SHIFT), mib(of("nr_swap_total") << PAGE_SHIFT));
 	if (settings.dispatch)
-		add(text, "  calls    %llu system calls seen, %llu of unknown kinds, %llu refused (io_uring, aio)\n",
-		    (unsigned long long)tallies.calls, (unsigned long long)tallies.calls_unknown,
-		    (unsigned long long)tallies.calls_refused);
+		text_add(text, "  calls    %llu system calls seen, %llu of unknown kinds, %llu refused (io_uring, aio)\n",
+			 (unsigned long long)tallies.calls, (unsigned long long)tallies.calls_unknown,
+			 (unsigned long long)tallies.calls_refused);
 	for (unsigned i = 0; i < NR_PASSED; i++)
 		if (tallies.passed[i])
-			add(text, "  not taken over: %llu %s, %.1f MiB\n", (unsigned long long)tallies.passed[i],
-			    passed_names[i].what, mib(tallies.passed_bytes[i]));
+			text_add(text, "  not taken over: %llu %s, %.1f MiB\n", (unsigned long long)tallies.passed[i],
+				 passed_names[i].what, mib(tallies.passed_bytes[i]));
 	if (tallies.refused)
-		add(text, "  refused: %llu requests for more than memory and swap have; raise -m or --swap\n",
-		    (unsigned long long)tallies.refused);
+		text_add(text, "  refused: %llu requests for more than memory and swap have; raise -m or --swap\n",
+			 (unsigned long long)tallies.refused);
 }
 
 static void as_json(struct text *text, const struct figures *f)
@@ -107,27 +92,28 @@ static void as_json(struct text *text, const struct figures *f)
 		"pgsteal_kswapd", "pgsteal_direct", "pgsteal_flusher", "allocstall",    "workingset_refault_anon",
 		"readahead",      "readahead_hit",  "nr_swap_total",   "nr_swap_used",  "nr_swap_bad"};
 
-	add(text, "{\"program\": \"");
-	for (const char *c = f->name; *c; c++)
-		add(text, *c == '"' || *c == '\\' ? "\\%c" : (unsigned char)*c < ' ' ? "?" : "%c", *c);
-	add(text, "\", \"pid\": %d, \"seconds\": %.3f, \"faults\": \"%s\", \"budget_bytes\": %llu, ", (int)getpid(),
-	    f->seconds, settings.threads ? "thread" : "signal", (unsigned long long)settings.memory_bytes);
-	add(text,
-	    "\"peak_resident_bytes\": %llu, \"metadata_bytes\": %llu, \"taken_bytes\": %llu, "
-	    "\"taken_most_bytes\": %llu, \"refused\": %llu, ",
-	    (unsigned long long)f->peak_bytes, (unsigned long long)f->info.metadata_bytes,
-	    (unsigned long long)tallies.mapped, (unsigned long long)tallies.mapped_most,
-	    (unsigned long long)tallies.refused);
-	add(text, "\"calls\": %llu, \"calls_unknown\": %llu, \"calls_refused\": %llu, ",
-	    (unsigned long long)tallies.calls, (unsigned long long)tallies.calls_unknown,
-	    (unsigned long long)tallies.calls_refused);
+	text_add_program(text);
+	text_add(text, "\"seconds\": %.3f, \"faults\": \"%s\", \"budget_bytes\": %llu, ", f->seconds,
+		 settings.threads ? "thread" : "signal", (unsigned long long)settings.memory_bytes);
+	text_add(text,
+		 "\"peak_resident_bytes\": %llu, \"metadata_bytes\": %llu, \"taken_bytes\": %llu, "
+		 "\"taken_most_bytes\": %llu, \"refused\": %llu, ",
+		 (unsigned long long)f->peak_bytes, (unsigned long long)f->info.metadata_bytes,
+		 (unsigned long long)tallies.mapped, (unsigned long long)tallies.mapped_most,
+		 (unsigned long long)tallies.refused);
+	text_add(text, "\"calls\": %llu, \"calls_unknown\": %llu, \"calls_refused\": %llu, ",
+		 (unsigned long long)tallies.calls, (unsigned long long)tallies.calls_unknown,
+		 (unsigned long long)tallies.calls_refused);
 	for (unsigned i = 0; i < ARRAY_SIZE(counters); i++)
-		add(text, "\"%s\": %llu, ", counters[i], (unsigned long long)of(counters[i]));
-	add(text, "\"not_taken_over\": {");
+		text_add(text, "\"%s\": %llu, ", counters[i], (unsigned long long)of(counters[i]));
+	if (f->total_bytes)
+		text_add(text, "\"total_bytes\": %llu, \"granted_bytes\": %llu, ", (unsigned long long)f->total_bytes,
+			 (unsigned long long)f->granted_bytes);
+	text_add(text, "\"not_taken_over\": {");
 	for (unsigned i = 0; i < NR_PASSED; i++)
-		add(text, "%s\"%s\": {\"calls\": %llu, \"bytes\": %llu}", i ? ", " : "", passed_names[i].name,
-		    (unsigned long long)tallies.passed[i], (unsigned long long)tallies.passed_bytes[i]);
-	add(text, "}}\n");
+		text_add(text, "%s\"%s\": {\"calls\": %llu, \"bytes\": %llu}", i ? ", " : "", passed_names[i].name,
+			 (unsigned long long)tallies.passed[i], (unsigned long long)tallies.passed_bytes[i]);
+	text_add(text, "}}\n");
 }
 
 /* The process's stderr as it was at its start: many programs have closed theirs by the end. A child has none: it may
@@ -146,7 +132,12 @@ void report_to_nobody(void)
 	at_start = -1;
 }
 
-static void write_out(const struct text *text)
+bool report_wanted(void)
+{
+	return settings.report != REPORT_NONE && (!settings.main_pid || getpid() == settings.main_pid);
+}
+
+void report_out(const struct text *text)
 {
 	int fd = at_start >= 0 ? at_start : STDERR_FILENO;
 
@@ -159,12 +150,14 @@ static void write_out(const struct text *text)
 }
 
 static uint64_t started_ns;
-static _Atomic bool done;
+static _Atomic bool done, quick;
 
 void report_begin(void)
 {
 	started_ns = now_ns();
 	memset(&tallies, 0, sizeof(tallies));
+	if (!atomic_exchange(&quick, true))
+		at_quick_exit(report_write); /* quick_exit(3) calls no destructor, and libc's own _exit */
 	atomic_store(&done, false);
 }
 
@@ -174,18 +167,18 @@ void report_write(void)
 	struct rusage usage;
 	struct figures f;
 
-	if (settings.report == REPORT_NONE || !atomic_load(&started) ||
-	    (settings.main_pid && getpid() != settings.main_pid) || atomic_exchange(&done, true))
+	if (!atomic_load(&started) || !report_wanted() || atomic_exchange(&done, true))
 		return;
 	f = (struct figures){.seconds = (double)(now_ns() - started_ns) / 1e9, .name = program_invocation_short_name};
 	getrusage(RUSAGE_SELF, &usage);
 	f.peak_bytes = (uint64_t)usage.ru_maxrss << 10;
 	weir_meminfo(pool, WEIR_ALL_NODES, &f.info);
+	f.total_bytes = total_bytes(&f.granted_bytes);
 	if (settings.report == REPORT_JSON)
 		as_json(&text, &f);
 	else
 		as_text(&text, &f);
-	write_out(&text);
+	report_out(&text);
 }
 
 __attribute__((destructor)) static void at_exit(void)
@@ -210,15 +203,17 @@ EXPORT _Noreturn void _Exit(int status)
 _Noreturn void end_for_want_of(const struct weir_fault *fault)
 {
 	struct text text = {.length = 0};
+	uint64_t granted;
 	bool memory = fault->error == -ENOMEM || fault->error == -ETIMEDOUT;
 
-	add(&text, "weir run: process %d touched memory at %p that can't be had (%s): ", (int)getpid(), fault->address,
-	    strerror(-fault->error));
+	text_add(&text, "weir run: process %d touched memory at %p that can't be had (%s): ", (int)getpid(),
+		 fault->address, strerror(-fault->error));
 	if (memory)
-		add(&text, "its budget of %.0f MiB and its swap of %.0f MiB are full; raise -m or --swap\n",
-		    mib(settings.memory_bytes), mib(settings.swap_bytes));
+		text_add(&text, "its budget of %.0f MiB and its swap of %.0f MiB are full; raise -m%s or --swap\n",
+			 mib(settings.memory_bytes), mib(settings.swap_bytes),
+			 total_bytes(&granted) ? ", --total" : "");
 	else
-		add(&text, "its swap file failed; see --swap\n");
+		text_add(&text, "its swap file failed; see --swap\n");
 	(void)!write(STDERR_FILENO, text.bytes, text.length);
 	report_write();
 	kill(getpid(), SIGKILL);

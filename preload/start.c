@@ -15,7 +15,10 @@
 #include "calls.h"
 #include "descriptors.h"
 #include "inside.h"
+#include "interval.h"
+#include "observe/error.h"
 #include "process.h"
+#include "total.h"
 
 #define EXIT_CANNOT_START 125
 
@@ -88,6 +91,7 @@ static void read_settings(void)
 			  : is("WEIR_REPORT", "none") ? REPORT_NONE
 						      : REPORT_TEXT;
 	settings.threads = is("WEIR_FAULTS", "thread") || (!is("WEIR_FAULTS", "signal") && threads_allowed());
+	settings.interval_ms = number("WEIR_INTERVAL_MS", 0);
 	settings.main_pid = (pid_t)number("WEIR_RUN_PID", 0);
 	if (!settings.swap_path)
 		settings.swap_path = "/var/tmp";
@@ -105,19 +109,27 @@ static int high_descriptors(void)
 
 int pool_start(void)
 {
+	const char *why;
 	struct weir_config config;
 	struct weir_swap_config swap = {.size = sizeof(swap), .path = settings.swap_path, .bytes = settings.swap_bytes};
+	uint64_t budget = total_enter(settings.memory_bytes, &why);
 	int error;
 
+	if (!budget)
+		return weir_error_set(-ENOMEM, "%s", why);
 	weir_config_init(&config);
 	config.memory_bytes = settings.memory_bytes;
 	config.swappiness = settings.swappiness;
 	config.policy = settings.policy;
+	if (getenv("WEIR_TOTAL_FD"))
+		config.nodes = 1; /* or each of them had its least */
 	config.windows = true;
 	config.fault_thread = settings.threads;
 	config.populate = false;
 	config.io_uring = false; /* its descriptors and its memory would be in the program's way */
 	error = weir_create(&config, &pool);
+	if (!error && budget < settings.memory_bytes)
+		error = weir_set_budget(pool, budget);
 	if (!error && settings.swap_bytes)
 		error = weir_swap_add(pool, &swap);
 	return error;
@@ -126,14 +138,20 @@ int pool_start(void)
 /* First of the library's constructors: jemalloc's asks to be called at forks too, and has to come later (process.c). */
 __attribute__((constructor(101))) static void start(void)
 {
+	const char *why;
+
 	if (!getenv("WEIR_MEMORY"))
 		return; /* loaded by hand, and told nothing */
 	inside++;
 	report_begin();
 	read_settings();
 	fd_floor = high_descriptors();
+	if (!total_find(&why))
+		refuse(why);
 	if (pool_start() || arena_start())
 		refuse(weir_error_text());
+	if (total_follow() || interval_start())
+		refuse("there can't be more threads");
 	descriptors_note();
 	report_to(descriptors_take(dup(STDERR_FILENO)));
 	process_start();

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT
+ * What processes share of --total: parts, what is never given out twice, and entries of the dead. */
+#include "cli_test.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../preload/ledger.h"
+
+#define MIB (1ull << 20)
+
+static struct ledger *ledger;
+
+static int setup(void **state)
+{
+	int fd = ledger_create(100 * MIB);
+
+	(void)state;
+	assert_true(fd >= 0);
+	ledger = ledger_map(fd);
+	close(fd);
+	return ledger ? 0 : -1;
+}
+
+/* An entry as another process would have it. */
+static struct ledger_member *entry(unsigned i, uint64_t id, uint64_t wish, uint64_t granted)
+{
+	struct ledger_member *member = &ledger->members[i];
+
+	atomic_store(&member->id, id);
+	atomic_store(&member->wish_bytes, wish);
+	atomic_store(&member->granted_bytes, granted);
+	return member;
+}
+
+/* Breaks when anything that is mapped is taken for a ledger. */
+static void only_a_ledger_is_taken_for_one(void **state)
+{
+	int pipes[2];
+
+	(void)state;
+	assert_int_equal(pipe(pipes), 0);
+	assert_null(ledger_map(pipes[0]));
+	assert_null(ledger_map(-1));
+}
+
+/* Breaks when parts are not equal, or what one does not wish is lost, or is given to who does not wish it either. */
+static void parts_are_equal_and_what_is_not_wished_goes_to_the_others(void **state)
+{
+	struct ledger_member *a = entry(0, 1, 100 * MIB, 0), *b, *c, *d;
+
+	(void)state;
+	assert_int_equal(ledger_share(ledger, a), 100 * MIB);
+	b = entry(7, 2, 100 * MIB, 0);
+	assert_int_equal(ledger_share(ledger, a), 50 * MIB);
+	assert_int_equal(ledger_share(ledger, b), 50 * MIB);
+	c = entry(3, 3, 10 * MIB, 0);
+	assert_int_equal(ledger_share(ledger, c), 10 * MIB);
+	assert_int_equal(ledger_share(ledger, a), 45 * MIB);
+	d = entry(249, 4, 40 * MIB, 0); /* over a quarter, and under a third of what c leaves... */
+	assert_int_equal(ledger_share(ledger, d), 30 * MIB);
+	assert_int_equal(ledger_share(ledger, a), 30 * MIB);
+	atomic_store(&d->wish_bytes, 28 * MIB);
+	assert_int_equal(ledger_share(ledger, d), 28 * MIB);
+	assert_int_equal(ledger_share(ledger, a), 31 * MIB);
+	assert_int_equal(ledger_share(ledger, b), 31 * MIB);
+	atomic_store(&a->wish_bytes, 0); /* never less than the least */
+	assert_int_equal(ledger_share(ledger, a), 4 * MIB);
+	assert_int_equal(ledger_share(ledger, b), 58 * MIB);
+	for (unsigned i = 0; i < LEDGER_MEMBERS; i++)
+		entry(i, i + 1, 100 * MIB, 0);
+	assert_int_equal(ledger_share(ledger, a), 4 * MIB);
+}
+
+/* Breaks when the sum of what all have may be over the total. */
+static void no_more_is_given_than_there_is(void **state)
+{
+	struct ledger_member *a = entry(0, 1, 100 * MIB, 0), *b = entry(1, 2, 100 * MIB, 0);
+
+	(void)state;
+	assert_int_equal(ledger_grow(ledger, a, 70 * MIB), 70 * MIB);
+	assert_int_equal(ledger_grow(ledger, b, 70 * MIB), 30 * MIB);
+	assert_int_equal(ledger_grow(ledger, a, 80 * MIB), 70 * MIB);
+	ledger_shrink(ledger, a, 20 * MIB);
+	assert_int_equal(ledger_grow(ledger, b, 20 * MIB), 30 * MIB);
+	assert_int_equal(ledger_grow(ledger, b, 90 * MIB), 80 * MIB);
+}
+
+/* Many grow and shrink at once, each in a process of its own, and look at the sum meanwhile. */
+static void racers_never_have_more_than_the_total_together(void **state)
+{
+	enum { RACERS = 4, ROUNDS = 20000 };
+	int status;
+
+	(void)state;
+	for (unsigned i = 0; i < RACERS; i++)
+		entry(i, i + 1, 100 * MIB, 0);
+	for (unsigned i = 0; i < RACERS; i++) {
+		if (fork())
+			continue;
+		for (unsigned round = 0, held = 0; round < ROUNDS; round++) {
+			struct ledger_member *mine = &ledger->members[i];
+			uint64_t got = ledger_grow(ledger, mine, 60 * MIB);
+
+			/* Whoever has over half of it is alone: he says so, and nobody else may. */
+			if (got > 50 * MIB) {
+				if (atomic_fetch_add(&ledger->members[200].granted_bytes, 1) != 0)
+					_exit(1);
+				held++;
+				atomic_fetch_sub(&ledger->members[200].granted_bytes, 1);
+			}
+			ledger_shrink(ledger, mine, 0);
+			if (round + 1 == ROUNDS)
+				_exit(held ? 0 : 2);
+		}
+	}
+	for (unsigned i = 0; i < RACERS; i++) {
+		assert_true(wait(&status) > 0);
+		assert_int_equal(status, 0);
+	}
+}
+
+/* Breaks when a process that is killed keeps what it had, or one that only waits to be reaped. */
+static void what_the_dead_had_is_free(void **state)
+{
+	struct ledger_member *mine = ledger_join(ledger, 100 * MIB), *again;
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	(void)state;
+	assert_non_null(mine);
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		struct ledger_member *member = ledger_join(ledger, 100 * MIB);
+
+		byte = member && ledger_grow(ledger, member, 90 * MIB) == 90 * MIB;
+		(void)!write(ready[1], &byte, 1);
+		for (;;)
+			pause();
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_int_equal(byte, 1);
+	ledger_bury(ledger);
+	assert_int_equal(ledger_grow(ledger, mine, 100 * MIB), 10 * MIB);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOWAIT), 0);
+	ledger_bury(ledger); /* a zombie */
+	assert_int_equal(ledger_grow(ledger, mine, 100 * MIB), 100 * MIB);
+	waitpid(pid, NULL, 0);
+	again = ledger_join(ledger, 8 * MIB); /* as after exec: the same process, which has nothing yet */
+	assert_ptr_equal(again, mine);
+	assert_int_equal(atomic_load(&mine->granted_bytes), 0);
+	ledger_leave(ledger, mine);
+	assert_int_equal(atomic_load(&mine->id), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(only_a_ledger_is_taken_for_one, setup),
+		cmocka_unit_test_setup(parts_are_equal_and_what_is_not_wished_goes_to_the_others, setup),
+		cmocka_unit_test_setup(no_more_is_given_than_there_is, setup),
+		cmocka_unit_test_setup(racers_never_have_more_than_the_total_together, setup),
+		cmocka_unit_test_setup(what_the_dead_had_is_free, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
