@@ -225,13 +225,14 @@ int weir_resize(weir_object *object, uint64_t bytes);
  * Anonymous memory and swap
  */
 #define WEIR_SWAP_ENCRYPT 0x01u /* what is written is enciphered (AES-256-XTS) under a random key of the pool's */
+#define WEIR_SWAP_LATE 0x02u    /* the file gets its blocks when the first page is written to it */
 
 struct weir_swap_config {
 	size_t size;      /* sizeof(struct weir_swap_config) */
 	const char *path; /* a directory to make the file in, or the name of a file that is not there yet */
 	uint64_t bytes;   /* 4096 to 16 TiB, rounded down to pages */
 	int priority;     /* higher ones are used first, equal ones in turn */
-	unsigned flags;   /* 0 or WEIR_SWAP_ENCRYPT */
+	unsigned flags;   /* 0, or WEIR_SWAP_ENCRYPT and WEIR_SWAP_LATE */
 };
 
 /* Give the pool a swap area: room on a disk for pages of anonymous objects. Its file is made with
@@ -239,6 +240,10 @@ struct weir_swap_config {
  * leaves memory meets a full disk; O_DIRECT is used where the file system offers it. It is gone with
  * the pool, or the process. At most 8 areas; none can be taken away. Beside the file it costs a byte
  * a slot of memory (metadata_bytes), and 256 KiB where it is encrypted.
+ *
+ * With WEIR_SWAP_LATE it costs next to nothing until a page is written to it: whether the disk has as much room is
+ * looked up now, and the blocks are allocated when the first page comes. Should the disk be full by then, pages stay in
+ * memory, dirty, as after any write that fails, and each later write tries again.
  * Errors: -EINVAL (a field out of its range, unknown flags), -EEXIST (the file is there already),
  * -ENOSPC (the disk has too little room; or 8 areas are there), -ENOTSUP (encryption: the library
  * was built without libcrypto), -ENOMEM, -EIO (no random numbers), or those of open(2);

@@ -111,7 +111,10 @@ int pool_start(void)
 {
 	const char *why;
 	struct weir_config config;
-	struct weir_swap_config swap = {.size = sizeof(swap), .path = settings.swap_path, .bytes = settings.swap_bytes};
+	struct weir_swap_config swap = {.size = sizeof(swap),
+					.path = settings.swap_path,
+					.bytes = settings.swap_bytes,
+					.flags = WEIR_SWAP_LATE};
 	uint64_t budget = total_enter(settings.memory_bytes, &why);
 	int error;
 

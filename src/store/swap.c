@@ -64,6 +64,7 @@ static int area_init(struct swap *swap, struct swap_area *area, const struct sto
 	area->encrypted = encrypt;
 	area->bounce = NULL;
 	lock_init(&area->bounce_lock, NULL);
+	lock_init(&area->room_lock, NULL);
 	if (!encrypt)
 		return 0;
 	area->bounce =
@@ -89,6 +90,11 @@ static void list_area(struct swap *swap, unsigned area)
 
 int swap_add(struct swap *swap, const struct store *store, uint32_t slots, int priority, bool encrypt)
 {
+	return swap_add_late(swap, store, slots, priority, encrypt, -1);
+}
+
+int swap_add_late(struct swap *swap, const struct store *store, uint32_t slots, int priority, bool encrypt, int room_fd)
+{
 	unsigned area;
 	int error = 0;
 
@@ -101,6 +107,8 @@ int swap_add(struct swap *swap, const struct store *store, uint32_t slots, int p
 	if (!error)
 		error = area_init(swap, &swap->areas[area], store, slots, priority, encrypt);
 	if (!error) {
+		swap->areas[area].room_fd = room_fd;
+		atomic_init(&swap->areas[area].has_room, room_fd < 0);
 		lock_acquire(&swap->lock);
 		list_area(swap, area);
 		lock_release(&swap->lock);
@@ -227,10 +235,29 @@ static int write_enciphered(struct swap *swap, struct swap_area *area, uint64_t 
 	return error;
 }
 
+/* Before the first write. Where the disk is full by then, this write has failed, and the next one tries again. */
+static int make_room(struct swap_area *area)
+{
+	int error = 0;
+
+	if (likely(atomic_load_explicit(&area->has_room, memory_order_acquire)))
+		return 0;
+	lock_acquire(&area->room_lock);
+	if (!atomic_load_explicit(&area->has_room, memory_order_relaxed)) {
+		error = swap_file_make_room(area->room_fd, (uint64_t)area->map.nr_slots << PAGE_SHIFT);
+		atomic_store_explicit(&area->has_room, !error, memory_order_release);
+	}
+	lock_release(&area->room_lock);
+	return error;
+}
+
 int swap_write(struct swap *swap, uint64_t slot, const struct iovec *iov, int n)
 {
 	struct swap_area *area = area_of(swap, slot);
+	int error = make_room(area);
 
+	if (error)
+		return error;
 	counters_add(swap->counters, 0, COUNT_PSWPOUT, (uint64_t)n);
 	if (area->encrypted)
 		return write_enciphered(swap, area, slot, iov, n);
@@ -259,7 +286,7 @@ int swap_submit(struct swap *swap, uint64_t slot, struct weir_io *io)
 	struct weir_io before = *io;
 	int error;
 
-	if ((area->encrypted && io->write) || !area->store.ops->submit)
+	if ((io->write && (area->encrypted || make_room(area))) || !area->store.ops->submit)
 		return -EOPNOTSUPP;
 	/* Before the call: it may be over by the time that submit returns. */
 	io->offset = offset_of(slot);

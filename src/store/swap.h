@@ -34,7 +34,10 @@ struct swap_area {
 	bool encrypted;
 	struct swap_map map; /* swap->lock */
 	struct lock bounce_lock;
-	char *bounce; /* bounce_lock: cipher text on its way out, SWAP_RUN_MAX pages; NULL: not encrypted */
+	struct lock room_lock; /* held while room is made: I/O */
+	int room_fd;           /* the file whose blocks are still to be allocated; -1: never was one */
+	_Atomic bool has_room; /* written under room_lock, read anywhere */
+	char *bounce;          /* bounce_lock: cipher text on its way out, SWAP_RUN_MAX pages; NULL: not encrypted */
 };
 
 struct swap {
@@ -57,6 +60,11 @@ void swap_destroy(struct swap *swap);
 /* One area more, over a store that has room for so many slots (at least 1); the store is the area's if this succeeds.
  * Errors: -ENOMEM, -ENOSPC (SWAP_AREAS_MAX are there), -ENOTSUP (no encryption), -EIO. Allocates: yes. */
 int swap_add(struct swap *swap, const struct store *store, uint32_t slots, int priority, bool encrypt);
+/* The same; room_fd is the store's file, which gets its blocks when it is first written to. */
+int swap_add_late(struct swap *swap, const struct store *store, uint32_t slots, int priority, bool encrypt,
+		  int room_fd);
+/* All blocks of a file. 0 or -errno. Blocks: yes. */
+int swap_file_make_room(int fd, uint64_t bytes);
 /* The same with a file that is made, filled with room and unlinked. Keeps an error sentence. Blocks: yes. */
 int swap_add_file(struct swap *swap, const struct weir_swap_config *config);
 

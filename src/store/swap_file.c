@@ -4,7 +4,8 @@
  *
  *   made (O_EXCL, mode 0600) ─► opened for O_DIRECT too ─► unlinked ─► all of its blocks allocated ─► an area
  *
- * So a write to it never meets a full disk, nobody else can open it, and whatever ends the process frees its room.
+ * So a write to it never meets a full disk (but with WEIR_SWAP_LATE, where the last step waits for the first page that
+ * leaves memory: what is never used costs nothing to make and to remove), nobody else can open it, and whatever ends the process frees its room.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -12,10 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "observe/error.h"
 #include "store/swap.h"
+
+#define KNOWN_FLAGS (WEIR_SWAP_ENCRYPT | WEIR_SWAP_LATE)
 
 static const char *remedy(int error)
 {
@@ -56,14 +60,25 @@ static int create(const char *path, char name[PATH_MAX])
 	return fd < 0 ? failed(name, errno) : fd_high(fd);
 }
 
-static int make_room(int fd, const char *name, uint64_t bytes)
+int swap_file_make_room(int fd, uint64_t bytes)
 {
 	int error;
 
 	do
 		error = posix_fallocate(fd, 0, (off_t)bytes);
 	while (error == EINTR);
-	return error ? failed(name, error) : 0;
+	return -error;
+}
+
+/* Now, or, later, when the first page comes: then it is looked whether there would be. */
+static int see_to_room(int fd, const char *name, uint64_t bytes, bool later)
+{
+	struct statvfs fs;
+	int error = later ? 0 : swap_file_make_room(fd, bytes);
+
+	if (later && fstatvfs(fd, &fs) == 0 && fs.f_bavail < bytes / fs.f_frsize)
+		error = -ENOSPC;
+	return error ? failed(name, -error) : 0;
 }
 
 static int check(const struct weir_swap_config *config)
@@ -71,8 +86,8 @@ static int check(const struct weir_swap_config *config)
 	if (!config || config->size != sizeof(*config) || !config->path)
 		return weir_error_set(-EINVAL, "weir_swap_add: config.size must be %zu, and config.path be given",
 				      sizeof(*config));
-	if (config->flags & ~WEIR_SWAP_ENCRYPT)
-		return weir_error_set(-EINVAL, "weir_swap_add: unknown flags 0x%x", config->flags & ~WEIR_SWAP_ENCRYPT);
+	if (config->flags & ~KNOWN_FLAGS)
+		return weir_error_set(-EINVAL, "weir_swap_add: unknown flags 0x%x", config->flags & ~KNOWN_FLAGS);
 	if (config->bytes < PAGE_SIZE || config->bytes >> PAGE_SHIFT > SWAP_SLOTS_MAX)
 		return weir_error_set(-EINVAL, "config.bytes is %llu; a swap area has 4096 bytes to 16 TiB",
 				      (unsigned long long)config->bytes);
@@ -93,6 +108,7 @@ static int refused(int error)
 
 int swap_add_file(struct swap *swap, const struct weir_swap_config *config)
 {
+	bool later = config && (config->flags & WEIR_SWAP_LATE);
 	uint64_t slots, bytes;
 	char name[PATH_MAX];
 	struct store store;
@@ -111,9 +127,10 @@ int swap_add_file(struct swap *swap, const struct weir_swap_config *config)
 		close(fd);
 		return error;
 	}
-	error = make_room(fd, name, bytes); /* fd is the store's now, and lives as long */
+	error = see_to_room(fd, name, bytes, later); /* fd is the store's now, and lives as long */
 	if (!error) {
-		error = swap_add(swap, &store, (uint32_t)slots, config->priority, config->flags & WEIR_SWAP_ENCRYPT);
+		error = swap_add_late(swap, &store, (uint32_t)slots, config->priority,
+				      config->flags & WEIR_SWAP_ENCRYPT, later ? fd : -1);
 		if (error)
 			error = refused(error);
 	}

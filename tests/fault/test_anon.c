@@ -5,7 +5,10 @@
 #include "../anon_rig.h"
 #include "../sanitizer.h"
 
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 #define MIB (1ull << 20)
 #define POOL_PAGES (4 * MIB >> PAGE_SHIFT)
@@ -118,6 +121,53 @@ static void contents_survive_in_files_and_enciphered(void **state)
 		}
 		anon_stop(&rig);
 	}
+}
+
+static uint64_t swap_file_bytes(const weir_pool *pool)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(pool->swap.areas[0].room_fd, &st), 0);
+	return (uint64_t)st.st_blocks * 512;
+}
+
+/* Breaks when a late area takes its room before it is used, or never; or a disk that is full by then loses pages. */
+static void a_late_area_takes_its_room_with_the_first_page(void **state)
+{
+	const char *folder = getenv("TMPDIR");
+	struct weir_swap_config swap = {.size = sizeof(swap), .path = folder && *folder ? folder : "/var/tmp"};
+	struct rlimit before, none;
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 4 * MIB);
+	rig.config.io_uring = false; /* the ring's workers are not the limit's */
+	anon_start(&rig, POOL_PAGES / 2, 0);
+	swap.flags = WEIR_SWAP_LATE;
+	swap.bytes = 15ull << 40;
+	assert_int_equal(weir_swap_add(rig.pool, &swap), -ENOSPC);
+	assert_non_null(strstr(weir_error_text(), "no room"));
+	swap.bytes = 20 * MIB;
+	assert_int_equal(weir_swap_add(rig.pool, &swap), 0);
+	assert_int_equal(swap_file_bytes(rig.pool), 0);
+	for (uint64_t page = 0; page < 64; page++)
+		assert_int_equal(write_stamp(rig.object, page, 1), 0);
+	assert_int_equal(swap_file_bytes(rig.pool), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	weir_advise(rig.object, 0, 64 * PAGE_SIZE, WEIR_ADV_PAGEOUT);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(counter(rig.pool, "pswpout"), 0);
+	for (uint64_t page = 0; page < 64; page++)
+		assert_true(has_stamp(rig.object, page, 1));
+	assert_int_equal(weir_advise(rig.object, 0, 64 * PAGE_SIZE, WEIR_ADV_PAGEOUT), 0);
+	assert_true(counter(rig.pool, "pswpout") >= 64);
+	assert_true(swap_file_bytes(rig.pool) >= swap.bytes);
+	for (uint64_t page = 0; page < 64; page++)
+		assert_true(has_stamp(rig.object, page, 1));
+	anon_stop(&rig);
 }
 
 /* Write pages until no frame can be had. Returns how many could be. */
@@ -443,6 +493,7 @@ int main(void)
 		cmocka_unit_test(never_written_pages_are_zeros_without_io),
 		cmocka_unit_test(contents_four_times_the_budget_survive),
 		cmocka_unit_test(contents_survive_in_files_and_enciphered),
+		cmocka_unit_test(a_late_area_takes_its_room_with_the_first_page),
 		cmocka_unit_test(without_swap_memory_fills_and_then_fails),
 		cmocka_unit_test(a_changed_page_gives_its_slot_back_where_swap_is_tight),
 		cmocka_unit_test(full_swap_loses_nothing),
