@@ -4,8 +4,8 @@
  *
  * Everything is populated here, descriptors too, so that reclaim never meets a page fault of the kernel's and a pool
  * that was made has its memory. A hollow pool has none at first: even its descriptors get theirs block by block, ahead
- * of what is allocated (zone.c), so that a large budget costs a small program nothing. Before asking for it we look whether the machine and our cgroups have it, as asking
- * for too much would not fail but call the OOM killer.
+ * of what is allocated (zone.c), so that a large budget costs a small program nothing. Before asking for it we look
+ * whether the machine and our cgroups have it, as asking for too much would not fail but call the OOM killer.
  */
 #include "mem/mem.h"
 
