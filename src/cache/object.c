@@ -33,11 +33,51 @@ static void *reserve(size_t bytes)
 	return p;
 }
 
+static uint64_t whole_chunks(uint64_t pages)
+{
+	return (pages + CHUNK_PAGES - 1) & ~(uint64_t)(CHUNK_PAGES - 1);
+}
+
 uint64_t object_capacity(uint64_t bytes)
 {
-	uint64_t pages = MIN(MAX(2 * bytes, CAPACITY_MIN_BYTES), OBJECT_MAX_BYTES) >> PAGE_SHIFT;
+	return whole_chunks(MIN(MAX(2 * bytes, CAPACITY_MIN_BYTES), OBJECT_MAX_BYTES) >> PAGE_SHIFT);
+}
 
-	return (pages + CHUNK_PAGES - 1) & ~(uint64_t)(CHUNK_PAGES - 1);
+/* What words and chunks are reserved for; they are all zeros. */
+static int make_room(struct weir_object *object, uint64_t capacity)
+{
+	page_word *words = reserve(words_bytes(capacity));
+	struct chunk *chunks = reserve(chunks_bytes(capacity));
+
+	if (!words || !chunks) {
+		if (words)
+			munmap(words, words_bytes(capacity));
+		if (chunks)
+			munmap(chunks, chunks_bytes(capacity));
+		return -ENOMEM;
+	}
+	object->words = words;
+	object->chunks = chunks;
+	object->capacity = capacity;
+	return 0;
+}
+
+static void leave_room(struct weir_object *object)
+{
+	if (object->words)
+		munmap(object->words, words_bytes(object->capacity));
+	if (object->chunks)
+		munmap(object->chunks, chunks_bytes(object->capacity));
+}
+
+int object_make_room(struct weir_object *object, uint64_t pages)
+{
+	struct weir_object before = {.words = object->words, .chunks = object->chunks, .capacity = object->capacity};
+	int error = pages > before.capacity ? make_room(object, whole_chunks(pages)) : 0;
+
+	if (!error && object->words != before.words)
+		leave_room(&before);
+	return error;
 }
 
 int object_create(weir_pool *pool, const struct store *store, uint64_t bytes, bool writable,
@@ -54,10 +94,7 @@ int object_create(weir_pool *pool, const struct store *store, uint64_t bytes, bo
 	object->frames_base = pool->mem.base;
 	object->versions = pool->mem.versions;
 	object->threads = &pool->threads;
-	object->capacity = object_capacity(bytes);
-	object->words = reserve(words_bytes(object->capacity));
-	object->chunks = reserve(chunks_bytes(object->capacity));
-	if (!object->words || !object->chunks) {
+	if (make_room(object, object_capacity(bytes))) {
 		object_destroy(object);
 		return -ENOMEM;
 	}
@@ -96,10 +133,7 @@ void object_destroy(struct weir_object *object)
 {
 	if (atomic_load(&object->barred))
 		munmap((void *)atomic_load(&object->barred), bars_bytes(object->capacity));
-	if (object->words)
-		munmap(object->words, words_bytes(object->capacity));
-	if (object->chunks)
-		munmap(object->chunks, chunks_bytes(object->capacity));
+	leave_room(object);
 	munmap(object, round_to_page(sizeof(*object)));
 }
 

@@ -104,6 +104,9 @@ uint64_t object_capacity(uint64_t bytes);
 /* Map words and chunks for a store of that size. Errors: -EFBIG, -ENOMEM. Allocates: yes. */
 int object_create(weir_pool *pool, const struct store *store, uint64_t bytes, bool writable,
 		  struct weir_object **object);
+/* Room for so many pages, where nobody uses the object yet and nothing of its size (a window, bars) exists. -ENOMEM: all
+ * is as it was. Allocates: yes. */
+int object_make_room(struct weir_object *object, uint64_t pages);
 /* No page may be resident. The store is not closed. */
 void object_destroy(struct weir_object *object);
 

@@ -65,6 +65,7 @@ struct thread_context {
 	unsigned nomemalloc_depth; /* contract 23: 0 or 1 */
 	int tid;
 	bool signals_held;      /* src/cache/hold.h */
+	unsigned windows_gone;  /* how many of them its faults have heard of (src/fault/sigbus.c) */
 	uint64_t dirty_debt_ns; /* pause owed for pages dirtied (throttle.c) */
 	struct {
 		uint64_t pool_id;

@@ -46,6 +46,8 @@ static void serve(weir_pool *pool, struct weir_fault fault)
 	 * looks once more whether he still has to. */
 }
 
+/* NOFS: who touched may be the kernel in a write(2), which holds the file's inode; a page of that file, written to make
+ * room, would wait for the inode, and so for us. Flushers write it when that is over. */
 static void *fault_thread_main(void *arg)
 {
 	struct fault_thread *self = arg;
@@ -53,6 +55,7 @@ static void *fault_thread_main(void *arg)
 	struct weir_fault fault = {.object = NULL};
 	struct epoll_event event;
 
+	weir_scope_nofs_save();
 	for (;;) {
 		if (epoll_wait(self->epoll, &event, 1, -1) != 1)
 			continue;

@@ -66,6 +66,15 @@ int object_empty(struct weir_object *object, uint64_t first, uint64_t last, enum
 /* resize.c: pages from that of byte `low` on are not to be had until resize_end. object->resize held. Blocks. */
 void resize_begin(struct weir_object *object, uint64_t low);
 void resize_end(struct weir_object *object);
+/* resize.c: its end comes to `bytes`, and the store's, unless that is there already. Frozen from there on. Errors: as
+ * weir_resize. */
+int object_cut_frozen(struct weir_object *object, uint64_t bytes);
+/* resize.c: what the page in which byte `bytes` lies has behind it becomes that of `with`, a page, if it is resident.
+ * Frozen. */
+void set_tail(struct weir_object *object, uint64_t bytes, const char *with);
+/* resize.c: no page of these was ever had. Touches that failed, as they were past the end, have left their marks in the
+ * window (fault_thread.c): they go. */
+void window_heal(struct weir_object *object, uint64_t first, uint64_t last);
 /* resize.c: of an anonymous object: what the pages hold is given up, in memory and in swap. -EBUSY: some are pinned. */
 int object_discard(struct weir_object *object, uint64_t first, uint64_t last);
 /* resize.c: its work, where the object is frozen and no page of these is pinned. Errors: the store's. */

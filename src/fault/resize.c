@@ -19,6 +19,7 @@
  */
 #include <sched.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "cache/hold.h"
 #include "fault/pin.h"
@@ -63,7 +64,7 @@ void resize_end(struct weir_object *object)
 
 /* In a window, where the program may be writing to the rest of the page, or may not write at all: protected, copied,
  * and put in again. Who touches it meanwhile waits for the resize. */
-static void zero_mapped(struct weir_object *object, uint64_t page, size_t from)
+static void set_mapped(struct weir_object *object, uint64_t page, size_t from, const char *with)
 {
 	const struct uffd *uffd = &object->pool->uffd;
 	bool writable = word_load(&object->words[page]) & WORD_WRITABLE;
@@ -73,15 +74,14 @@ static void zero_mapped(struct weir_object *object, uint64_t page, size_t from)
 
 	weir_assert(!uffd_protect(uffd, data, 1, true));
 	memcpy(copy, data, from);
-	memset(copy + from, 0, PAGE_SIZE - from);
+	memcpy(copy + from, with + from, PAGE_SIZE - from);
 	uffd_drop_init(&drop, false);
 	uffd_drop_add(&drop, data);
 	uffd_drop_all(uffd, &drop);
 	weir_assert(uffd_copy(uffd, data, copy, 1, !writable) == 1);
 }
 
-/* Bytes of the last page past the end read as zeros when the object grows over them. */
-static void zero_tail(struct weir_object *object, uint64_t bytes)
+void set_tail(struct weir_object *object, uint64_t bytes, const char *with)
 {
 	uint64_t page = bytes >> PAGE_SHIFT;
 	size_t in_page = bytes & (PAGE_SIZE - 1);
@@ -89,13 +89,21 @@ static void zero_tail(struct weir_object *object, uint64_t bytes)
 	uint64_t seen;
 
 	if (!in_page || !word_own(word))
-		return; /* where it is not resident the store's zeros will be read */
+		return; /* where it is not resident the store's will be read */
 	seen = word_load(word);
 	if (seen & WORD_MAPPED)
-		zero_mapped(object, page, in_page);
+		set_mapped(object, page, in_page, with);
 	else
-		memset((char *)page_slot(object, seen) + in_page, 0, PAGE_SIZE - in_page);
+		memcpy((char *)page_slot(object, seen) + in_page, with + in_page, PAGE_SIZE - in_page);
 	word_end_busy(word, 0, 0);
+}
+
+/* Bytes of the last page past the end read as zeros when the object grows over them. */
+static void zero_tail(struct weir_object *object, uint64_t bytes)
+{
+	static const char zeros[PAGE_SIZE];
+
+	set_tail(object, bytes, zeros);
 }
 
 /* The flusher leaves frozen pages alone; what it has begun must end. */
@@ -114,9 +122,10 @@ static void forget_frozen(struct weir_object *object, uint64_t first, uint64_t l
 		sched_yield();
 }
 
-static int cut(struct weir_object *object, uint64_t bytes)
+int object_cut_frozen(struct weir_object *object, uint64_t bytes)
 {
 	uint64_t first = object_pages_of(bytes), last = object_pages_of(atomic_load(&object->bytes));
+	uint64_t present;
 	int error;
 
 	if (object_pinned(object, first, last))
@@ -124,7 +133,9 @@ static int cut(struct weir_object *object, uint64_t bytes)
 				      "cannot cut an object to %llu bytes: pages past that are pinned; unpin them",
 				      (unsigned long long)bytes);
 	await_flusher(object); /* before the store is cut */
-	error = store_resize(&object->store, bytes);
+	error = store_size(&object->store, &present);
+	if (!error && present != bytes)
+		error = store_resize(&object->store, bytes);
 	if (error)
 		return weir_error_set(error, "the store refused to be cut to %llu bytes: %s", (unsigned long long)bytes,
 				      strerror(-error));
@@ -134,9 +145,15 @@ static int cut(struct weir_object *object, uint64_t bytes)
 	return 0;
 }
 
+void window_heal(struct weir_object *object, uint64_t first, uint64_t last)
+{
+	if (object_window(object) && object->pool->uffd.threads && first < last)
+		madvise(page_in_window(object, first), (last - first) << PAGE_SHIFT, MADV_DONTNEED);
+}
+
 static int grow(struct weir_object *object, uint64_t bytes)
 {
-	uint64_t present;
+	uint64_t present, before = atomic_load(&object->bytes);
 	int error = store_size(&object->store, &present);
 
 	if (!error && present < bytes)
@@ -144,8 +161,9 @@ static int grow(struct weir_object *object, uint64_t bytes)
 	if (error)
 		return weir_error_set(error, "the store refused to grow to %llu bytes: %s", (unsigned long long)bytes,
 				      strerror(-error));
-	zero_tail(object, atomic_load(&object->bytes));
+	zero_tail(object, before);
 	atomic_store(&object->bytes, bytes);
+	window_heal(object, object_pages_of(before), object_pages_of(bytes));
 	return 0;
 }
 
@@ -155,7 +173,7 @@ static int resize(struct weir_object *object, uint64_t bytes)
 	int error;
 
 	resize_begin(object, MIN(before, bytes));
-	error = bytes < before ? cut(object, bytes) : grow(object, bytes);
+	error = bytes < before ? object_cut_frozen(object, bytes) : grow(object, bytes);
 	resize_end(object);
 	return error;
 }

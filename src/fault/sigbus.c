@@ -35,6 +35,7 @@ struct listed {
 
 static struct listed windows[WINDOWS_MAX];
 static _Atomic unsigned nr_windows; /* entries below it have been used */
+static _Atomic unsigned nr_gone;    /* windows that were unlisted, ever */
 
 /* Guards the two below, and changes of the table. No signal handler takes it. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -68,6 +69,7 @@ void window_unlist(struct weir_object *object)
 	pthread_mutex_lock(&lock);
 	for (unsigned i = 0; i < WINDOWS_MAX; i++)
 		if (atomic_load(&windows[i].start) && atomic_load(&windows[i].object) == object) {
+			atomic_fetch_add(&nr_gone, 1); /* first: who does not find the window finds this */
 			atomic_store(&windows[i].bytes, 0);
 			while (atomic_load(&windows[i].users)) /* pairs with window_enter */
 				nanosleep(&nap, NULL);
@@ -211,6 +213,16 @@ static void pass_on(int number, siginfo_t *info, void *context)
 	}
 }
 
+/* No window has that address. But one may have gone between the touch and now, and something else be in its place: then
+ * the touch itself is to tell, once more. */
+static bool just_gone(void)
+{
+	unsigned known = thread_context.windows_gone;
+
+	thread_context.windows_gone = atomic_load(&nr_gone);
+	return thread_context.windows_gone != known;
+}
+
 static void on_sigbus(int number, siginfo_t *info, void *context)
 {
 	struct weir_fault fault = {.address = info->si_addr, .write = fault_was_write(context)};
@@ -224,7 +236,9 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 		thread_context.signals_held = false;
 		release_cancel(&cancel);
 	}
-	if (error == -EACCES) /* PROT_NONE by now: the touch itself says so, by a SIGSEGV */
+	if (error == -EACCES || error == -ENXIO) /* PROT_NONE, or no window, by now: the touch itself will tell */
+		error = 0;
+	if (error == -ENOENT && info->si_code == BUS_ADRERR && just_gone())
 		error = 0;
 	if (error && error != -ENOENT) {
 		set_mask(context, NULL); /* the program's handler may leave by longjmp, and may touch windows itself */

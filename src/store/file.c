@@ -170,6 +170,15 @@ bool store_same(const struct store *a, const struct store *b)
 	return a->ops == &file_ops && b->ops == &file_ops && x->device == y->device && x->inode == y->inode;
 }
 
+void file_store_descriptors(const struct store *store, int *plain, int *direct)
+{
+	const struct file *file = store->data;
+	bool is_file = store->ops == &file_ops;
+
+	*plain = is_file ? file->plain_fd : -1;
+	*direct = is_file ? file->direct_fd : -1;
+}
+
 /* ---- opening ---- */
 
 static const char *remedy(int error)

@@ -41,4 +41,7 @@ int file_store_adopt(int fd, const char *path, struct store *store);
 /* Are both the same file (device and inode)? False for stores that are no files. */
 bool store_same(const struct store *a, const struct store *b);
 
+/* The descriptors of a store of weir_open's; -1: it has no such one. */
+void file_store_descriptors(const struct store *store, int *plain, int *direct);
+
 #endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * follow.h - an object over a file that is changed behind its back, and whose window may be the kernel's one day.
+ */
+#ifndef WEIR_FOLLOW_H
+#define WEIR_FOLLOW_H
+
+#include "pool.h"
+
+/* The object's length becomes the store's, which others have made longer or shorter. Pages that were cut off go, dirty
+ * ones too; of the last page of before, what is beyond the length of before is the store's. Read-only objects too.
+ * Errors: -EBUSY (a page that was cut off is pinned), -EFBIG (more than it has room for), the store's. Blocks: yes.
+ * Allocates: no. */
+int object_follow(struct weir_object *object);
+
+/* Room for so many bytes, before anybody uses the object. Errors: -EBUSY (somebody did), -EFBIG, -ENOMEM (all is as it
+ * was). Allocates: address space. */
+int object_reserve(struct weir_object *object, uint64_t bytes);
+
+/* Drop [first, last), in whatever state it is: what is dirty there is lost. Waits for writes and reads under way.
+ * -EBUSY: a page is pinned. */
+int object_forget(struct weir_object *object, uint64_t first, uint64_t last);
+
+/* The window goes, and `replace` puts something else in all of its place, whose content is the store's: called once all
+ * that is dirty was written and no page can be had. Who touches the window meanwhile waits, and then finds what is there
+ * now. Errors: -EINVAL (no window), -EBUSY (pins are held), the store's, those of replace; then the window is as it
+ * was. Blocks: yes. */
+typedef int (*window_replace)(char *base, size_t bytes, void *user);
+int window_give_up(struct weir_object *object, window_replace replace, void *user);
+
+#endif

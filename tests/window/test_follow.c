@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_follow.c - objects over files that are changed behind their backs, and windows that are given up.
+ */
+#include "window_rig.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+
+#include "fault/follow.h"
+
+#define PAGES 8u
+#define BYTES ((off_t)PAGES * (off_t)PAGE_SIZE)
+
+static char path[] = "follow.XXXXXX";
+static int fd;
+static weir_pool *pool;
+static weir_object *object;
+static char *window;
+static sigjmp_buf out;
+
+static void on_signal(int number)
+{
+	siglongjmp(out, number);
+}
+
+RACES static char peek_byte(const char *address)
+{
+	return *(const volatile char *)address;
+}
+
+/* The signal that a touch ends with, 0: none. */
+static int signal_of(const char *address)
+{
+	int number = sigsetjmp(out, 1);
+
+	if (!number)
+		peek_byte(address);
+	return number;
+}
+
+/* A file whose page i is full of 'a' + i, and an object of it with a window. */
+static void start(unsigned flags, bool threads)
+{
+	struct weir_config config;
+	char page[PAGE_SIZE];
+	void *address;
+
+	memcpy(path + sizeof("follow.") - 1, "XXXXXX", 6);
+	fd = mkstemp(path);
+	assert_true(fd >= 0);
+	for (unsigned i = 0; i < PAGES; i++) {
+		memset(page, 'a' + (int)i, PAGE_SIZE);
+		assert_int_equal(pwrite(fd, page, PAGE_SIZE, (off_t)i * (off_t)PAGE_SIZE), PAGE_SIZE);
+	}
+	signal(SIGBUS, on_signal);
+	weir_config_init(&config);
+	config.memory_bytes = 4 << 20;
+	config.nodes = 1;
+	config.windows = true;
+	config.fault_thread = threads;
+	if (weir_create(&config, &pool) || weir_open(pool, path, flags, &object) ||
+	    weir_map(object, flags & WEIR_RDWR ? PROT_READ | PROT_WRITE : PROT_READ, WEIR_MAP_SHARED, &address))
+		fail_msg("%s", weir_error_text());
+	window = address;
+}
+
+static void stop(void)
+{
+	if (object_window(object))
+		assert_int_equal(weir_unmap(object), 0);
+	assert_int_equal(weir_close(object, 0), 0);
+	assert_int_equal(weir_destroy(pool), 0);
+	close(fd);
+	unlink(path);
+}
+
+static off_t file_bytes(void)
+{
+	return lseek(fd, 0, SEEK_END);
+}
+
+/* Would fail if a page of before kept zeros where the file goes on now, or a touch that failed was for ever. */
+static void follow_longer(void)
+{
+	off_t odd = 2 * (off_t)PAGE_SIZE + 100;
+
+	assert_int_equal(ftruncate(fd, odd), 0); /* behind its back, before it looks */
+	assert_int_equal(object_follow(object), 0);
+	assert_int_equal(weir_size(object), odd);
+	assert_int_equal(peek_byte(window + odd - 1), 'c');
+	assert_int_equal(peek_byte(window + odd), 0);
+	assert_int_equal(signal_of(window + 3 * PAGE_SIZE), SIGBUS);
+	assert_int_equal(pwrite(fd, "xyz", 3, odd), 3);
+	assert_int_equal(pwrite(fd, "end", 3, BYTES), 3);
+	assert_int_equal(object_follow(object), 0);
+	assert_int_equal(weir_size(object), BYTES + 3);
+	assert_int_equal(peek_byte(window + odd - 1), 'c');
+	assert_int_equal(peek_byte(window + odd + 2), 'z');
+	assert_int_equal(signal_of(window + 3 * PAGE_SIZE), 0);
+	assert_int_equal(peek_byte(window + 3 * PAGE_SIZE), 0);
+	assert_int_equal(peek_byte(window + BYTES + 1), 'n');
+	assert_int_equal(signal_of(window + BYTES + PAGE_SIZE), SIGBUS);
+}
+
+static void a_read_only_object_follows_its_file(void **state)
+{
+	(void)state;
+	start(WEIR_RDONLY, false);
+	follow_longer();
+	stop();
+}
+
+static void a_failed_touch_is_forgotten_when_the_file_grows(void **state)
+{
+	(void)state;
+	start(WEIR_RDWR, true);
+	assert_int_equal(signal_of(window + BYTES), SIGBUS);
+	assert_int_equal(weir_resize(object, BYTES + PAGE_SIZE), 0);
+	assert_int_equal(signal_of(window + BYTES), 0);
+	follow_longer();
+	stop();
+}
+
+/* Would fail if what is dirty past the end was written: the file would be long again. */
+static void dirty_pages_past_the_end_are_gone(void **state)
+{
+	(void)state;
+	start(WEIR_RDWR, false);
+	window[1] = 'X';
+	window[6 * PAGE_SIZE] = 'Y';
+	window[2 * PAGE_SIZE + 10] = 'Z';
+	assert_int_equal(ftruncate(fd, 2 * (off_t)PAGE_SIZE + 20), 0);
+	assert_int_equal(object_follow(object), 0);
+	assert_int_equal(signal_of(window + 6 * PAGE_SIZE), SIGBUS);
+	assert_int_equal(weir_sync(object, 0, 0), 0);
+	assert_int_equal(file_bytes(), 2 * (off_t)PAGE_SIZE + 20);
+	assert_int_equal(weir_resize(object, (uint64_t)BYTES), 0);
+	assert_int_equal(window[6 * PAGE_SIZE], 0);
+	assert_int_equal(window[2 * PAGE_SIZE + 10], 'Z');
+	assert_int_equal(window[2 * PAGE_SIZE + 20], 0);
+	stop();
+}
+
+static void room_for_more_can_be_had_in_time(void **state)
+{
+	uint64_t wanted = 300ull << 30;
+	void *address;
+
+	(void)state;
+	start(WEIR_RDWR, false);
+	assert_int_equal(object_reserve(object, wanted), -EBUSY);
+	assert_int_equal(weir_unmap(object), 0);
+	assert_int_equal(object_reserve(object, wanted), 0); /* nobody has touched it */
+	assert_int_equal(object_reserve(object, 1ull << 60), -EFBIG);
+	assert_int_equal(weir_map(object, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, &address), 0);
+	window = address;
+	assert_int_equal(weir_resize(object, wanted), 0);
+	window[wanted - 1] = 1;
+	assert_int_equal(object_reserve(object, 2 * wanted), -EBUSY);
+	assert_int_equal(weir_resize(object, (uint64_t)BYTES), 0);
+	stop();
+}
+
+/* ---- giving up ---- */
+
+static _Atomic bool enough;
+
+RACES static void add_one(char *counter)
+{
+	++*(volatile uint64_t *)(void *)counter;
+}
+
+/* Page by page, each its own thread's. How often: returned. */
+static void *count_up(void *arg)
+{
+	uint64_t n = 0;
+
+	for (; !atomic_load(&enough); n++)
+		for (unsigned page = 0; page < PAGES; page++)
+			add_one(window + page * PAGE_SIZE + (uintptr_t)arg * 8);
+	return (void *)(uintptr_t)n;
+}
+
+static int by_the_kernels(char *base, size_t bytes, void *user)
+{
+	(void)user;
+	if (mmap(base, (size_t)BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) != base)
+		return -errno;
+	return munmap(base + BYTES, bytes - (size_t)BYTES) ? -errno : 0;
+}
+
+static int by_nothing(char *base, size_t bytes, void *user)
+{
+	(void)base, (void)bytes, (void)user;
+	return -ENOMEM;
+}
+
+/* Would fail if a store was lost on the way, or a thread died of a page that was just nobody's. */
+static void give_up(bool threads)
+{
+	pthread_t thread[2];
+	uint64_t n[2];
+
+	start(WEIR_RDWR, threads);
+	memset(window, 0, (size_t)BYTES);
+	atomic_store(&enough, false);
+	for (uintptr_t i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, count_up, (void *)i), 0);
+	sleep_ms(20);
+	assert_int_equal(window_give_up(object, by_nothing, NULL), -ENOMEM);
+	sleep_ms(20);
+	assert_int_equal(window_give_up(object, by_the_kernels, NULL), 0);
+	sleep_ms(20);
+	atomic_store(&enough, true);
+	for (unsigned i = 0; i < 2; i++) {
+		void *result;
+
+		pthread_join(thread[i], &result);
+		n[i] = (uintptr_t)result;
+		assert_true(n[i] > 0);
+	}
+	assert_null(object_window(object));
+	for (unsigned page = 0; page < PAGES; page++)
+		for (unsigned i = 0; i < 2; i++) {
+			uint64_t stored;
+
+			assert_int_equal(pread(fd, &stored, 8, (off_t)(page * PAGE_SIZE + i * 8)), 8);
+			assert_int_equal(stored, n[i]);
+		}
+	assert_int_equal(window_give_up(object, by_the_kernels, NULL), -EINVAL);
+	stop();
+	munmap(window, (size_t)BYTES);
+}
+
+static void a_window_is_given_up_under_stores(void **state)
+{
+	(void)state;
+	give_up(false);
+}
+
+static void a_window_is_given_up_under_stores_with_fault_threads(void **state)
+{
+	(void)state;
+	give_up(true);
+}
+
+static void pins_keep_a_window(void **state)
+{
+	struct weir_pin pin;
+
+	(void)state;
+	start(WEIR_RDWR, false);
+	assert_int_equal(weir_pin(object, 3, WEIR_READ, &pin), 0);
+	assert_int_equal(window_give_up(object, by_the_kernels, NULL), -EBUSY);
+	assert_int_equal(object_forget(object, 0, PAGES), -EBUSY);
+	assert_int_equal(weir_unpin(&pin), 0);
+	assert_int_equal(window[4 * PAGE_SIZE], 'e');
+	window[4 * PAGE_SIZE] = '!';
+	assert_int_equal(object_forget(object, 0, PAGES), 0);
+	assert_int_equal(window[4 * PAGE_SIZE], 'e');
+	stop();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_read_only_object_follows_its_file),
+		cmocka_unit_test(a_failed_touch_is_forgotten_when_the_file_grows),
+		cmocka_unit_test(dirty_pages_past_the_end_are_gone),
+		cmocka_unit_test(room_for_more_can_be_had_in_time),
+		cmocka_unit_test(a_window_is_given_up_under_stores),
+		cmocka_unit_test(a_window_is_given_up_under_stores_with_fault_threads),
+		cmocka_unit_test(pins_keep_a_window),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
