@@ -260,8 +260,7 @@ void *arena_remap(void *address, size_t bytes, size_t new_bytes, bool may_move)
 
 /* ---- advice ---- */
 
-/* -1: none of the engine's. */
-static int advice_of(int advice)
+int advice_of(int advice)
 {
 	switch (advice) {
 	case MADV_DONTNEED:
@@ -284,8 +283,7 @@ static int advice_of(int advice)
 	}
 }
 
-/* What may be ignored, as it changes no contents. */
-static bool is_hint(int advice)
+bool is_hint(int advice)
 {
 	switch (advice) {
 	case MADV_NORMAL: /* of the whole arena, in the engine: a stream is seen without being told */
@@ -329,17 +327,25 @@ int arena_advise(void *address, size_t bytes, int advice)
 }
 
 /* More than half of the budget can't be kept in it: that is no right that the program has here. */
+bool lock_bearable(size_t bytes)
+{
+	struct weir_meminfo info;
+
+	weir_meminfo(pool, WEIR_ALL_NODES, &info);
+	if ((info.unevictable << PAGE_SHIFT) + page_up(bytes) <= (info.managed << PAGE_SHIFT) / 2)
+		return true;
+	pass(PASSED_MLOCK, bytes);
+	errno = EPERM;
+	return false;
+}
+
 int arena_lock(void *address, size_t bytes)
 {
 	uint64_t offset = page_of(address) << PAGE_SHIFT;
-	struct weir_meminfo info;
 	int error;
 
-	weir_meminfo(pool, WEIR_ALL_NODES, &info);
-	if ((info.unevictable << PAGE_SHIFT) + page_up(bytes) > (info.managed << PAGE_SHIFT) / 2) {
-		pass(PASSED_MLOCK, bytes);
-		return result(-EPERM);
-	}
+	if (!lock_bearable(bytes))
+		return -1;
 	error = bytes ? weir_mlock(arena, offset, page_up(bytes)) : 0;
 	if (error)
 		weir_munlock(arena, offset, page_up(bytes));

@@ -12,6 +12,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
+enum shared_files { SHARED_ALL, SHARED_READ_ONLY, SHARED_NONE };
 enum report_format { REPORT_TEXT, REPORT_JSON, REPORT_NONE };
 
 /* From the environment, where `weir run` has put them. */
@@ -19,6 +20,8 @@ struct settings {
 	uint64_t memory_bytes, swap_bytes, arena_bytes;
 	uint64_t interval_ms;     /* --stats-interval; 0: none */
 	uint64_t threshold_bytes; /* anonymous mappings from this size on are ours */
+	uint64_t shared_bytes;    /* shared mappings of files from this size on are ours ... */
+	enum shared_files shared; /* ... if the file is one of these: all, or those that are open to be read only */
 	const char *swap_path, *policy, *report_path;
 	unsigned swappiness;
 	enum report_format report;
@@ -39,10 +42,18 @@ enum passed {
 	PASSED_OTHER,      /* huge pages, 32 bit addresses ... */
 	PASSED_MLOCK,      /* locks that the budget can't bear */
 	PASSED_ADVICE,     /* advice that changes contents, and is not known here */
+	/* shared mappings of files ... */
+	PASSED_CHOSEN,      /* that --shared-files leaves to the kernel */
+	PASSED_MEMORY_FILE, /* on tmpfs and such */
+	PASSED_SMALL_FILE,  /* below their threshold, or empty */
+	PASSED_NO_ROOM,     /* too many files, too many parts of one */
+	PASSED_BACK,        /* that were ours, or whose file the kernel has mapped already */
+	PASSED_FORK,        /* that were ours until a fork */
 	NR_PASSED
 };
 struct tallies {
 	_Atomic uint64_t passed[NR_PASSED], passed_bytes[NR_PASSED];
+	_Atomic uint64_t shared, shared_bytes;                /* shared mappings of files that were taken */
 	_Atomic uint64_t mapped, mapped_now, mapped_most;     /* bytes of the arena that were handed out */
 	_Atomic uint64_t calls, calls_unknown, calls_refused; /* calls.c: seen; of unknown kinds; ENOSYS */
 	_Atomic uint64_t refused; /* requests that memory and swap together could not bear */
@@ -94,6 +105,9 @@ int arena_unmap(void *address, size_t bytes);
 void *arena_remap(void *address, size_t bytes, size_t new_bytes, bool may_move);
 int arena_protect(void *address, size_t bytes, int prot);
 int arena_advise(void *address, size_t bytes, int advice);
+int advice_of(int advice); /* the engine's name for it; -1: it has none */
+bool is_hint(int advice);  /* it may be ignored, as it changes no contents */
+bool lock_bearable(size_t bytes);
 int arena_lock(void *address, size_t bytes);
 int arena_unlock(void *address, size_t bytes);
 int arena_mincore(void *address, size_t bytes, unsigned char *vec);

@@ -4,16 +4,18 @@
  *
  *   anonymous, private, of at least the threshold's size, anywhere    a range of the arena
  *   private, of a regular file, as large                              the same, with its bytes (files.c)
+ *   shared, of a regular file on a disk, from another threshold on    a range of the file's window (shared.c)
  *   the same at an address inside of the arena                        zeros from now on, there
  *   a private mapping of a file inside of the arena                   its content, read in there
  *   everything else                                                   the kernel's, and counted
  *
- * Calls that concern a range which lies half in the arena are split.
+ * Calls that concern a range which lies half in the arena, or in a window, are split.
  */
 #include <sys/mman.h>
 
 #include "files.h"
 #include "inside.h"
+#include "shared.h"
 
 /* Why it is not ours; NR_PASSED: it is. */
 static enum passed refusal(size_t bytes, int prot, int flags)
@@ -69,6 +71,23 @@ static void *map_fixed(void *address, size_t bytes, int prot, int flags, int fd,
 	return address;
 }
 
+static bool is_shared(int flags)
+{
+	return !(flags & MAP_ANONYMOUS) && (flags & MAP_TYPE) != MAP_PRIVATE;
+}
+
+/* A shared mapping of a file. */
+static void *map_shared(void *address, size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+	void *p = shared_map(address, bytes, prot, flags, fd, offset);
+
+	if (p == MAP_FAILED) {
+		p = kernel_mmap(address, bytes, prot, flags, fd, offset);
+		shared_passed(p, bytes, fd);
+	}
+	return p;
+}
+
 static void *map(void *address, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
 	enum passed why;
@@ -78,6 +97,12 @@ static void *map(void *address, size_t bytes, int prot, int flags, int fd, off_t
 		return kernel_mmap(address, bytes, prot, flags, fd, offset);
 	if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && meets_arena(address, bytes))
 		return map_fixed(address, bytes, prot, flags, fd, offset);
+	if (any_shared() && (flags & MAP_FIXED) && shared_give_back(address, page_up(bytes)))
+		return MAP_FAILED;
+	if (is_shared(flags))
+		return map_shared(address, bytes, prot, flags, fd, offset);
+	if (any_shared() && !(flags & MAP_ANONYMOUS))
+		shared_settle(fd); /* what it has so far is what is shown */
 	if (!(flags & MAP_ANONYMOUS) && files_can(bytes, prot, flags, fd, offset)) {
 		p = files_map(bytes, prot, fd, offset);
 		if (p)
@@ -104,21 +129,48 @@ EXPORT void *mmap64(void *address, size_t bytes, int prot, int flags, int fd, of
 
 /* ---- calls about a range ---- */
 
-/* `ours` for the part in the arena, `theirs` for what lies outside. */
-static int split(void *address, size_t bytes, int argument, int (*ours)(void *, size_t, int),
-		 int (*theirs)(void *, size_t, int))
+/* Who answers for a part of a range: [from, *end) of it. */
+enum whose { THEIRS, OURS, SHARED };
+static enum whose whose_part(char *from, char **end)
 {
-	char *from = address, *to = from + page_up(bytes), *first, *last;
+	char *window, *behind;
 
-	if (!arena_base || !meets_arena(from, page_up(bytes)) || (uintptr_t)from % PAGE_SIZE || to < from)
+	if (in_arena(from)) {
+		*end = MIN(*end, arena_base + arena_bytes);
+		return OURS;
+	}
+	if (arena_base > from)
+		*end = MIN(*end, arena_base);
+	if (!any_shared())
+		return THEIRS;
+	if (shared_at(from, &window, &behind)) {
+		*end = MIN(*end, behind);
+		return SHARED;
+	}
+	*end = MIN(*end, window);
+	return THEIRS;
+}
+
+typedef int (*range_call)(void *, size_t, int);
+
+/* `ours` for what is in the arena, `shared` for what is in a window of a file, `theirs` for the rest. */
+static int split(void *address, size_t bytes, int argument, range_call ours, range_call shared, range_call theirs)
+{
+	char *from = address, *to = from + page_up(bytes);
+	range_call calls[] = {theirs, ours, shared};
+	int error = 0;
+
+	if (!arena_base || (!any_shared() && !meets_arena(from, page_up(bytes))) || (uintptr_t)from % PAGE_SIZE ||
+	    to <= from)
 		return theirs(address, bytes, argument);
-	first = MAX(from, arena_base);
-	last = MIN(to, arena_base + arena_bytes);
-	if (from < first && theirs(from, (size_t)(first - from), argument))
-		return -1;
-	if (to > last && theirs(last, (size_t)(to - last), argument))
-		return -1;
-	return ours(first, (size_t)(last - first), argument);
+	for (char *end = to; from < to && !error; from = end, end = to) {
+		enum whose whose = whose_part(from, &end);
+
+		error = calls[whose](from, (size_t)(end - from), argument);
+		if (whose == SHARED && error == NOW_KERNELS)
+			error = theirs(from, (size_t)(end - from), argument);
+	}
+	return error;
 }
 
 static int ours_unmap(void *address, size_t bytes, int argument)
@@ -129,7 +181,7 @@ static int ours_unmap(void *address, size_t bytes, int argument)
 static int theirs_unmap(void *address, size_t bytes, int argument)
 {
 	(void)argument;
-	return kernel_munmap(address, bytes);
+	return shared_unmap_kernels(address, bytes);
 }
 static int ours_lock(void *address, size_t bytes, int argument)
 {
@@ -162,17 +214,17 @@ static int theirs_sync(void *address, size_t bytes, int flags)
 
 EXPORT int munmap(void *address, size_t bytes)
 {
-	return split(address, bytes, 0, ours_unmap, theirs_unmap);
+	return split(address, bytes, 0, ours_unmap, shared_unmap, theirs_unmap);
 }
 
 EXPORT int mprotect(void *address, size_t bytes, int prot)
 {
-	return split(address, bytes, prot, arena_protect, kernel_mprotect);
+	return split(address, bytes, prot, arena_protect, shared_protect, kernel_mprotect);
 }
 
 EXPORT int madvise(void *address, size_t bytes, int advice)
 {
-	return split(address, bytes, advice, arena_advise, kernel_madvise);
+	return split(address, bytes, advice, arena_advise, shared_advise, kernel_madvise);
 }
 
 EXPORT int posix_madvise(void *address, size_t bytes, int advice)
@@ -190,21 +242,23 @@ EXPORT int mlock(const void *address, size_t bytes)
 {
 	uintptr_t in_page = (uintptr_t)address % PAGE_SIZE;
 
-	return split((char *)(uintptr_t)address - in_page, bytes + in_page, 0, ours_lock, theirs_lock);
+	return split((char *)(uintptr_t)address - in_page, bytes + in_page, 0, ours_lock, shared_mlock, theirs_lock);
 }
 
 EXPORT int mlock2(const void *address, size_t bytes, unsigned flags)
 {
 	uintptr_t in_page = (uintptr_t)address % PAGE_SIZE;
 
-	return split((char *)(uintptr_t)address - in_page, bytes + in_page, (int)flags, ours_lock, theirs_lock);
+	return split((char *)(uintptr_t)address - in_page, bytes + in_page, (int)flags, ours_lock, shared_mlock,
+		     theirs_lock);
 }
 
 EXPORT int munlock(const void *address, size_t bytes)
 {
 	uintptr_t in_page = (uintptr_t)address % PAGE_SIZE;
 
-	return split((char *)(uintptr_t)address - in_page, bytes + in_page, 0, ours_unlock, theirs_unlock);
+	return split((char *)(uintptr_t)address - in_page, bytes + in_page, 0, ours_unlock, shared_munlock,
+		     theirs_unlock);
 }
 
 /* All of the arena would be brought in. */
@@ -219,14 +273,37 @@ EXPORT int mlockall(int flags)
 
 EXPORT int msync(void *address, size_t bytes, int flags)
 {
-	return split(address, bytes, flags, nothing_to_sync, theirs_sync);
+	return split(address, bytes, flags, nothing_to_sync, shared_sync, theirs_sync);
 }
 
 EXPORT int mincore(void *address, size_t bytes, unsigned char *vec)
 {
+	char *window, *end;
+
 	if (in_arena(address) && in_arena((char *)address + page_up(bytes) - 1) && !((uintptr_t)address % PAGE_SIZE))
 		return arena_mincore(address, bytes, vec);
+	if (any_shared() && bytes && shared_at(address, &window, &end) && !((uintptr_t)address % PAGE_SIZE))
+		return shared_mincore(address, bytes, vec);
 	return (int)syscall(SYS_mincore, address, bytes, vec);
+}
+
+/* Neither it nor where it goes is in the arena. */
+static void *remap_others(void *address, size_t bytes, size_t new_bytes, int flags, void *to)
+{
+	char *window, *end;
+	void *p = MAP_FAILED;
+
+	errno = 0;
+	if (any_shared() && to && shared_give_back(to, page_up(new_bytes)))
+		return MAP_FAILED;
+	if (any_shared() && shared_at(address, &window, &end))
+		p = shared_remap(address, bytes, new_bytes, flags);
+	if (p != MAP_FAILED || errno)
+		return p;
+	p = (void *)syscall(SYS_mremap, address, bytes, new_bytes, flags, to);
+	if (p != MAP_FAILED)
+		shared_moved(address, p, page_up(new_bytes));
+	return p;
 }
 
 EXPORT void *mremap(void *address, size_t bytes, size_t new_bytes, int flags, ...)
@@ -239,7 +316,7 @@ EXPORT void *mremap(void *address, size_t bytes, size_t new_bytes, int flags, ..
 		to = __builtin_va_arg(list, void *);
 	__builtin_va_end(list);
 	if (!meets_arena(address, page_up(bytes)) && !(to && meets_arena(to, page_up(new_bytes))))
-		return (void *)syscall(SYS_mremap, address, bytes, new_bytes, flags, to);
+		return remap_others(address, bytes, new_bytes, flags, to);
 	if (!in_arena(address) || (flags & ~MREMAP_MAYMOVE) || (uintptr_t)address % PAGE_SIZE || !bytes || !new_bytes) {
 		pass(PASSED_FIXED, new_bytes);
 		errno = EINVAL;

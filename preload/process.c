@@ -2,7 +2,8 @@
  *
  * process.c - children of fork(): each goes on with its parent's memory, in a pool of its own.
  *
- *   before    libc's handles pinned ─► signals held, the arena shown (fault/adopt.h), swap shared
+ *   before    libc's handles pinned ─► signals held, files that may be written to given to the kernel (shared.c),
+ *             the arena shown (fault/adopt.h), swap shared
  *   (fork)    the kernel copies the window, on write
  *   parent    as before; what it had in swap stays there until the child has ended or has called exec
  *   child     a new pool and a new swap file; the arena over what was inherited; then all others' handlers
@@ -29,6 +30,7 @@
 #include "descriptors.h"
 #include "inside.h"
 #include "interval.h"
+#include "shared.h"
 #include "total.h"
 
 #define PINS_MAX 512
@@ -187,6 +189,7 @@ static void before(void)
 	pin_handles();
 	pthread_mutex_lock(&children_lock);
 	hold_signals(pool, &held);
+	shared_fork_before();
 	error = arena_fork_before();
 	if (error)
 		lost(strerror(-error));
@@ -198,6 +201,7 @@ static void in_parent(void)
 	if (!atomic_load(&started) || inside)
 		return;
 	arena_fork_parent();
+	shared_fork_parent();
 	if (alive[0] >= 0) {
 		descriptors_close(alive[1]);
 		children[nr_children++] = alive[0];
@@ -242,6 +246,7 @@ static void in_child(void)
 	if (!atomic_load(&started) || inside)
 		return;
 	inside++;
+	shared_fork_child();
 	leave_parents_pool();
 	report_begin();
 	descriptors_expect();

@@ -13,6 +13,7 @@
 
 #include "descriptors.h"
 #include "inside.h"
+#include "shared.h"
 #include "text.h"
 #include "total.h"
 
@@ -21,7 +22,7 @@ struct tallies tallies;
 static const struct {
 	const char *name, *what;
 } passed_names[NR_PASSED] = {
-	[PASSED_FILE] = {"files", "mappings of files (shared ones, code, small ones)"},
+	[PASSED_FILE] = {"files", "mappings of files (code, small ones, devices)"},
 	[PASSED_SHARED] = {"shared", "shared anonymous mappings"},
 	[PASSED_EXECUTABLE] = {"executable", "mappings for code"},
 	[PASSED_STACK] = {"stacks", "mappings for stacks"},
@@ -30,6 +31,13 @@ static const struct {
 	[PASSED_OTHER] = {"other", "mappings of other kinds"},
 	[PASSED_MLOCK] = {"mlock", "locks, which the budget can't bear: refused"},
 	[PASSED_ADVICE] = {"advice", "advice that is not known: refused"},
+	[PASSED_CHOSEN] = {"shared_files_option", "shared mappings of files, by --shared-files"},
+	[PASSED_MEMORY_FILE] = {"memory_files", "shared mappings of files that are memory (tmpfs)"},
+	[PASSED_SMALL_FILE] = {"small_files", "shared mappings of files below --shared-threshold"},
+	[PASSED_NO_ROOM] = {"shared_files_room", "shared mappings of more files than can be had at once"},
+	[PASSED_BACK] = {"given_back",
+			 "shared mappings of files given back to the kernel, or left to it as it had others"},
+	[PASSED_FORK] = {"given_back_fork", "files given back to the kernel at a fork"},
 };
 
 struct figures {
@@ -58,6 +66,9 @@ static void as_text(struct text *text, const struct figures *f)
 		mib(settings.memory_bytes), mib(f->peak_bytes), mib(f->info.metadata_bytes));
 	text_add(text, "  taken    %.1f MiB of anonymous memory at most at once, %.1f MiB in all\n",
 		 mib(tallies.mapped_most), mib(tallies.mapped));
+	if (tallies.shared)
+		text_add(text, "  files    %llu shared mappings, %.1f MiB in all\n", (unsigned long long)tallies.shared,
+			 mib(tallies.shared_bytes));
 	if (f->total_bytes)
 		text_add(text, "  total    %.1f MiB for all processes together, of which this one has %.1f MiB now\n",
 			 mib(f->total_bytes), mib(f->granted_bytes));
@@ -101,6 +112,8 @@ static void as_json(struct text *text, const struct figures *f)
 		 (unsigned long long)f->peak_bytes, (unsigned long long)f->info.metadata_bytes,
 		 (unsigned long long)tallies.mapped, (unsigned long long)tallies.mapped_most,
 		 (unsigned long long)tallies.refused);
+	text_add(text, "\"shared_mappings\": %llu, \"shared_bytes\": %llu, ", (unsigned long long)tallies.shared,
+		 (unsigned long long)tallies.shared_bytes);
 	text_add(text, "\"calls\": %llu, \"calls_unknown\": %llu, \"calls_refused\": %llu, ",
 		 (unsigned long long)tallies.calls, (unsigned long long)tallies.calls_unknown,
 		 (unsigned long long)tallies.calls_refused);
@@ -183,12 +196,16 @@ void report_write(void)
 
 __attribute__((destructor)) static void at_exit(void)
 {
+	if (atomic_load(&started))
+		shared_write_all();
 	report_write();
 }
 
 /* Without exit handlers: no destructor runs. */
 EXPORT _Noreturn void _exit(int status)
 {
+	if (!inside && atomic_load(&started))
+		shared_write_all();
 	if (!inside)
 		report_write();
 	for (;;)

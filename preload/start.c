@@ -18,6 +18,7 @@
 #include "interval.h"
 #include "observe/error.h"
 #include "process.h"
+#include "shared.h"
 #include "total.h"
 
 #define EXIT_CANNOT_START 125
@@ -84,6 +85,10 @@ static void read_settings(void)
 	settings.swap_path = kept("WEIR_SWAP_PATH");
 	settings.arena_bytes = number("WEIR_ARENA", 1ull << 40) & ~(PAGE_SIZE - 1);
 	settings.threshold_bytes = number("WEIR_THRESHOLD", 64 << 10);
+	settings.shared_bytes = number("WEIR_SHARED_THRESHOLD", 1 << 20);
+	settings.shared = is("WEIR_SHARED_FILES", "none")        ? SHARED_NONE
+			  : is("WEIR_SHARED_FILES", "read-only") ? SHARED_READ_ONLY
+								 : SHARED_ALL;
 	settings.swappiness = (unsigned)number("WEIR_SWAPPINESS", 60);
 	settings.policy = kept("WEIR_POLICY");
 	settings.report_path = kept("WEIR_REPORT_FILE");
@@ -156,6 +161,7 @@ __attribute__((constructor(101))) static void start(void)
 	if (total_follow() || interval_start())
 		refuse("there can't be more threads");
 	descriptors_note();
+	shared_start();
 	report_to(descriptors_take(dup(STDERR_FILENO)));
 	process_start();
 	settings.dispatch = !settings.threads && !dispatch_start();

@@ -74,11 +74,22 @@ int object_reserve(struct weir_object *object, uint64_t bytes)
 	return error;
 }
 
-int object_forget(struct weir_object *object, uint64_t first, uint64_t last)
+int object_write_back(struct weir_object *object, uint64_t first, uint64_t last)
+{
+	HOLD_SIGNALS(object->pool);
+	int error;
+
+	lock_acquire(&object->resize);
+	error = object_write_and_wait(object, first, MIN(last, atomic_load(&object->npages)));
+	lock_release(&object->resize);
+	return error;
+}
+
+int object_forget(struct weir_object *object, uint64_t first, uint64_t last, bool clean)
 {
 	HOLD_SIGNALS(object->pool);
 
-	return object_empty(object, first, MIN(last, object->capacity), DROP_DIRTY);
+	return object_empty(object, first, MIN(last, object->capacity), clean ? DROP_ALL : DROP_DIRTY);
 }
 
 /* ---- giving a window up ---- */

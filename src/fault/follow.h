@@ -17,9 +17,13 @@ int object_follow(struct weir_object *object);
  * was). Allocates: address space. */
 int object_reserve(struct weir_object *object, uint64_t bytes);
 
+/* Write what is dirty of [first, last) and wait for it, and for what was being written before; durable or not. Errors:
+ * the store's, also of writes in the background since the last one. Blocks: yes. Allocates: no. */
+int object_write_back(struct weir_object *object, uint64_t first, uint64_t last);
+
 /* Drop [first, last), in whatever state it is: what is dirty there is lost. Waits for writes and reads under way.
- * -EBUSY: a page is pinned. */
-int object_forget(struct weir_object *object, uint64_t first, uint64_t last);
+ * -EBUSY: a page is pinned. With `clean`: one is dirty; nothing is lost. */
+int object_forget(struct weir_object *object, uint64_t first, uint64_t last, bool clean);
 
 /* The window goes, and `replace` puts something else in all of its place, whose content is the store's: called once all
  * that is dirty was written and no page can be had. Who touches the window meanwhile waits, and then finds what is there

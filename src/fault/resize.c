@@ -38,7 +38,7 @@ int object_empty(struct weir_object *object, uint64_t first, uint64_t last, enum
 /* Pages from that of byte `low` on are not to be had until resize_end. */
 void resize_begin(struct weir_object *object, uint64_t low)
 {
-	uint64_t first = low >> PAGE_SHIFT, last = atomic_load(&object->npages);
+	uint64_t last = atomic_load(&object->npages), first = MIN(low >> PAGE_SHIFT, last);
 
 	weir_assert(lock_held(&object->resize) && !(atomic_load(&object->resizes) & 1));
 	atomic_fetch_add(&object->resizes, 1); /* pairs with the loads in pin_range */

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# usage: own.sh WEIR full|"" FORKS MAPS SIGNALS - small programs that do one thing each, compared with themselves.
-[ "$5" ] && forks=$(realpath "$3") maps=$(realpath "$4") signals=$(realpath "$5")
+# usage: own.sh WEIR full|"" FORKS MAPS SIGNALS SHARED - small programs that do one thing each, compared with themselves.
+[ "$5" ] && forks=$(realpath "$3") maps=$(realpath "$4") signals=$(realpath "$5") shared=$(realpath "$6")
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh" "$@"
 if ! [ "$forks" ]; then
@@ -16,5 +16,9 @@ same "private mappings of files, with room for all" 32M "$maps" 500
 same "private mappings of files, paged" 4M "$maps" 1500
 [ "$(sum pswpout)" -gt 0 ]
 result $? "... what was written there went to swap"
+same "shared mappings of a file, with room for all" 32M "$shared" 300
+same "shared mappings of a file, paged" 4M "$shared" 1100
+[ "$(sum shared_bytes)" -gt 40000000 ]
+result $? "... which were Weir's"
 same "signals of all kinds" 4M "$signals" 6
 done_testing

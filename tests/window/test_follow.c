@@ -162,6 +162,21 @@ static void room_for_more_can_be_had_in_time(void **state)
 	stop();
 }
 
+/* Would fail if freezing what lies past the end made it seem to be there. */
+static void what_is_past_the_end_can_be_protected(void **state)
+{
+	(void)state;
+	start(WEIR_RDWR, false);
+	window[0] = 'x';
+	assert_int_equal(weir_protect(object, 20 * PAGE_SIZE, PAGE_SIZE, PROT_NONE), 0);
+	assert_int_equal(weir_protect(object, 20 * PAGE_SIZE, PAGE_SIZE, PROT_READ), 0);
+	assert_int_equal(weir_protect(object, 5 * PAGE_SIZE, 10 * PAGE_SIZE, PROT_NONE), 0);
+	assert_int_equal(weir_protect(object, 5 * PAGE_SIZE, 10 * PAGE_SIZE, PROT_READ), 0);
+	assert_int_equal(signal_of(window + 10 * PAGE_SIZE), SIGBUS);
+	assert_int_equal(peek_byte(window + 6 * PAGE_SIZE), 'g');
+	stop();
+}
+
 /* ---- giving up ---- */
 
 static _Atomic bool enough;
@@ -248,16 +263,22 @@ static void a_window_is_given_up_under_stores_with_fault_threads(void **state)
 static void pins_keep_a_window(void **state)
 {
 	struct weir_pin pin;
+	char read_back;
 
 	(void)state;
 	start(WEIR_RDWR, false);
 	assert_int_equal(weir_pin(object, 3, WEIR_READ, &pin), 0);
 	assert_int_equal(window_give_up(object, by_the_kernels, NULL), -EBUSY);
-	assert_int_equal(object_forget(object, 0, PAGES), -EBUSY);
+	assert_int_equal(object_forget(object, 0, PAGES, false), -EBUSY);
 	assert_int_equal(weir_unpin(&pin), 0);
 	assert_int_equal(window[4 * PAGE_SIZE], 'e');
+	window[3 * PAGE_SIZE] = '?';
+	assert_int_equal(object_write_back(object, 3, 4), 0);
+	assert_int_equal(pread(fd, &read_back, 1, 3 * (off_t)PAGE_SIZE), 1);
+	assert_int_equal(read_back, '?');
 	window[4 * PAGE_SIZE] = '!';
-	assert_int_equal(object_forget(object, 0, PAGES), 0);
+	assert_int_equal(object_forget(object, 0, PAGES, true), -EBUSY); /* dirty */
+	assert_int_equal(object_forget(object, 0, PAGES, false), 0);
 	assert_int_equal(window[4 * PAGE_SIZE], 'e');
 	stop();
 }
@@ -269,6 +290,7 @@ int main(void)
 		cmocka_unit_test(a_failed_touch_is_forgotten_when_the_file_grows),
 		cmocka_unit_test(dirty_pages_past_the_end_are_gone),
 		cmocka_unit_test(room_for_more_can_be_had_in_time),
+		cmocka_unit_test(what_is_past_the_end_can_be_protected),
 		cmocka_unit_test(a_window_is_given_up_under_stores),
 		cmocka_unit_test(a_window_is_given_up_under_stores_with_fault_threads),
 		cmocka_unit_test(pins_keep_a_window),

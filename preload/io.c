@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * io.c - system calls about files, of the program's: those that concern a file which is mapped go by shared_io.c.
+ *
+ *   nothing is mapped      one load, one branch, the call
+ *   something is           fstat: is it that file? No: the call
+ *
+ * What the C library itself calls does not come here: streams (FILE *) write and read past us.
+ */
+#include "io.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/sendfile.h>
+#include <sys/single_threaded.h>
+
+#include "cache/hold.h"
+#include "shared_io.h"
+
+/* ---- the call ---- */
+
+static bool is_cancellation_point(long nr)
+{
+	return nr != SYS_ftruncate && nr != SYS_truncate && nr != SYS_sendfile && nr != SYS_sync && nr != SYS_syncfs;
+}
+
+/* A thread that is to be cancelled leaves a call that waits, as it would without us. */
+long io_call(long nr, long a, long b, long c, long d, long e, long f)
+{
+	long result;
+	int type;
+
+	if (__libc_single_threaded || !is_cancellation_point(nr))
+		return syscall(nr, a, b, c, d, e, f);
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+	result = syscall(nr, a, b, c, d, e, f);
+	pthread_setcanceltype(type, NULL);
+	return result;
+}
+
+/* ---- is it mapped? ---- */
+
+struct use {
+	struct shared *shared;
+	struct cancel cancel; /* not while we hold anything */
+};
+
+static inline bool enter(int fd, struct use *use)
+{
+	if (!any_shared() || !is_ours())
+		return false;
+	use->shared = shared_enter(fd);
+	if (use->shared)
+		hold_cancel(&use->cancel);
+	return use->shared;
+}
+
+static void leave(const struct use *use)
+{
+	int saved = errno;
+
+	shared_leave(use->shared);
+	release_cancel(&use->cancel);
+	errno = saved;
+}
+
+static size_t bytes_of(const struct iovec *iov, int n)
+{
+	size_t bytes = 0;
+
+	for (int i = 0; i < n; i++)
+		bytes += iov[i].iov_len;
+	return bytes;
+}
+
+/* ---- read ---- */
+
+static void before_read(const struct use *use, int fd, size_t bytes, off_t offset)
+{
+	uint64_t from = offset < 0 ? (uint64_t)lseek(fd, 0, SEEK_CUR) : (uint64_t)offset;
+
+	shared_before_read(use->shared, from, MIN(from + bytes, weir_size(use->shared->object)));
+}
+
+static ssize_t read_bytes(long nr, int fd, void *data, size_t bytes, off_t offset)
+{
+	struct use use;
+	ssize_t got;
+
+	if (!enter(fd, &use))
+		return io_call(nr, fd, (long)data, (long)bytes, offset, 0, 0);
+	before_read(&use, fd, bytes, nr == SYS_read ? -1 : offset);
+	got = io_call(nr, fd, (long)data, (long)bytes, offset, 0, 0);
+	leave(&use);
+	return got;
+}
+
+static ssize_t read_vector(long nr, int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+	struct use use;
+	ssize_t got;
+
+	if (!enter(fd, &use))
+		return io_call(nr, fd, (long)iov, n, offset, 0, flags);
+	if (n > 0)
+		before_read(&use, fd, bytes_of(iov, n), nr == SYS_readv ? -1 : offset);
+	got = io_call(nr, fd, (long)iov, n, offset, 0, flags);
+	leave(&use);
+	return got;
+}
+
+EXPORT ssize_t read(int fd, void *data, size_t bytes)
+{
+	return read_bytes(SYS_read, fd, data, bytes, 0);
+}
+EXPORT ssize_t pread(int fd, void *data, size_t bytes, off_t offset)
+{
+	return read_bytes(SYS_pread64, fd, data, bytes, offset);
+}
+EXPORT ssize_t pread64(int fd, void *data, size_t bytes, off64_t offset)
+{
+	return read_bytes(SYS_pread64, fd, data, bytes, offset);
+}
+EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
+{
+	return read_vector(SYS_readv, fd, iov, n, 0, 0);
+}
+EXPORT ssize_t preadv(int fd, const struct iovec *iov, int n, off_t offset)
+{
+	return read_vector(SYS_preadv, fd, iov, n, offset, 0);
+}
+EXPORT ssize_t preadv64(int fd, const struct iovec *iov, int n, off64_t offset)
+{
+	return read_vector(SYS_preadv, fd, iov, n, offset, 0);
+}
+EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+	return read_vector(SYS_preadv2, fd, iov, n, offset, flags);
+}
+EXPORT ssize_t preadv64v2(int fd, const struct iovec *iov, int n, off64_t offset, int flags)
+{
+	return read_vector(SYS_preadv2, fd, iov, n, offset, flags);
+}
+
+/* What the compiler makes of them where it knows the buffer's size. */
+_Noreturn void __chk_fail(void);
+ssize_t __read_chk(int fd, void *data, size_t bytes, size_t room);
+ssize_t __pread_chk(int fd, void *data, size_t bytes, off_t offset, size_t room);
+ssize_t __pread64_chk(int fd, void *data, size_t bytes, off64_t offset, size_t room);
+
+EXPORT ssize_t __read_chk(int fd, void *data, size_t bytes, size_t room)
+{
+	if (bytes > room)
+		__chk_fail();
+	return read_bytes(SYS_read, fd, data, bytes, 0);
+}
+EXPORT ssize_t __pread_chk(int fd, void *data, size_t bytes, off_t offset, size_t room)
+{
+	if (bytes > room)
+		__chk_fail();
+	return read_bytes(SYS_pread64, fd, data, bytes, offset);
+}
+EXPORT ssize_t __pread64_chk(int fd, void *data, size_t bytes, off64_t offset, size_t room)
+{
+	return __pread_chk(fd, data, bytes, offset, room);
+}
+
+/* ---- write ---- */
+
+static ssize_t write_shared(const struct use *use, const struct write *write)
+{
+	ssize_t put_in = shared_write(use->shared, write);
+
+	leave(use);
+	return put_in;
+}
+
+static ssize_t write_bytes(long nr, int fd, const void *data, size_t bytes, off_t offset)
+{
+	struct iovec iov = {(void *)(uintptr_t)data, bytes};
+	struct use use;
+
+	if (!enter(fd, &use))
+		return io_call(nr, fd, (long)data, (long)bytes, offset, 0, 0);
+	return write_shared(&use, &(struct write){.fd = fd,
+						  .iov = &iov,
+						  .n = 1,
+						  .offset = nr == SYS_write ? -1 : offset,
+						  .nr = nr,
+						  .at = {fd, (long)data, (long)bytes, offset}});
+}
+
+static ssize_t write_vector(long nr, int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+	struct use use;
+
+	if (n <= 0 || !enter(fd, &use))
+		return io_call(nr, fd, (long)iov, n, offset, 0, flags);
+	return write_shared(&use, &(struct write){.fd = fd,
+						  .iov = iov,
+						  .n = n,
+						  .flags = flags,
+						  .offset = nr == SYS_writev ? -1 : offset,
+						  .nr = nr,
+						  .at = {fd, (long)iov, n, offset, 0, flags}});
+}
+
+EXPORT ssize_t write(int fd, const void *data, size_t bytes)
+{
+	return write_bytes(SYS_write, fd, data, bytes, 0);
+}
+EXPORT ssize_t pwrite(int fd, const void *data, size_t bytes, off_t offset)
+{
+	return write_bytes(SYS_pwrite64, fd, data, bytes, offset);
+}
+EXPORT ssize_t pwrite64(int fd, const void *data, size_t bytes, off64_t offset)
+{
+	return write_bytes(SYS_pwrite64, fd, data, bytes, offset);
+}
+EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
+{
+	return write_vector(SYS_writev, fd, iov, n, 0, 0);
+}
+EXPORT ssize_t pwritev(int fd, const struct iovec *iov, int n, off_t offset)
+{
+	return write_vector(SYS_pwritev, fd, iov, n, offset, 0);
+}
+EXPORT ssize_t pwritev64(int fd, const struct iovec *iov, int n, off64_t offset)
+{
+	return write_vector(SYS_pwritev, fd, iov, n, offset, 0);
+}
+EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+	return write_vector(SYS_pwritev2, fd, iov, n, offset, flags);
+}
+EXPORT ssize_t pwritev64v2(int fd, const struct iovec *iov, int n, off64_t offset, int flags)
+{
+	return write_vector(SYS_pwritev2, fd, iov, n, offset, flags);
+}
+
+/* ---- from file to file ---- */
+
+/* Offset of what is read or written: where the program says, or where the descriptor is. */
+static uint64_t place(int fd, const off64_t *offset)
+{
+	return offset ? (uint64_t)*offset : (uint64_t)lseek(fd, 0, SEEK_CUR);
+}
+
+struct transfer {
+	long nr, at[6];
+	int in, out;
+	off64_t *in_offset, *out_offset;
+	size_t bytes;
+};
+
+static ssize_t transfer(const struct transfer *t)
+{
+	struct use in, out;
+	bool reads = enter(t->in, &in), writes = enter(t->out, &out);
+	uint64_t to = writes ? place(t->out, t->out_offset) : 0, from = reads ? place(t->in, t->in_offset) : 0;
+	ssize_t moved;
+	int saved;
+
+	if (reads)
+		shared_before_read(in.shared, from, MIN(from + t->bytes, weir_size(in.shared->object)));
+	if (writes)
+		shared_before_read(out.shared, to, MIN(to + t->bytes, weir_size(out.shared->object)));
+	moved = io_call(t->nr, t->at[0], t->at[1], t->at[2], t->at[3], t->at[4], t->at[5]);
+	saved = errno;
+	if (writes && moved > 0)
+		shared_after_change(out.shared, to, to + (uint64_t)moved);
+	if (writes)
+		leave(&out);
+	if (reads)
+		leave(&in);
+	errno = saved;
+	return moved;
+}
+
+EXPORT ssize_t copy_file_range(int in, off64_t *in_offset, int out, off64_t *out_offset, size_t bytes, unsigned flags)
+{
+	return transfer(&(struct transfer){SYS_copy_file_range,
+					   {in, (long)in_offset, out, (long)out_offset, (long)bytes, (long)flags},
+					   in,
+					   out,
+					   in_offset,
+					   out_offset,
+					   bytes});
+}
+EXPORT ssize_t splice(int in, off64_t *in_offset, int out, off64_t *out_offset, size_t bytes, unsigned flags)
+{
+	return transfer(&(struct transfer){SYS_splice,
+					   {in, (long)in_offset, out, (long)out_offset, (long)bytes, (long)flags},
+					   in,
+					   out,
+					   in_offset,
+					   out_offset,
+					   bytes});
+}
+EXPORT ssize_t sendfile64(int out, int in, off64_t *offset, size_t bytes)
+{
+	return transfer(
+		&(struct transfer){SYS_sendfile, {out, in, (long)offset, (long)bytes}, in, out, offset, NULL, bytes});
+}
+EXPORT ssize_t sendfile(int out, int in, off_t *offset, size_t bytes)
+{
+	return sendfile64(out, in, offset, bytes);
+}
+
+/* ---- syncs ---- */
+
+static int sync_file(long nr, int fd)
+{
+	struct use use;
+	int error = 0;
+
+	if (enter(fd, &use)) {
+		error = weir_sync(use.shared->object, 0, 0);
+		leave(&use);
+	}
+	if (io_call(nr, fd, 0, 0, 0, 0, 0))
+		return -1;
+	errno = error ? -error : errno;
+	return error ? -1 : 0;
+}
+
+EXPORT int fsync(int fd)
+{
+	return sync_file(SYS_fsync, fd);
+}
+EXPORT int fdatasync(int fd)
+{
+	return sync_file(SYS_fdatasync, fd);
+}
+EXPORT void sync(void)
+{
+	shared_write_all();
+	io_call(SYS_sync, 0, 0, 0, 0, 0, 0);
+}
+EXPORT int syncfs(int fd)
+{
+	shared_write_all();
+	return (int)io_call(SYS_syncfs, fd, 0, 0, 0, 0, 0);
+}
+EXPORT int sync_file_range(int fd, off64_t offset, off64_t bytes, unsigned flags)
+{
+	if (any_shared() && is_ours())
+		shared_settle(fd);
+	return (int)io_call(SYS_sync_file_range, fd, offset, bytes, flags, 0, 0);
+}

@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * shared.c - shared mappings of files: windows of file objects, one a file, so that all mappings of a file in this
+ * process show the same bytes.
+ *
+ *        the file      0 ├───────────────────────────┤ its end
+ *        its window      ├─ 1 ─┤        ├── 2 ───────────────┤                          ┤ room to grow
+ *                         mapped once   twice, also past the end: SIGBUS there, until the file grows
+ *
+ * A page of a file is at one address: two mappings of the same part are at the same place, and are counted. What is not
+ * mapped is PROT_NONE. Where the file is read and written by descriptors is shared_io.c's.
+ *
+ *   none ─► mapped: opened once more by /proc/self/fd, so that unlinked files will do
+ *   mapped ─► kernel's: at a fork that could write to it, or where a mapping is asked for that is not for us: what is
+ *             dirty is written, and the kernel's mappings take the places of ours (kernels.c), all of them
+ *   mapped ─► none, or ended: after the last munmap. To close a descriptor drops the locks (fcntl) that the program has
+ *             on that file; so while there are any the object waits, empty
+ */
+#include "shared.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/statfs.h>
+
+#include "cache/hold.h"
+#include "descriptors.h"
+#include "fault/follow.h"
+#include "fault/pin.h"
+#include "kernels.h"
+
+#ifndef F_OFD_GETLK
+#define F_OFD_GETLK 36
+#endif
+
+#define SHARED_MAX 10 /* two descriptors each, of those that are the engine's (descriptors.c) */
+/* Flags that change nothing here. */
+#define KNOWN_FLAGS (MAP_TYPE | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_DENYWRITE | MAP_EXECUTABLE)
+
+_Atomic unsigned nr_shared;
+static struct lock lock; /* all below, and kernels.c. Signals are held; over I/O. No memory of ours is touched under it */
+static struct shared files[SHARED_MAX];
+
+void shared_lock(void)
+{
+	lock_acquire(&lock);
+}
+void shared_unlock(void)
+{
+	lock_release(&lock);
+}
+
+/* ---- finding ---- */
+
+struct shared *shared_find(const void *address)
+{
+	for (unsigned i = 0; i < SHARED_MAX; i++)
+		if (files[i].base && (uintptr_t)address - (uintptr_t)files[i].base < files[i].bytes)
+			return &files[i];
+	return NULL;
+}
+
+bool shared_at(const void *address, char **from, char **to)
+{
+	HOLD_SIGNALS(pool);
+	struct shared *shared;
+
+	*from = (char *)UINTPTR_MAX;
+	lock_acquire(&lock);
+	shared = shared_find(address);
+	if (shared) {
+		*from = shared->base;
+		*to = shared->base + shared->bytes;
+	}
+	for (unsigned i = 0; i < SHARED_MAX && !shared; i++)
+		if (files[i].base && files[i].base > (const char *)address && files[i].base < *from)
+			*from = files[i].base;
+	lock_release(&lock);
+	return shared;
+}
+
+static struct shared *of_file(const struct stat *st)
+{
+	for (unsigned i = 0; i < SHARED_MAX; i++)
+		if (files[i].object && files[i].device == st->st_dev && files[i].inode == st->st_ino)
+			return &files[i];
+	return NULL;
+}
+
+struct shared *shared_enter_stat(const struct stat *st)
+{
+	HOLD_SIGNALS(pool);
+	struct shared *shared;
+
+	if (!S_ISREG(st->st_mode))
+		return NULL;
+	lock_acquire(&lock);
+	shared = of_file(st);
+	if (shared && !shared->base)
+		shared = NULL;
+	if (shared)
+		shared->users++;
+	lock_release(&lock);
+	return shared;
+}
+
+struct shared *shared_enter(int fd)
+{
+	int saved = errno;
+	struct stat st;
+	bool known = fstat(fd, &st) == 0;
+
+	errno = saved;
+	return known ? shared_enter_stat(&st) : NULL;
+}
+
+void shared_leave(struct shared *shared)
+{
+	HOLD_SIGNALS(pool);
+
+	lock_acquire(&lock);
+	shared->users--;
+	lock_release(&lock);
+}
+
+/* ---- closing ---- */
+
+/* Has this process locked a part of the file? Asked as by someone else, whom its locks would keep out. */
+static bool has_locks(int fd)
+{
+	struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return syscall(SYS_fcntl, fd, F_OFD_GETLK, &range) || range.l_type != F_UNLCK;
+}
+
+static void close_unused(void)
+{
+	for (unsigned i = 0; i < SHARED_MAX; i++) {
+		struct shared *shared = &files[i];
+
+		if (!shared->object || shared->base || shared->users || has_locks(shared->plain))
+			continue;
+		if (!weir_close(shared->object, WEIR_DISCARD)) /* a pin that is about to see that it should not be */
+			shared->object = NULL;
+	}
+}
+
+static void no_window_any_more(struct shared *shared)
+{
+	shared->base = NULL;
+	shared->bytes = 0;
+	shared->spans.n = 0;
+	atomic_fetch_sub(&nr_shared, 1);
+	object_forget(shared->object, 0, UINT64_MAX,
+		      false); /* it was written: others may change the file from now on */
+	close_unused();
+}
+
+/* Pins end soon: who has one is in a system call, or about to see that he should not. */
+static int give_up(struct shared *shared, window_replace replace)
+{
+	int error = -EBUSY;
+
+	for (unsigned tries = 0; error == -EBUSY && tries < 1000; tries++) {
+		error = window_give_up(shared->object, replace, shared);
+		if (error == -EBUSY)
+			sched_yield();
+	}
+	return error;
+}
+
+static void say_lost(int error)
+{
+	dprintf(STDERR_FILENO, "weir run: process %d: what was stored to a mapped file can't be written to it: %s\n",
+		(int)getpid(), strerror(-error));
+}
+
+static int by_nothing(char *base, size_t bytes, void *user)
+{
+	(void)user;
+	return kernel_munmap(base, bytes) ? -errno : 0;
+}
+
+void shared_end(struct shared *shared)
+{
+	int error = give_up(shared, by_nothing);
+
+	if (error == -EBUSY) /* it stays, mapped nowhere */
+		return;
+	if (error) { /* the kernel would lose it too, and tell the next fsync */
+		say_lost(error);
+		object_forget(shared->object, 0, UINT64_MAX, false);
+		error = give_up(shared, by_nothing);
+	}
+	if (!error)
+		no_window_any_more(shared);
+}
+
+/* ---- to the kernel ---- */
+
+/* What is mapped by the kernel now, and the rest nobody's. */
+static int by_kernels(char *base, size_t bytes, void *user)
+{
+	struct shared *shared = user;
+	uint64_t end = 0;
+
+	for (size_t i = 0; i < shared->spans.n; i++) {
+		const struct mapped *mapped = &shared->spans.at[i];
+		char *at = base + (mapped->pages.first << PAGE_SHIFT);
+		size_t length = (mapped->pages.last - mapped->pages.first) << PAGE_SHIFT;
+
+		if (kernel_mmap(at, length, mapped->prot, MAP_SHARED | MAP_FIXED, shared->plain,
+				(off_t)(mapped->pages.first << PAGE_SHIFT)) != at)
+			return -errno;
+		kernels_add(at, length, shared->device, shared->inode, mapped->count);
+		if (mapped->pages.first > end)
+			kernel_munmap(base + (end << PAGE_SHIFT), (mapped->pages.first - end) << PAGE_SHIFT);
+		end = mapped->pages.last;
+	}
+	if (end < bytes >> PAGE_SHIFT)
+		kernel_munmap(base + (end << PAGE_SHIFT), bytes - (end << PAGE_SHIFT));
+	return 0;
+}
+
+static uint64_t bytes_mapped(const struct shared *shared)
+{
+	uint64_t pages = 0;
+
+	for (size_t i = 0; i < shared->spans.n; i++)
+		pages += shared->spans.at[i].pages.last - shared->spans.at[i].pages.first;
+	return pages << PAGE_SHIFT;
+}
+
+int shared_to_kernel(struct shared *shared, enum passed why)
+{
+	uint64_t bytes = bytes_mapped(shared);
+	int error = give_up(shared, by_kernels);
+
+	if (error)
+		return error;
+	pass(why, bytes);
+	no_window_any_more(shared);
+	return 0;
+}
+
+int shared_give_back(const void *address, size_t bytes)
+{
+	HOLD_SIGNALS(pool);
+	int error = 0;
+
+	lock_acquire(&lock);
+	for (unsigned i = 0; i < SHARED_MAX && !error; i++)
+		if (files[i].base && (const char *)address < files[i].base + files[i].bytes &&
+		    (const char *)address + bytes > files[i].base)
+			error = shared_to_kernel(&files[i], PASSED_BACK);
+	lock_release(&lock);
+	errno = error ? ENOMEM : errno;
+	return error ? -1 : 0;
+}
+
+/* ---- mapping ---- */
+
+/* File systems whose files are memory, or no files at all. */
+static bool in_memory(int fd)
+{
+	static const unsigned types[] = {0x01021994 /* tmpfs */, 0x858458f6 /* ramfs */, 0x958458f6 /* hugetlbfs */,
+					 0x9fa0 /* proc */,      0x62656572 /* sysfs */, 0x64626720 /* debugfs */};
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs))
+		return true;
+	for (unsigned i = 0; i < ARRAY_SIZE(types); i++)
+		if ((unsigned)fs.f_type == types[i])
+			return true;
+	return false;
+}
+
+static bool is_dax(int fd)
+{
+	struct statx stx;
+
+	return syscall(SYS_statx, fd, "", AT_EMPTY_PATH, 0, &stx) || (stx.stx_attributes & STATX_ATTR_DAX);
+}
+
+/* NR_PASSED: it may be ours. */
+static enum passed refusal(size_t bytes, int prot, int flags, int fd, const struct stat *st, int mode)
+{
+	if (settings.shared == SHARED_NONE || (settings.shared == SHARED_READ_ONLY && (mode & O_ACCMODE) != O_RDONLY))
+		return PASSED_CHOSEN;
+	if (prot & PROT_EXEC)
+		return PASSED_FILE;
+	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
+		return PASSED_FIXED;
+	if (flags & ~KNOWN_FLAGS || is_dax(fd))
+		return PASSED_OTHER;
+	if (in_memory(fd))
+		return PASSED_MEMORY_FILE;
+	if (bytes < settings.shared_bytes || st->st_size == 0)
+		return PASSED_SMALL_FILE;
+	return kernels_has(st->st_dev, st->st_ino) ? PASSED_BACK : NR_PASSED;
+}
+
+static enum weir_fault_answer on_fault(const struct weir_fault *fault, void *user)
+{
+	(void)user;
+	if (fault->error == -ENOMEM || fault->error == -ETIMEDOUT)
+		end_for_want_of(fault);
+	if (fault->error == -ERANGE && !object_follow(fault->object) &&
+	    fault->page < object_pages_of(weir_size(fault->object)))
+		return WEIR_FAULT_RETRY; /* someone else has made it longer */
+	return WEIR_FAULT_FAIL;
+}
+
+static void take_descriptors(struct shared *shared)
+{
+	file_store_descriptors(&shared->object->store, &shared->plain, &shared->direct);
+	descriptors_take(shared->plain);
+	descriptors_take(shared->direct);
+}
+
+static int open_file(struct shared *shared, int fd, const struct stat *st, int mode)
+{
+	char path[32];
+	int error;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	error = weir_open(pool, path, (mode & O_ACCMODE) == O_RDWR ? WEIR_RDWR : WEIR_RDONLY, &shared->object);
+	if (error) {
+		shared->object = NULL;
+		return error;
+	}
+	shared->device = st->st_dev;
+	shared->inode = st->st_ino;
+	shared->users = 0;
+	shared->spans.n = 0;
+	take_descriptors(shared);
+	return 0;
+}
+
+/* Room for what is asked for, and for as much again. */
+static int make_window(struct shared *shared, uint64_t end)
+{
+	weir_object *object = shared->object;
+	void *base;
+	int error = 0;
+
+	if (end > object->capacity << PAGE_SHIFT)
+		error = object_reserve(object, MIN(2 * end, OBJECT_MAX_BYTES));
+	if (!error)
+		error = object_follow(object);
+	if (!error)
+		error = weir_map(object, object->writable ? PROT_READ | PROT_WRITE : PROT_READ, WEIR_MAP_SHARED, &base);
+	if (error)
+		return error;
+	weir_set_fault_handler(object, on_fault, NULL);
+	shared->base = base;
+	shared->bytes = object->window_bytes;
+	atomic_fetch_add(&nr_shared, 1);
+	if (kernel_mprotect(base, shared->bytes, PROT_NONE))
+		return -errno;
+	return window_bar_all(object);
+}
+
+/* A file that has no window yet. NULL: it gets none. */
+static struct shared *take(int fd, const struct stat *st, int mode, uint64_t end)
+{
+	struct shared *shared = of_file(st);
+	int error = 0;
+
+	close_unused();
+	if (shared && shared->object && shared->object->writable != ((mode & O_ACCMODE) == O_RDWR))
+		return NULL;
+	for (unsigned i = 0; i < SHARED_MAX && !shared; i++)
+		if (!files[i].object)
+			shared = &files[i];
+	if (shared && !shared->object)
+		error = open_file(shared, fd, st, mode);
+	if (!shared || error)
+		return NULL;
+	error = make_window(shared, end);
+	if (error && shared->base)
+		shared_end(shared);
+	close_unused();
+	return error ? NULL : shared;
+}
+
+/* May this mapping be one of the window's, too? */
+static bool fits(const struct shared *shared, int prot, int flags, int mode, uint64_t end)
+{
+	return !(prot & PROT_EXEC) && !(flags & ~KNOWN_FLAGS) && end <= shared->bytes && spans_room(&shared->spans) &&
+	       (shared->object->writable || (mode & O_ACCMODE) == O_RDONLY);
+}
+
+static char *map(size_t bytes, int prot, int flags, int fd, uint64_t offset, const struct stat *st, int mode)
+{
+	struct shared *shared = of_file(st);
+	uint64_t first = offset >> PAGE_SHIFT, last = first + (page_up(bytes) >> PAGE_SHIFT);
+	enum passed why = NR_PASSED;
+
+	if (shared && shared->base) {
+		if (!fits(shared, prot, flags, mode, last << PAGE_SHIFT)) {
+			shared_to_kernel(shared, PASSED_BACK);
+			return MAP_FAILED;
+		}
+	} else {
+		why = refusal(bytes, prot, flags, fd, st, mode);
+		shared = why == NR_PASSED ? take(fd, st, mode, last << PAGE_SHIFT) : NULL;
+	}
+	if (!shared || shared_add(shared, first, last, prot)) {
+		pass(why == NR_PASSED ? PASSED_NO_ROOM : why, bytes);
+		if (shared && !shared->spans.n)
+			shared_end(shared);
+		return MAP_FAILED;
+	}
+	atomic_fetch_add(&tallies.shared, 1);
+	atomic_fetch_add(&tallies.shared_bytes, page_up(bytes));
+	return shared->base + offset;
+}
+
+/* What the kernel would refuse, it shall refuse itself. */
+static bool sensible(size_t bytes, int prot, int mode, off_t offset)
+{
+	return mode >= 0 && !(mode & O_PATH) && (mode & O_ACCMODE) != O_WRONLY && bytes && offset >= 0 &&
+	       offset % (off_t)PAGE_SIZE == 0 && page_up(bytes) >= bytes &&
+	       (uint64_t)offset + page_up(bytes) <= OBJECT_MAX_BYTES &&
+	       (!(prot & PROT_WRITE) || (mode & O_ACCMODE) == O_RDWR);
+}
+
+void *shared_map(void *address, size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+	int saved = errno, mode = (int)syscall(SYS_fcntl, fd, F_GETFL);
+	struct stat st;
+	char *p;
+
+	(void)address;
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || !sensible(bytes, prot, mode, offset)) {
+		errno = saved;
+		pass(PASSED_FILE, bytes);
+		return MAP_FAILED;
+	}
+	{
+		HOLD_SIGNALS(pool);
+
+		lock_acquire(&lock);
+		p = map(bytes, prot, flags, fd, (uint64_t)offset, &st, mode);
+		lock_release(&lock);
+	}
+	if (p != MAP_FAILED && (flags & MAP_POPULATE) && (prot & PROT_READ))
+		shared_advise(p, bytes, MADV_POPULATE_READ);
+	errno = saved;
+	return p;
+}
+
+void shared_passed(const void *address, size_t bytes, int fd)
+{
+	int saved = errno;
+	struct stat st;
+
+	if (address != MAP_FAILED && !fstat(fd, &st) && S_ISREG(st.st_mode) && settings.shared != SHARED_NONE &&
+	    !in_memory(fd)) {
+		HOLD_SIGNALS(pool);
+
+		lock_acquire(&lock);
+		kernels_add(address, page_up(bytes), st.st_dev, st.st_ino, 1);
+		lock_release(&lock);
+	}
+	errno = saved;
+}
+
+static int unmap_noted(char *address, size_t bytes)
+{
+	HOLD_SIGNALS(pool);
+	int result;
+
+	lock_acquire(&lock);
+	result = kernels_unmap(address, bytes);
+	lock_release(&lock);
+	return result;
+}
+
+int shared_unmap_kernels(void *address, size_t bytes)
+{
+	if (!atomic_load(&kernels_noted) || (uintptr_t)address % PAGE_SIZE || !bytes)
+		return kernel_munmap(address, bytes);
+	return unmap_noted(address, page_up(bytes));
+}
+
+void shared_moved(const void *from, const void *to, size_t bytes)
+{
+	HOLD_SIGNALS(pool);
+
+	lock_acquire(&lock);
+	kernels_moved(from, to, bytes);
+	lock_release(&lock);
+}
+
+void shared_settle(int fd)
+{
+	struct shared *shared = shared_enter(fd);
+
+	if (!shared)
+		return;
+	object_write_back(shared->object, 0, UINT64_MAX);
+	shared_leave(shared);
+}
+
+/* ---- all of them ---- */
+
+void shared_write_all(void)
+{
+	if (!any_shared())
+		return;
+	{
+		HOLD_SIGNALS(pool);
+
+		lock_acquire(&lock);
+		for (unsigned i = 0; i < SHARED_MAX; i++)
+			if (files[i].base && files[i].object->writable) {
+				int error = object_write_back(files[i].object, 0, UINT64_MAX);
+
+				if (error)
+					say_lost(error);
+			}
+		lock_release(&lock);
+	}
+}
+
+/* Those that parent or child could write to must be one and the same for both. */
+void shared_fork_before(void)
+{
+	lock_acquire(&lock);
+	for (unsigned i = 0; i < SHARED_MAX; i++)
+		if (files[i].base && files[i].object->writable)
+			shared_to_kernel(&files[i], PASSED_FORK);
+}
+
+void shared_fork_parent(void)
+{
+	lock_release(&lock);
+}
+
+/* Windows are not inherited: in the places of ours there is nothing. */
+void shared_fork_child(void)
+{
+	for (unsigned i = 0; i < SHARED_MAX; i++) {
+		if (files[i].base)
+			by_kernels(files[i].base, files[i].bytes, &files[i]);
+		if (files[i].object) {
+			descriptors_close(files[i].plain);
+			if (files[i].direct >= 0)
+				descriptors_close(files[i].direct);
+		}
+		files[i].object = NULL;
+		files[i].base = NULL;
+	}
+	atomic_store(&nr_shared, 0);
+	lock_init(&lock, NULL);
+}
+
+void shared_start(void)
+{
+	lock_init(&lock, NULL);
+}

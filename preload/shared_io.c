@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * shared_io.c - a file that is mapped is read and written by descriptor: both see the same bytes.
+ *
+ *   read     what is dirty of the range is written; then the kernel reads
+ *   write    the kernel writes; then each page of the range that is in memory
+ *              may be stored to    takes the new bytes: another thread may just be storing beside them. It is pinned
+ *                                  meanwhile, so that it is not written out as it was
+ *              may not             is dropped
+ *   length   cut and grown through the object, so that nothing is written behind the new end; or it follows the file
+ *
+ * A buffer that is in a window is copied first: while the kernel writes it holds the file's inode, and the page that it
+ * then asks us for may be of that very file.
+ */
+#include "shared_io.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "cache/hold.h"
+#include "fault/follow.h"
+#include "io.h"
+
+#define CHUNK (16u << 10) /* on the stack */
+#define CHUNK_SPANS (CHUNK / PAGE_SIZE + 1)
+
+static bool is_dirty(const weir_object *object)
+{
+	return object->writable && (atomic_load(&object->nr_dirty) || atomic_load(&object->nr_epoch[0]) ||
+				    atomic_load(&object->nr_epoch[1]) || atomic_load(&object->nr_dirty));
+}
+
+void shared_before_read(struct shared *shared, uint64_t from, uint64_t to)
+{
+	if (to > from && is_dirty(shared->object))
+		object_write_back(shared->object, from >> PAGE_SHIFT, object_pages_of(to));
+}
+
+/* ---- what is in memory of a range that has changed ---- */
+
+static bool is_resident(const weir_object *object, uint64_t page)
+{
+	return page < object->capacity && word_state(word_load(&object->words[page])) != PAGE_ABSENT;
+}
+
+/* May the program store to the page? */
+static bool is_stored_to(struct shared *shared, uint64_t page)
+{
+	HOLD_SIGNALS(pool);
+	const struct spans *spans = &shared->spans;
+	bool may;
+	size_t i;
+
+	shared_lock();
+	i = span_at(spans->at, spans->n, sizeof(spans->at[0]), page);
+	may = i < spans->n && spans->at[i].pages.first <= page && (spans->at[i].prot & PROT_WRITE);
+	shared_unlock();
+	return may;
+}
+
+static bool any_stored_to(struct shared *shared)
+{
+	HOLD_SIGNALS(pool);
+	bool any;
+
+	shared_lock();
+	any = spans_writable(&shared->spans);
+	shared_unlock();
+	return any;
+}
+
+/* Pins end soon; where they do not, the kernel shall have the file. */
+static void drop(struct shared *shared, uint64_t first, uint64_t last)
+{
+	int error = object_forget(shared->object, first, last, true);
+
+	for (unsigned tries = 0; error == -EBUSY && tries < 1000; tries++) {
+		object_write_back(shared->object, first, last);
+		sched_yield();
+		error = object_forget(shared->object, first, last, true);
+	}
+	if (error) {
+		HOLD_SIGNALS(pool);
+
+		shared_lock();
+		if (shared->base)
+			shared_to_kernel(shared, PASSED_BACK);
+		shared_unlock();
+	}
+}
+
+/* Bytes [from, to), which are in page, become those at data. */
+static void put(struct weir_pin *pin, uint64_t page, uint64_t from, uint64_t to, const char *data)
+{
+	uint64_t start = page << PAGE_SHIFT, first = MAX(start, from), last = MIN(start + PAGE_SIZE, to);
+
+	if (first < last)
+		memcpy((char *)pin->data + (first - start), data + (first - from), last - first);
+}
+
+static bool hold(struct shared *shared, uint64_t page, struct weir_pin *pin)
+{
+	return is_resident(shared->object, page) && is_stored_to(shared, page) &&
+	       !weir_pin(shared->object, page, WEIR_WRITE, pin);
+}
+
+static void follow(struct shared *shared, uint64_t end)
+{
+	if (end > weir_size(shared->object))
+		object_follow(shared->object);
+}
+
+static void reread(struct shared *shared, uint64_t page, struct weir_pin *pin)
+{
+	char data[PAGE_SIZE];
+	ssize_t got = syscall(SYS_pread64, shared->plain, data, PAGE_SIZE, page << PAGE_SHIFT);
+
+	if (got > 0)
+		memcpy(pin->data, data, (size_t)got);
+	weir_unpin(pin);
+}
+
+void shared_after_change(struct shared *shared, uint64_t from, uint64_t to)
+{
+	uint64_t last = MIN(object_pages_of(to), shared->object->capacity);
+
+	follow(shared, to);
+	if (!any_stored_to(shared)) {
+		drop(shared, from >> PAGE_SHIFT, last);
+		return;
+	}
+	for (uint64_t page = from >> PAGE_SHIFT; (page = object_next_touched(shared->object, page, last)) < last;
+	     page++) {
+		struct weir_pin pin;
+
+		if (hold(shared, page, &pin))
+			reread(shared, page, &pin);
+		else if (is_resident(shared->object, page))
+			drop(shared, page, page + 1);
+	}
+}
+
+/* ---- write ---- */
+
+static bool in_window(const struct iovec *iov, int n)
+{
+	char *from, *to;
+
+	for (int i = 0; i < n; i++)
+		if (iov[i].iov_len &&
+		    (shared_at(iov[i].iov_base, &from, &to) || from < (char *)iov[i].iov_base + iov[i].iov_len))
+			return true;
+	return false;
+}
+
+/* Where the next byte goes. */
+static uint64_t offset_of(const struct write *write, size_t done)
+{
+	int mode = (int)syscall(SYS_fcntl, write->fd, F_GETFL);
+	struct stat st;
+
+	if (mode >= 0 && (mode & O_APPEND) && !fstat(write->fd, &st))
+		return (uint64_t)st.st_size;
+	return write->offset >= 0 ? (uint64_t)write->offset + done : (uint64_t)lseek(write->fd, 0, SEEK_CUR);
+}
+
+static ssize_t write_call(const struct write *write, const char *data, size_t bytes, size_t done)
+{
+	struct iovec iov = {(void *)(uintptr_t)data, bytes};
+
+	if (write->offset < 0 && !write->flags)
+		return io_call(SYS_write, write->fd, (long)data, (long)bytes, 0, 0, 0);
+	return io_call(SYS_pwritev2, write->fd, (long)&iov, 1, write->offset < 0 ? -1 : write->offset + (off_t)done, 0,
+		       write->flags);
+}
+
+/* The pages of a chunk that are there and may be stored to, held while it is written. */
+struct held {
+	uint64_t first;
+	bool is[CHUNK_SPANS];
+	struct weir_pin pins[CHUNK_SPANS];
+};
+
+static void hold_pages(struct shared *shared, struct held *held, uint64_t from, uint64_t to)
+{
+	held->first = from >> PAGE_SHIFT;
+	for (unsigned i = 0; i < CHUNK_SPANS; i++)
+		held->is[i] = (held->first + i) << PAGE_SHIFT < to && hold(shared, held->first + i, &held->pins[i]);
+}
+
+static void let_go(struct held *held)
+{
+	for (unsigned i = 0; i < CHUNK_SPANS; i++)
+		if (held->is[i])
+			weir_unpin(&held->pins[i]);
+}
+
+/* Bytes [from, to) of the file are those at data now. */
+static void take_bytes(struct shared *shared, struct held *held, uint64_t from, uint64_t to, const char *data)
+{
+	for (unsigned i = 0; i < CHUNK_SPANS && (held->first + i) << PAGE_SHIFT < to; i++) {
+		uint64_t page = held->first + i;
+
+		if (!held->is[i]) /* it came in meanwhile? */
+			held->is[i] = hold(shared, page, &held->pins[i]);
+		if (held->is[i])
+			put(&held->pins[i], page, from, to, data);
+		else if (is_resident(shared->object, page))
+			drop(shared, page, page + 1);
+	}
+}
+
+static ssize_t write_chunk(struct shared *shared, const struct write *write, const char *data, size_t bytes,
+			   size_t done)
+{
+	uint64_t from = offset_of(write, done), now;
+	struct held held;
+	ssize_t put_in;
+	int error;
+
+	hold_pages(shared, &held, from, from + bytes);
+	put_in = write_call(write, data, bytes, done);
+	error = errno;
+	if (put_in > 0) {
+		/* Another thread may have written by the same descriptor: then ours is elsewhere. */
+		now = write->offset < 0 ? (uint64_t)(lseek(write->fd, 0, SEEK_CUR) - put_in) : from;
+		if (now != from) {
+			let_go(&held);
+			hold_pages(shared, &held, now, now + (uint64_t)put_in);
+		}
+		follow(shared, now + (uint64_t)put_in);
+		take_bytes(shared, &held, now, now + (uint64_t)put_in, data);
+	}
+	let_go(&held);
+	errno = error;
+	return put_in;
+}
+
+static ssize_t write_in_chunks(struct shared *shared, const struct write *write)
+{
+	char copy[CHUNK];
+	size_t done = 0;
+
+	for (int i = 0; i < write->n; i++)
+		for (size_t at = 0; at < write->iov[i].iov_len;) {
+			size_t bytes = MIN(write->iov[i].iov_len - at, CHUNK);
+			struct iovec part = {(char *)write->iov[i].iov_base + at, bytes};
+			const char *data = part.iov_base;
+			ssize_t put_in;
+
+			if (in_window(&part, 1))
+				data = memcpy(copy, data, bytes);
+			put_in = write_chunk(shared, write, data, bytes, done);
+			if (put_in <= 0)
+				return done ? (ssize_t)done : put_in;
+			done += (size_t)put_in;
+			at += (size_t)put_in;
+			if ((size_t)put_in < bytes)
+				return (ssize_t)done;
+		}
+	return (ssize_t)done;
+}
+
+static size_t bytes_of(const struct write *write)
+{
+	size_t bytes = 0;
+
+	for (int i = 0; i < write->n; i++)
+		bytes += write->iov[i].iov_len;
+	return bytes;
+}
+
+ssize_t shared_write(struct shared *shared, const struct write *write)
+{
+	uint64_t from, end;
+	struct stat st;
+	ssize_t put_in;
+	int error;
+
+	if (bytes_of(write) && (any_stored_to(shared) || in_window(write->iov, write->n)))
+		return write_in_chunks(shared, write);
+	from = offset_of(write, 0);
+	shared_before_read(shared, from, from + bytes_of(write));
+	put_in = io_call(write->nr, write->at[0], write->at[1], write->at[2], write->at[3], write->at[4], write->at[5]);
+	error = errno;
+	/* Another thread may have written by the same descriptor before us: then ours is behind what was expected. */
+	end = from + (uint64_t)MAX(put_in, 0);
+	if (write->offset < 0)
+		end = MAX(end, (uint64_t)lseek(write->fd, 0, SEEK_CUR));
+	if (put_in > 0 && !fstat(write->fd, &st))
+		shared_after_change(shared, from, MIN(end, (uint64_t)st.st_size));
+	errno = error;
+	return put_in;
+}
+
+/* ---- length ---- */
+
+void shared_before_resize(struct shared *shared, uint64_t bytes)
+{
+	if (shared->object->writable)
+		weir_resize(shared->object, bytes);
+}

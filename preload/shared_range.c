@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * shared_range.c - munmap, mprotect, msync and their kin on shared mappings of files.
+ *
+ * Two mappings of the same pages are at one place: what may be done there is what either may, until one is left. A call
+ * that a window can't do as the kernel would makes all of the file's mappings the kernel's.
+ */
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "cache/hold.h"
+#include "fault/follow.h"
+#include "fault/pin.h"
+#include "shared.h"
+
+static int failed(int error)
+{
+	if (!error)
+		return 0;
+	errno = -error;
+	return -1;
+}
+
+/* The pages of a range, in its window. */
+static struct shared *pages_of(const void *address, size_t bytes, uint64_t *first, uint64_t *last)
+{
+	struct shared *shared = shared_find(address);
+
+	if (shared) {
+		*first = (uint64_t)((const char *)address - shared->base) >> PAGE_SHIFT;
+		*last = *first + (page_up(bytes) >> PAGE_SHIFT);
+	}
+	return shared;
+}
+
+/* The same where all of them are mapped, without the lock: its object, held by nobody, as it is mapped. */
+static weir_object *mapped_pages(const void *address, size_t bytes, uint64_t *first, uint64_t *last)
+{
+	HOLD_SIGNALS(pool);
+	weir_object *object = NULL;
+	struct shared *shared;
+
+	shared_lock();
+	shared = pages_of(address, bytes, first, last);
+	if (shared && spans_cover(&shared->spans, *first, *last))
+		object = shared->object;
+	shared_unlock();
+	return object;
+}
+
+/* To bar a page waits for pins, which are short. */
+static int set_access(weir_object *object, const struct span *pages, int prot)
+{
+	int error = -EBUSY;
+
+	if (prot != PROT_NONE)
+		return window_unbar(object, pages->first, pages->last, prot | PROT_READ);
+	for (unsigned tries = 0; error == -EBUSY && tries < 1000; tries++) {
+		error = window_bar(object, pages->first, pages->last, false);
+		if (error == -EBUSY)
+			sched_yield();
+	}
+	return error;
+}
+
+int shared_add(struct shared *shared, uint64_t first, uint64_t last, int prot)
+{
+	struct spans *spans = &shared->spans;
+	int error = 0;
+
+	for (size_t i = spans_part(spans, first, last, true); !error && i < spans->n && spans->at[i].pages.first < last;
+	     i++) {
+		struct mapped *mapped = &spans->at[i];
+		int before = mapped->prot;
+
+		mapped->count++;
+		mapped->prot |= prot & (PROT_READ | PROT_WRITE);
+		if (mapped->prot != before)
+			error = set_access(shared->object, &mapped->pages, mapped->prot);
+	}
+	spans_tidy(spans);
+	return error;
+}
+
+static int unmap(struct shared *shared, uint64_t first, uint64_t last)
+{
+	struct spans *spans = &shared->spans;
+	int error = 0;
+
+	if (!spans_room(spans))
+		return -ENOMEM;
+	for (size_t i = spans_part(spans, first, last, false);
+	     !error && i < spans->n && spans->at[i].pages.first < last; i++) {
+		struct mapped *mapped = &spans->at[i];
+
+		if (mapped->count == 1) /* who touches it meanwhile gets what he deserves */
+			error = set_access(shared->object, &mapped->pages, PROT_NONE);
+		if (!error)
+			mapped->count--;
+	}
+	spans_tidy(spans);
+	if (!spans->n)
+		shared_end(shared);
+	return error;
+}
+
+int shared_unmap(void *address, size_t bytes, int unused)
+{
+	HOLD_SIGNALS(pool);
+	struct shared *shared;
+	uint64_t first, last;
+	int error = NOW_KERNELS;
+
+	(void)unused;
+	shared_lock();
+	shared = pages_of(address, bytes, &first, &last);
+	if (shared)
+		error = unmap(shared, first, last);
+	shared_unlock();
+	return error > 0 ? error : failed(error);
+}
+
+static int protect(struct shared *shared, uint64_t first, uint64_t last, int prot)
+{
+	struct spans *spans = &shared->spans;
+	int error = 0;
+
+	if (!spans_cover(spans, first, last))
+		return -ENOMEM;
+	if ((prot & PROT_WRITE) && !shared->object->writable)
+		return -EACCES;
+	if ((prot & ~(PROT_READ | PROT_WRITE)) || !spans_room(spans))
+		return shared_to_kernel(shared, PASSED_BACK) ? -ENOMEM : NOW_KERNELS;
+	for (size_t i = spans_part(spans, first, last, false);
+	     !error && i < spans->n && spans->at[i].pages.first < last; i++) {
+		struct mapped *mapped = &spans->at[i];
+		int before = mapped->prot;
+
+		mapped->prot = mapped->count > 1 ? before | prot : prot;
+		if (mapped->prot != before)
+			error = set_access(shared->object, &mapped->pages, mapped->prot);
+	}
+	spans_tidy(spans);
+	return error;
+}
+
+int shared_protect(void *address, size_t bytes, int prot)
+{
+	HOLD_SIGNALS(pool);
+	struct shared *shared;
+	uint64_t first, last;
+	int error = NOW_KERNELS;
+
+	shared_lock();
+	shared = pages_of(address, bytes, &first, &last);
+	if (shared)
+		error = protect(shared, first, last, prot);
+	shared_unlock();
+	return error > 0 ? error : failed(error);
+}
+
+/* What lies past the end of the file has nothing to be advised about; to bring it in is a SIGBUS by another name. */
+int shared_advise(void *address, size_t bytes, int advice)
+{
+	uint64_t first, last, end;
+	weir_object *object = mapped_pages(address, bytes, &first, &last);
+	int own = advice == MADV_NORMAL       ? WEIR_ADV_NORMAL
+		  : advice == MADV_RANDOM     ? WEIR_ADV_RANDOM
+		  : advice == MADV_SEQUENTIAL ? WEIR_ADV_SEQUENTIAL
+					      : advice_of(advice);
+
+	if (!object)
+		return failed(-ENOMEM);
+	if (own < 0 && is_hint(advice))
+		return 0;
+	if (own < 0 || own == WEIR_ADV_FREE) {
+		if (own < 0)
+			pass(PASSED_ADVICE, bytes);
+		return failed(-EINVAL);
+	}
+	end = object_pages_of(weir_size(object));
+	if (last > end && (own == WEIR_ADV_POPULATE_READ || own == WEIR_ADV_POPULATE_WRITE))
+		return failed(-EFAULT);
+	last = MIN(last, end);
+	return first >= last ? 0
+			     : failed(weir_advise(object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT,
+						  (enum weir_advice)own));
+}
+
+int shared_mlock(void *address, size_t bytes, int unused)
+{
+	uint64_t first, last;
+	weir_object *object = mapped_pages(address, bytes, &first, &last);
+	int error;
+
+	(void)unused;
+	if (!object || !bytes)
+		return failed(object ? 0 : -ENOMEM);
+	if (!lock_bearable(bytes))
+		return -1;
+	error = weir_mlock(object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
+	if (error)
+		weir_munlock(object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
+	return failed(error ? -ENOMEM : 0);
+}
+
+int shared_munlock(void *address, size_t bytes, int unused)
+{
+	uint64_t first, last;
+	weir_object *object = mapped_pages(address, bytes, &first, &last);
+
+	(void)unused;
+	if (!object || !bytes)
+		return failed(object ? 0 : -ENOMEM);
+	weir_munlock(object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT); /* past the end nothing is locked */
+	return 0;
+}
+
+int shared_sync(void *address, size_t bytes, int flags)
+{
+	uint64_t first, last;
+	weir_object *object = mapped_pages(address, bytes, &first, &last);
+
+	if ((flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) || ((flags & MS_ASYNC) && (flags & MS_SYNC)))
+		return failed(-EINVAL);
+	if (!object)
+		return failed(-ENOMEM);
+	if (!(flags & MS_SYNC) || !bytes || first << PAGE_SHIFT >= weir_size(object))
+		return 0;
+	return failed(weir_sync(object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT));
+}
+
+int shared_mincore(void *address, size_t bytes, unsigned char *vec)
+{
+	uint64_t first, last, end;
+	weir_object *object = mapped_pages(address, bytes, &first, &last);
+
+	if (!object)
+		return failed(-ENOMEM);
+	end = MIN(object_pages_of(weir_size(object)), last);
+	memset(vec, 0, last - first);
+	return first >= end ? 0 : failed(weir_mincore(object, first << PAGE_SHIFT, (end - first) << PAGE_SHIFT, vec));
+}
+
+/* Where it is; only to another place it can't go. */
+static int remap(struct shared *shared, uint64_t first, uint64_t last, uint64_t wanted, int flags)
+{
+	struct spans *spans = &shared->spans;
+	int prot;
+
+	if (!spans_cover(spans, first, last) || first == last)
+		return -EFAULT;
+	prot = spans->at[span_at(spans->at, spans->n, sizeof(spans->at[0]), first)].prot;
+	if ((flags & ~MREMAP_MAYMOVE) || !spans_room(spans) || first + wanted > shared->bytes >> PAGE_SHIFT)
+		return shared_to_kernel(shared, PASSED_BACK) ? -ENOMEM : NOW_KERNELS;
+	if (first + wanted < last)
+		return unmap(shared, first + wanted, last);
+	return first + wanted > last ? shared_add(shared, last, first + wanted, prot) : 0;
+}
+
+void *shared_remap(void *address, size_t bytes, size_t new_bytes, int flags)
+{
+	HOLD_SIGNALS(pool);
+	struct shared *shared;
+	uint64_t first, last;
+	int error = NOW_KERNELS;
+
+	shared_lock();
+	shared = pages_of(address, bytes, &first, &last);
+	if (shared && new_bytes)
+		error = remap(shared, first, last, page_up(new_bytes) >> PAGE_SHIFT, flags);
+	shared_unlock();
+	errno = error < 0 ? -error : 0;
+	return error ? MAP_FAILED : address;
+}
