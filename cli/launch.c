@@ -32,9 +32,9 @@
 static const char help[] =
 	"usage: weir run -m BYTES [options] [--] PROGRAM [arguments]\n"
 	"\n"
-	"Run a program, unmodified, with its heap and its large anonymous mappings in a budget of memory; what does "
-	"not fit\n"
-	"goes to a swap file of its own. Each process that it starts has such a budget too. At its end a report says "
+	"Run a program, unmodified, with its heap and its large mappings in a budget of memory; what does not fit\n"
+	"goes to a swap file of its own, or is in its file. Each process that it starts has such a budget too. At its "
+	"end a report says "
 	"what was\n"
 	"done, and what was not taken over.\n"
 	"\n"
@@ -56,6 +56,12 @@ static const char help[] =
 	"default\n"
 	"                         auto: the first where that is permitted\n"
 	"  --threshold BYTES      anonymous mappings from this size on are taken over; default 64K\n"
+	"  --shared-files all|read-only|none\n"
+	"                         shared mappings of files that are taken over: all (default); those of files that are "
+	"open\n"
+	"                         to be read only; none. What other processes store to such a file meanwhile is not "
+	"seen\n"
+	"  --shared-threshold BYTES  ... from this size on; default 1M\n"
 	"  --report text|json|none  default text\n"
 	"  --report-all           one of each process, not only of the first one\n"
 	"  --report-file FILE     appended to it, instead of written to stderr\n"
@@ -64,7 +70,8 @@ static const char help[] =
 	"\n"
 	"Each option may be given as a variable too: WEIR_MEMORY, WEIR_SWAP, WEIR_POLICY, WEIR_SWAPPINESS, "
 	"WEIR_FAULTS,\n"
-	"WEIR_THRESHOLD, WEIR_REPORT, WEIR_REPORT_FILE, WEIR_TOTAL, WEIR_STATS_INTERVAL.\n"
+	"WEIR_THRESHOLD, WEIR_SHARED_FILES, WEIR_SHARED_THRESHOLD, WEIR_REPORT, WEIR_REPORT_FILE, WEIR_TOTAL,\n"
+	"WEIR_STATS_INTERVAL.\n"
 	"The exit status is the program's; 125 where weir run failed, 126 where the program can't be run or not be "
 	"taken over,\n"
 	"127 where it was not found.\n";
@@ -76,6 +83,8 @@ enum {
 	SWAPPINESS,
 	FAULTS,
 	THRESHOLD,
+	SHARED_FILES,
+	SHARED_THRESHOLD,
 	REPORT,
 	REPORT_FILE,
 	TOTAL,
@@ -88,11 +97,18 @@ enum {
 static const struct {
 	const char *option, *variable;
 } names[NR_SETTINGS] = {
-	[MEMORY] = {"memory", "WEIR_MEMORY"}, [SWAP] = {"swap", "WEIR_SWAP"},
-	[POLICY] = {"policy", "WEIR_POLICY"}, [SWAPPINESS] = {"swappiness", "WEIR_SWAPPINESS"},
-	[FAULTS] = {"faults", "WEIR_FAULTS"}, [THRESHOLD] = {"threshold", "WEIR_THRESHOLD"},
-	[REPORT] = {"report", "WEIR_REPORT"}, [REPORT_FILE] = {"report-file", "WEIR_REPORT_FILE"},
-	[TOTAL] = {"total", "WEIR_TOTAL"},    [INTERVAL] = {"stats-interval", "WEIR_STATS_INTERVAL"},
+	[MEMORY] = {"memory", "WEIR_MEMORY"},
+	[SWAP] = {"swap", "WEIR_SWAP"},
+	[POLICY] = {"policy", "WEIR_POLICY"},
+	[SWAPPINESS] = {"swappiness", "WEIR_SWAPPINESS"},
+	[FAULTS] = {"faults", "WEIR_FAULTS"},
+	[THRESHOLD] = {"threshold", "WEIR_THRESHOLD"},
+	[SHARED_FILES] = {"shared-files", "WEIR_SHARED_FILES"},
+	[SHARED_THRESHOLD] = {"shared-threshold", "WEIR_SHARED_THRESHOLD"},
+	[REPORT] = {"report", "WEIR_REPORT"},
+	[REPORT_FILE] = {"report-file", "WEIR_REPORT_FILE"},
+	[TOTAL] = {"total", "WEIR_TOTAL"},
+	[INTERVAL] = {"stats-interval", "WEIR_STATS_INTERVAL"},
 };
 
 /* What was said, by option or variable; NULL: nothing. */
@@ -238,6 +254,7 @@ static int set_faults(void)
 static int set_settings(void)
 {
 	static const char *const reports[] = {"text", "json", "none", NULL};
+	static const char *const files[] = {"all", "read-only", "none", NULL};
 	uint64_t memory, total;
 	char pid[24];
 
@@ -247,6 +264,7 @@ static int set_settings(void)
 		setenv("WEIR_REPORT_FILE", said[REPORT_FILE], 1);
 	if (set_total(&total) || set_memory(&memory, total) || set_interval() || set_swap(memory) || set_policy() ||
 	    set_count(SWAPPINESS, 200, false) || set_count(THRESHOLD, 1ull << 44, true) ||
+	    set_count(SHARED_THRESHOLD, 1ull << 44, true) || set_word(SHARED_FILES, files, "all, read-only or none") ||
 	    set_word(REPORT, reports, "text, json or none") || set_faults())
 		return -1;
 	return 0;

@@ -290,3 +290,8 @@ long call_with_pages(long nr, const long args[6])
 	atomic_fetch_add_explicit(&tallies.calls, 1, memory_order_relaxed);
 	return transfer_call(nr, args, &result) ? result : call_once(nr, args);
 }
+
+long program_call(long nr, long a, long b, long c, long d, long e, long f)
+{
+	return raw_result(call_with_pages(nr, (long[]){a, b, c, d, e, f}));
+}

@@ -15,6 +15,9 @@
  * as the call does, and for I/O. Signal-safe: yes. */
 long call_with_pages(long nr, const long args[6]);
 
+/* The same as the C library has it: -1 and errno. */
+long program_call(long nr, long a, long b, long c, long d, long e, long f);
+
 /* dispatch.c: from now on calls of this thread and of all that it starts come to call_with_pages, whoever makes them.
  * 0, or -errno: this kernel, or this processor, has no dispatch. */
 int dispatch_start(void);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "calls.h"
 #include "shared.h"
 
 static void before_another(void)
@@ -30,7 +31,7 @@ static void *next(const char *name)
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
 	before_another();
-	return (int)syscall(SYS_execve, path, argv, envp);
+	return (int)program_call(SYS_execve, (long)path, (long)argv, (long)envp, 0, 0, 0);
 }
 EXPORT int execv(const char *path, char *const argv[])
 {
@@ -39,12 +40,12 @@ EXPORT int execv(const char *path, char *const argv[])
 EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
 	before_another();
-	return (int)syscall(SYS_execveat, fd, "", argv, envp, AT_EMPTY_PATH);
+	return (int)program_call(SYS_execveat, fd, (long)"", (long)argv, (long)envp, AT_EMPTY_PATH, 0);
 }
 EXPORT int execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags)
 {
 	before_another();
-	return (int)syscall(SYS_execveat, fd, path, argv, envp, flags);
+	return (int)program_call(SYS_execveat, fd, (long)path, (long)argv, (long)envp, flags, 0);
 }
 EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {

@@ -15,6 +15,7 @@
 #include <sys/single_threaded.h>
 
 #include "cache/hold.h"
+#include "calls.h"
 #include "shared_io.h"
 
 /* ---- the call ---- */
@@ -31,9 +32,9 @@ long io_call(long nr, long a, long b, long c, long d, long e, long f)
 	int type;
 
 	if (__libc_single_threaded || !is_cancellation_point(nr))
-		return syscall(nr, a, b, c, d, e, f);
+		return program_call(nr, a, b, c, d, e, f);
 	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
-	result = syscall(nr, a, b, c, d, e, f);
+	result = program_call(nr, a, b, c, d, e, f);
 	pthread_setcanceltype(type, NULL);
 	return result;
 }
@@ -309,13 +310,14 @@ EXPORT ssize_t sendfile(int out, int in, off_t *offset, size_t bytes)
 
 /* ---- syncs ---- */
 
+/* What the kernel then makes durable is all of it. */
 static int sync_file(long nr, int fd)
 {
 	struct use use;
 	int error = 0;
 
 	if (enter(fd, &use)) {
-		error = weir_sync(use.shared->object, 0, 0);
+		error = shared_before_sync(use.shared);
 		leave(&use);
 	}
 	if (io_call(nr, fd, 0, 0, 0, 0, 0))

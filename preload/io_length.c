@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <sys/stat.h>
 
+#include "calls.h"
 #include "fault/follow.h"
 #include "io.h"
 #include "shared_io.h"
@@ -58,7 +59,7 @@ static int cut_named(const char *path, off_t bytes)
 	int fd = -1, result, saved;
 
 	if (any_shared() && is_ours())
-		fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0);
+		fd = (int)program_call(SYS_openat, AT_FDCWD, (long)path, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0, 0, 0);
 	if (fd < 0)
 		return (int)io_call(SYS_truncate, (long)path, bytes, 0, 0, 0, 0);
 	result = cut(fd, bytes);

@@ -13,6 +13,7 @@
  */
 #include <sys/mman.h>
 
+#include "calls.h"
 #include "files.h"
 #include "inside.h"
 #include "shared.h"

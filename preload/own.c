@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * own.c - the engine's own system calls, and jemalloc's: the linker sends them here (--wrap), and they go to the kernel
- * from this library's text, past the dispatcher. It would let them pass as well: only those that are made often are
- * here. None is a cancellation point.
+ * from this library's text, past the dispatcher and past io.c. The dispatcher would let them pass as well: of those that
+ * io.c has none of, only what is called often is here. None is a cancellation point.
  */
+#include <fcntl.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <sys/uio.h>
@@ -13,6 +14,12 @@
 
 long __wrap_syscall(long nr, ...);
 int __wrap_ioctl(int fd, unsigned long request, ...);
+int __wrap_open64(const char *path, int flags, ...);
+ssize_t __wrap_read(int fd, void *data, size_t bytes);
+ssize_t __wrap_write(int fd, const void *data, size_t bytes);
+int __wrap_ftruncate64(int fd, off64_t bytes);
+int __wrap_fallocate64(int fd, int mode, off64_t offset, off64_t bytes);
+int __wrap_fdatasync(int fd);
 ssize_t __wrap_pread64(int fd, void *data, size_t bytes, off64_t offset);
 ssize_t __wrap_pwrite64(int fd, const void *data, size_t bytes, off64_t offset);
 ssize_t __wrap_preadv64(int fd, const struct iovec *vector, int n, off64_t offset);
@@ -40,6 +47,42 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	argument = va_arg(list, void *);
 	va_end(list);
 	return (int)raw_result(raw(SYS_ioctl, fd, request, argument));
+}
+
+int __wrap_open64(const char *path, int flags, ...)
+{
+	va_list list;
+	mode_t mode;
+
+	va_start(list, flags);
+	mode = flags & O_CREAT ? va_arg(list, mode_t) : 0;
+	va_end(list);
+	return (int)raw_result(raw(SYS_openat, AT_FDCWD, path, flags, mode));
+}
+
+ssize_t __wrap_read(int fd, void *data, size_t bytes)
+{
+	return raw_result(raw(SYS_read, fd, data, bytes));
+}
+
+ssize_t __wrap_write(int fd, const void *data, size_t bytes)
+{
+	return raw_result(raw(SYS_write, fd, data, bytes));
+}
+
+int __wrap_ftruncate64(int fd, off64_t bytes)
+{
+	return (int)raw_result(raw(SYS_ftruncate, fd, bytes));
+}
+
+int __wrap_fallocate64(int fd, int mode, off64_t offset, off64_t bytes)
+{
+	return (int)raw_result(raw(SYS_fallocate, fd, mode, offset, bytes));
+}
+
+int __wrap_fdatasync(int fd)
+{
+	return (int)raw_result(raw(SYS_fdatasync, fd));
 }
 
 ssize_t __wrap_pread64(int fd, void *data, size_t bytes, off64_t offset)

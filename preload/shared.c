@@ -335,6 +335,7 @@ static int open_file(struct shared *shared, int fd, const struct stat *st, int m
 	shared->inode = st->st_ino;
 	shared->users = 0;
 	shared->spans.n = 0;
+	file_store_written_by_others(&shared->object->store);
 	take_descriptors(shared);
 	return 0;
 }

@@ -6,7 +6,7 @@
  *   write    the kernel writes; then each page of the range that is in memory
  *              may be stored to    takes the new bytes: another thread may just be storing beside them. It is pinned
  *                                  meanwhile, so that it is not written out as it was
- *              may not             is dropped
+ *              may not             is read anew, in its place
  *   length   cut and grown through the object, so that nothing is written behind the new end; or it follows the file
  *
  * A buffer that is in a window is copied first: while the kernel writes it holds the file's inode, and the page that it
@@ -15,7 +15,6 @@
 #include "shared_io.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -36,6 +35,11 @@ void shared_before_read(struct shared *shared, uint64_t from, uint64_t to)
 {
 	if (to > from && is_dirty(shared->object))
 		object_write_back(shared->object, from >> PAGE_SHIFT, object_pages_of(to));
+}
+
+int shared_before_sync(struct shared *shared)
+{
+	return shared->object->writable ? object_write_back(shared->object, 0, UINT64_MAX) : 0;
 }
 
 /* ---- what is in memory of a range that has changed ---- */
@@ -71,24 +75,19 @@ static bool any_stored_to(struct shared *shared)
 	return any;
 }
 
-/* Pins end soon; where they do not, the kernel shall have the file. */
-static void drop(struct shared *shared, uint64_t first, uint64_t last)
+/* From the kernel's cache, where it was just written to. */
+static ssize_t read_page(void *user, uint64_t page, char *data)
 {
-	int error = object_forget(shared->object, first, last, true);
+	const struct shared *shared = user;
 
-	for (unsigned tries = 0; error == -EBUSY && tries < 1000; tries++) {
-		object_write_back(shared->object, first, last);
-		sched_yield();
-		error = object_forget(shared->object, first, last, true);
-	}
-	if (error) {
-		HOLD_SIGNALS(pool);
+	return syscall(SYS_pread64, shared->plain, data, PAGE_SIZE, page << PAGE_SHIFT);
+}
 
-		shared_lock();
-		if (shared->base)
-			shared_to_kernel(shared, PASSED_BACK);
-		shared_unlock();
-	}
+/* Nobody stores to the page; but from when somebody did it may be dirty. */
+static void renew(struct shared *shared, uint64_t page)
+{
+	for (unsigned tries = 0; tries < 100 && !object_renew(shared->object, page, read_page, shared); tries++)
+		object_write_back(shared->object, page, page + 1);
 }
 
 /* Bytes [from, to), which are in page, become those at data. */
@@ -112,10 +111,11 @@ static void follow(struct shared *shared, uint64_t end)
 		object_follow(shared->object);
 }
 
+/* The bytes are in the file alone. */
 static void reread(struct shared *shared, uint64_t page, struct weir_pin *pin)
 {
 	char data[PAGE_SIZE];
-	ssize_t got = syscall(SYS_pread64, shared->plain, data, PAGE_SIZE, page << PAGE_SHIFT);
+	ssize_t got = read_page(shared, page, data);
 
 	if (got > 0)
 		memcpy(pin->data, data, (size_t)got);
@@ -125,20 +125,17 @@ static void reread(struct shared *shared, uint64_t page, struct weir_pin *pin)
 void shared_after_change(struct shared *shared, uint64_t from, uint64_t to)
 {
 	uint64_t last = MIN(object_pages_of(to), shared->object->capacity);
+	bool stored_to = any_stored_to(shared);
 
 	follow(shared, to);
-	if (!any_stored_to(shared)) {
-		drop(shared, from >> PAGE_SHIFT, last);
-		return;
-	}
 	for (uint64_t page = from >> PAGE_SHIFT; (page = object_next_touched(shared->object, page, last)) < last;
 	     page++) {
 		struct weir_pin pin;
 
-		if (hold(shared, page, &pin))
+		if (stored_to && hold(shared, page, &pin))
 			reread(shared, page, &pin);
-		else if (is_resident(shared->object, page))
-			drop(shared, page, page + 1);
+		else
+			renew(shared, page);
 	}
 }
 
@@ -207,8 +204,8 @@ static void take_bytes(struct shared *shared, struct held *held, uint64_t from, 
 			held->is[i] = hold(shared, page, &held->pins[i]);
 		if (held->is[i])
 			put(&held->pins[i], page, from, to, data);
-		else if (is_resident(shared->object, page))
-			drop(shared, page, page + 1);
+		else
+			renew(shared, page);
 	}
 }
 

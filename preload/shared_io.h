@@ -11,6 +11,8 @@
 
 /* Before [from, to) is read by the kernel: what is dirty there is written. */
 void shared_before_read(struct shared *shared, uint64_t from, uint64_t to);
+/* All that is dirty is written. 0 or -errno, also of what was written in the background since. */
+int shared_before_sync(struct shared *shared);
 /* After the kernel changed [from, to), from a buffer or not, and maybe the file's length. */
 void shared_after_change(struct shared *shared, uint64_t from, uint64_t to);
 

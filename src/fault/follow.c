@@ -92,6 +92,26 @@ int object_forget(struct weir_object *object, uint64_t first, uint64_t last, boo
 	return object_empty(object, first, MIN(last, object->capacity), clean ? DROP_ALL : DROP_DIRTY);
 }
 
+/* Read while it is ours: of two who renew it the later one is right. */
+bool object_renew(struct weir_object *object, uint64_t page, page_read read, void *user)
+{
+	HOLD_SIGNALS(object->pool);
+	char data[PAGE_SIZE];
+	bool clean;
+	ssize_t got;
+
+	if (page >= object->capacity || !word_own(&object->words[page]))
+		return true;
+	clean = !(word_load(&object->words[page]) & WORD_DIRTY);
+	got = clean ? read(user, page, data) : -EBUSY;
+	if (got >= 0) {
+		memset(data + got, 0, PAGE_SIZE - (size_t)got);
+		set_busy(object, page, 0, data, PAGE_SIZE);
+	}
+	word_end_busy(&object->words[page], 0, 0);
+	return clean;
+}
+
 /* ---- giving a window up ---- */
 
 /* Frozen for a moment: from here on no page of the window is to be had, or comes into it. */

@@ -25,6 +25,12 @@ int object_write_back(struct weir_object *object, uint64_t first, uint64_t last)
  * -EBUSY: a page is pinned. With `clean`: one is dirty; nothing is lost. */
 int object_forget(struct weir_object *object, uint64_t first, uint64_t last, bool clean);
 
+/* The store has other bytes in that page than it had: `read` fills in those of now, up to PAGE_SIZE of them, and zeros
+ * follow. Nothing happens where the page is not in memory, or is dirty (false): then it has the last word. Who touches
+ * it meanwhile waits. */
+typedef ssize_t (*page_read)(void *user, uint64_t page, char *data);
+bool object_renew(struct weir_object *object, uint64_t page, page_read read, void *user);
+
 /* The window goes, and `replace` puts something else in all of its place, whose content is the store's: called once all
  * that is dirty was written and no page can be had. Who touches the window meanwhile waits, and then finds what is there
  * now. Errors: -EINVAL (no window), -EBUSY (pins are held), the store's, those of replace; then the window is as it

@@ -72,6 +72,9 @@ int object_cut_frozen(struct weir_object *object, uint64_t bytes);
 /* resize.c: what the page in which byte `bytes` lies has behind it becomes that of `with`, a page, if it is resident.
  * Frozen. */
 void set_tail(struct weir_object *object, uint64_t bytes, const char *with);
+/* resize.c: of a page that is BUSY by the caller's doing the bytes from there on become these; it is as dirty or clean as
+ * it was. */
+void set_busy(struct weir_object *object, uint64_t page, size_t from, const char *bytes, size_t n);
 /* resize.c: no page of these was ever had. Touches that failed, as they were past the end, have left their marks in the
  * window (fault_thread.c): they go. */
 void window_heal(struct weir_object *object, uint64_t first, uint64_t last);

@@ -63,8 +63,8 @@ void resize_end(struct weir_object *object)
 }
 
 /* In a window, where the program may be writing to the rest of the page, or may not write at all: protected, copied,
- * and put in again. Who touches it meanwhile waits for the resize. */
-static void set_mapped(struct weir_object *object, uint64_t page, size_t from, const char *with)
+ * and put in again. Who touches it meanwhile waits. */
+static void set_mapped(struct weir_object *object, uint64_t page, size_t from, const char *bytes, size_t n)
 {
 	const struct uffd *uffd = &object->pool->uffd;
 	bool writable = word_load(&object->words[page]) & WORD_WRITABLE;
@@ -73,29 +73,34 @@ static void set_mapped(struct weir_object *object, uint64_t page, size_t from, c
 	char copy[PAGE_SIZE];
 
 	weir_assert(!uffd_protect(uffd, data, 1, true));
-	memcpy(copy, data, from);
-	memcpy(copy + from, with + from, PAGE_SIZE - from);
+	memcpy(copy, data, PAGE_SIZE);
+	memcpy(copy + from, bytes, n);
 	uffd_drop_init(&drop, false);
 	uffd_drop_add(&drop, data);
 	uffd_drop_all(uffd, &drop);
 	weir_assert(uffd_copy(uffd, data, copy, 1, !writable) == 1);
 }
 
+void set_busy(struct weir_object *object, uint64_t page, size_t from, const char *bytes, size_t n)
+{
+	uint64_t seen = word_load(&object->words[page]);
+
+	weir_assert((seen & WORD_BUSY) && from + n <= PAGE_SIZE);
+	if (seen & WORD_MAPPED)
+		set_mapped(object, page, from, bytes, n);
+	else
+		memcpy((char *)page_slot(object, seen) + from, bytes, n);
+}
+
 void set_tail(struct weir_object *object, uint64_t bytes, const char *with)
 {
 	uint64_t page = bytes >> PAGE_SHIFT;
 	size_t in_page = bytes & (PAGE_SIZE - 1);
-	page_word *word = &object->words[page];
-	uint64_t seen;
 
-	if (!in_page || !word_own(word))
+	if (!in_page || !word_own(&object->words[page]))
 		return; /* where it is not resident the store's will be read */
-	seen = word_load(word);
-	if (seen & WORD_MAPPED)
-		set_mapped(object, page, in_page, with);
-	else
-		memcpy((char *)page_slot(object, seen) + in_page, with + in_page, PAGE_SIZE - in_page);
-	word_end_busy(word, 0, 0);
+	set_busy(object, page, in_page, with + in_page, PAGE_SIZE - in_page);
+	word_end_busy(&object->words[page], 0, 0);
 }
 
 /* Bytes of the last page past the end read as zeros when the object grows over them. */

@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -28,6 +29,7 @@ struct file {
 	int direct_fd; /* -1: none */
 	int plain_fd;
 	bool block_device;
+	bool written_by_others; /* through the kernel's cache */
 	dev_t device;
 	ino_t inode;
 };
@@ -52,11 +54,37 @@ static ssize_t fd_write(int fd, const struct iovec *iov, int n, uint64_t offset)
 	return n == 1 ? pwrite(fd, iov->iov_base, iov->iov_len, (off_t)offset) : pwritev(fd, iov, n, (off_t)offset);
 }
 
+/* Linux 6.5's cachestat(2). */
+#ifndef SYS_cachestat
+#define SYS_cachestat 451
+#endif
+struct cache_range {
+	uint64_t offset, bytes;
+};
+struct cache_pages {
+	uint64_t cached, dirty, writeback, evicted, recently_evicted;
+};
+
+/* Is any of it in the kernel's cache, and not on the disk yet? A direct read would write it first, and wait. */
+static bool newer_in_cache(const struct file *file, const struct iovec *iov, int n, uint64_t offset)
+{
+	struct cache_range range = {offset, 0};
+	struct cache_pages pages;
+
+	for (int i = 0; i < n; i++)
+		range.bytes += iov[i].iov_len;
+	return syscall(SYS_cachestat, file->plain_fd, &range, &pages, 0) == 0 && (pages.dirty || pages.writeback);
+}
+
 static ssize_t file_readv(void *store, const struct iovec *iov, int n, uint64_t offset)
 {
 	struct file *file = store;
 	ssize_t got;
 
+	if (file->written_by_others && newer_in_cache(file, iov, n, offset)) {
+		got = fd_read(file->plain_fd, iov, n, offset);
+		return got < 0 ? -errno : got;
+	}
 	if (file->direct_fd >= 0 && aligned(iov, n, offset)) {
 		got = fd_read(file->direct_fd, iov, n, offset);
 		if (got >= 0 || errno != EINVAL)
@@ -128,6 +156,8 @@ static int file_submit(void *store, struct weir_io *io)
 	struct file *file = store;
 	bool direct = file->direct_fd >= 0 && aligned(io->iov, io->iov_count, io->offset);
 
+	if (file->written_by_others && !io->write)
+		return -EOPNOTSUPP; /* through file_readv, which looks where the bytes are */
 	if (!direct && !io->write)
 		return -EOPNOTSUPP; /* through file_readv, which drops the kernel's copy */
 	return channel_ring_submit(io->channel, direct ? file->direct_fd : file->plain_fd, io);
@@ -177,6 +207,14 @@ void file_store_descriptors(const struct store *store, int *plain, int *direct)
 
 	*plain = is_file ? file->plain_fd : -1;
 	*direct = is_file ? file->direct_fd : -1;
+}
+
+void file_store_written_by_others(const struct store *store)
+{
+	struct file *file = store->data;
+
+	weir_assert(store->ops == &file_ops);
+	file->written_by_others = true;
 }
 
 /* ---- opening ---- */

@@ -41,6 +41,9 @@ int file_store_adopt(int fd, const char *path, struct store *store);
 /* Are both the same file (device and inode)? False for stores that are no files. */
 bool store_same(const struct store *a, const struct store *b);
 
+/* The file of a store of weir_open's is written to by others, through the kernel's cache: what is newer there is read from
+ * there. */
+void file_store_written_by_others(const struct store *store);
 /* The descriptors of a store of weir_open's; -1: it has no such one. */
 void file_store_descriptors(const struct store *store, int *plain, int *direct);
 

@@ -162,6 +162,43 @@ static void room_for_more_can_be_had_in_time(void **state)
 	stop();
 }
 
+static ssize_t read_now(void *user, uint64_t page, char *data)
+{
+	(void)user;
+	return pread(fd, data, PAGE_SIZE, (off_t)(page << PAGE_SHIFT));
+}
+
+/* Would fail if a clean page became dirty by it, or stores to a dirty one were lost. */
+static void clean_pages_are_renewed(void **state)
+{
+	(void)state;
+	start(WEIR_RDWR, false);
+	assert_int_equal(peek_byte(window), 'a');
+	window[PAGE_SIZE] = '!';
+	assert_int_equal(pwrite(fd, "new", 3, 0), 3);
+	assert_int_equal(pwrite(fd, "new", 3, PAGE_SIZE), 3);
+	assert_true(object_renew(object, 0, read_now, NULL));
+	assert_false(object_renew(object, 1, read_now, NULL));
+	assert_true(object_renew(object, 2, read_now, NULL)); /* not in memory */
+	assert_int_equal(state_of(object, 2), PAGE_ABSENT);
+	assert_memory_equal(window, "newa", 4);
+	assert_memory_equal(window + PAGE_SIZE, "!bbb", 4);
+	assert_false(word_of(object, 0) & WORD_DIRTY);
+	window[3] = '!'; /* as any clean page */
+	assert_true(word_of(object, 0) & WORD_DIRTY);
+	assert_int_equal(weir_sync(object, 0, 0), 0);
+	assert_int_equal(weir_unmap(object), 0);
+	assert_int_equal(pwrite(fd, "slot", 4, 0), 4);
+	assert_true(object_renew(object, 0, read_now, NULL));
+	{
+		char bytes[5] = "";
+
+		assert_int_equal(weir_pread(object, bytes, 4, 0), 4);
+		assert_string_equal(bytes, "slot");
+	}
+	stop();
+}
+
 /* Would fail if freezing what lies past the end made it seem to be there. */
 static void what_is_past_the_end_can_be_protected(void **state)
 {
@@ -290,6 +327,7 @@ int main(void)
 		cmocka_unit_test(a_failed_touch_is_forgotten_when_the_file_grows),
 		cmocka_unit_test(dirty_pages_past_the_end_are_gone),
 		cmocka_unit_test(room_for_more_can_be_had_in_time),
+		cmocka_unit_test(clean_pages_are_renewed),
 		cmocka_unit_test(what_is_past_the_end_can_be_protected),
 		cmocka_unit_test(a_window_is_given_up_under_stores),
 		cmocka_unit_test(a_window_is_given_up_under_stores_with_fault_threads),
