@@ -203,6 +203,39 @@ int arena_unmap(void *address, size_t bytes)
 	return result(error);
 }
 
+/* ---- the program's break ---- */
+
+void *arena_reserve(size_t bytes)
+{
+	uint64_t first = take(page_up(bytes) >> PAGE_SHIFT);
+
+	return first == NO_HOLE ? NULL : address_of(first);
+}
+
+int arena_grow(void *address, size_t bytes)
+{
+	uint64_t first = page_of(address), last = first + (page_up(bytes) >> PAGE_SHIFT);
+	int error = bearable(bytes) ? open_pages(first, last, PROT_READ | PROT_WRITE) : -ENOMEM;
+
+	if (error)
+		atomic_fetch_add(&tallies.refused, 1);
+	else
+		handed_out((last - first) << PAGE_SHIFT);
+	return result(error);
+}
+
+int arena_shrink(void *address, size_t bytes)
+{
+	uint64_t first = page_of(address), last = first + (page_up(bytes) >> PAGE_SHIFT);
+	int error = close_pages(first, last, true);
+
+	if (!error)
+		atomic_fetch_sub(&tallies.mapped_now, (last - first) << PAGE_SHIFT);
+	return result(error);
+}
+
+/* ---- access ---- */
+
 int arena_protect(void *address, size_t bytes, int prot)
 {
 	uint64_t first = page_of(address), last = first + (page_up(bytes) >> PAGE_SHIFT);

@@ -102,6 +102,11 @@ static inline size_t page_up(size_t bytes)
 void *arena_map(size_t bytes, int prot, bool reserve_only); /* NULL: ENOMEM */
 void *arena_map_at(void *address, size_t bytes, int prot);  /* zeros from now on, whatever was there */
 int arena_unmap(void *address, size_t bytes);
+/* Addresses that nobody else gets, PROT_NONE and uncounted: NULL where there are none; parts of them are opened, as
+ * zeros, and closed. */
+void *arena_reserve(size_t bytes);
+int arena_grow(void *address, size_t bytes);
+int arena_shrink(void *address, size_t bytes);
 void *arena_remap(void *address, size_t bytes, size_t new_bytes, bool may_move);
 int arena_protect(void *address, size_t bytes, int prot);
 int arena_advise(void *address, size_t bytes, int advice);
@@ -148,6 +153,8 @@ void holes_add(uint64_t first, uint64_t last);         /* free, whatever it was 
 bool holes_has(uint64_t first, uint64_t last);         /* is all of it free? */
 uint64_t holes_free_in(uint64_t first, uint64_t last); /* how much of it is */
 
+/* brk.c: in the child. */
+void brk_after_fork(void);
 /* start.c: a pool as the settings want it, with swap. 0, or -errno with weir_error_text(). */
 int pool_start(void);
 /* report.c: the clock runs and counts from here. */

@@ -247,6 +247,7 @@ static void in_child(void)
 		return;
 	inside++;
 	shared_fork_child();
+	brk_after_fork();
 	leave_parents_pool();
 	report_begin();
 	descriptors_expect();
