@@ -29,7 +29,7 @@
  * (vm.max_map_count, 65530 unless raised). */
 #define MAPPED_MAX 4096
 #define RANGES_MAX (1u << 18)
-#define FILES_MAX 40
+#define FILES_MAX 32
 
 struct range {
 	struct span pages;
