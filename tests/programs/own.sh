@@ -1,7 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# usage: own.sh WEIR full|"" FORKS MAPS SIGNALS SHARED BREAK - small programs that do one thing each, compared with themselves.
-[ "$5" ] && forks=$(realpath "$3") maps=$(realpath "$4") signals=$(realpath "$5") shared=$(realpath "$6") break=$(realpath "$7")
+# usage: own.sh WEIR full|"" FORKS MAPS SIGNALS SHARED BREAK MODEL - small programs that do one thing each, compared with
+# themselves.
+[ "$5" ] && forks=$(realpath "$3") maps=$(realpath "$4") signals=$(realpath "$5")
+[ "$8" ] && shared=$(realpath "$6") break=$(realpath "$7") model=$(realpath "$8")
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh" "$@"
 if ! [ "$forks" ]; then
@@ -20,6 +22,7 @@ same "shared mappings of a file, with room for all" 32M "$shared" 300
 same "shared mappings of a file, paged" 4M "$shared" 1100
 [ "$(sum shared_bytes)" -gt 40000000 ]
 result $? "... which were Weir's"
+same "a mapped file against a model of it" 4M "$model" 1400 600 5
 same "a break that the program moves, paged" 4M "$break" 12
 [ "$(sum pswpin)" -gt 0 ]
 result $? "... which went to swap and came back"
