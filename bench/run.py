@@ -18,7 +18,7 @@ import time
 
 BENCH = os.path.dirname(os.path.abspath(__file__))
 PROGRAMS = ["pin", "miss", "disk_read", "mmap", "window", "swap", "fault", "sequential", "nomemalloc", "replacement",
-            "metadata", "lmdb"]
+            "metadata", "lmdb", "programs"]
 HEADERS = ("what", "measured", "target", "verdict", "how")
 
 
@@ -49,6 +49,8 @@ def cells(figure):
 def command(build, program):
     if program == "replacement":
         return [sys.executable, os.path.join(BENCH, "replacement.py"), os.path.join(build, "cli", "weir")]
+    if program == "programs":
+        return [sys.executable, os.path.join(BENCH, "programs.py"), build]
     return [os.path.join(build, "bench", program)]
 
 

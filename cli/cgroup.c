@@ -111,6 +111,27 @@ void cgroup_enter(void)
 		err(1, "cannot enter the cgroup %s", folder);
 }
 
+/* A file of lines "name value", by its version. */
+uint64_t cgroup_oom_kills(void)
+{
+	static const char *const files[] = {"memory.events", "memory.oom_control"};
+	unsigned long long kills = 0;
+
+	for (unsigned i = 0; i < 2; i++) {
+		char path[600], line[128];
+		FILE *file;
+
+		snprintf(path, sizeof(path), "%s/%s", folder, files[i]);
+		file = fopen(path, "r");
+		while (file && fgets(line, sizeof(line), file))
+			if (sscanf(line, "oom_kill %llu", &kills) == 1)
+				break;
+		if (file)
+			fclose(file);
+	}
+	return kills;
+}
+
 void cgroup_remove(void)
 {
 	if (!folder[0])

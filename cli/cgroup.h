@@ -13,6 +13,8 @@
 const char *cgroup_make(uint64_t limit_bytes);
 /* The calling process goes into it. */
 void cgroup_enter(void);
+/* How many processes in it the kernel has ended for want of memory. */
+uint64_t cgroup_oom_kills(void);
 /* When the child has ended. Signal-safe; nothing where there is none. */
 void cgroup_remove(void);
 

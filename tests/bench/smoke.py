@@ -20,9 +20,11 @@ import time
 
 # How many rows each program prints, where it can print all of them.
 ROWS = {"pin": 8, "miss": 4, "disk_read": 9, "mmap": 10, "window": 17, "swap": 4, "fault": 4, "sequential": 2,
-        "nomemalloc": 5, "metadata": 1, "replacement": 2, "lmdb": 1}
+        "nomemalloc": 5, "metadata": 1, "replacement": 2, "lmdb": 1, "programs": 13}
 # These change the machine for a while.
-ENDED = [("swap", signal.SIGTERM), ("swap", signal.SIGKILL), ("window", signal.SIGTERM), ("window", signal.SIGKILL)]
+ENDED = [("swap", signal.SIGTERM), ("swap", signal.SIGKILL), ("window", signal.SIGTERM), ("window", signal.SIGKILL),
+         ("bounded", signal.SIGTERM), ("bounded", signal.SIGKILL)]
+ARGUMENTS = {"bounded": ["-m", "33554432", "-s", "67108864", "-o", "/dev/null", "sleep", "60"]}
 LOOP = 200  # pages
 
 # LRU misses all of a loop that is longer than it; each of the others at least keeps a part that stays.
@@ -75,6 +77,7 @@ def left_behind():
     with open("/proc/swaps", encoding="utf-8") as areas:
         swaps = [line.split()[0] for line in areas if "weir-bench-swap" in line]
     files = glob.glob(os.path.join(os.environ.get("WEIR_BENCH_DIR") or "/var/tmp", "weir-bench-swap.*"))
+    files += glob.glob(os.path.join(os.environ.get("WEIR_BENCH_DIR") or "/var/tmp", "weir-bench-programs.*"))
     groups = glob.glob("/sys/fs/cgroup/weir-bench.*") + glob.glob("/sys/fs/cgroup/memory/weir-bench.*")
     return swaps + files + [group for group in groups if not os.path.exists("/proc/" + group.rsplit(".", 1)[1])]
 
@@ -100,7 +103,7 @@ def changed(before, settings):
 
 def in_use(name, settings):
     """Whether the program has changed what it puts back."""
-    if name == "swap":
+    if name in ("swap", "bounded"):
         return any("weir-bench-swap" in item for item in left_behind())
     return readaheads() != settings
 
@@ -117,7 +120,8 @@ def remove_cgroup(pid):
 
 def ended_fault(build, name, number, before, settings):
     """A program that is ended, while it has the machine changed, leaves it as it was: what is wrong, or why skipped."""
-    child = subprocess.Popen([os.path.join(build, "bench", name)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    child = subprocess.Popen([os.path.join(build, "bench", name), *ARGUMENTS.get(name, [])],
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                              env=dict(os.environ, WEIR_BENCH_SCALE="50"))
     seen = False
     while child.poll() is None and not seen:
