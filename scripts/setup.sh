@@ -7,9 +7,9 @@ packages="gcc libc6-dev pkg-config meson ninja-build liburing-dev libssl-dev lib
 if [ "$1" = check ]; then
 	packages="$packages g++ clang libclang-rt-dev groff-base spin stress-ng memtester python3"
 elif [ "$1" = programs ]; then
-	packages="$packages stress-ng memtester python3 python3-numpy sqlite3 lmdb-utils redis-server redis-tools xz-utils zstd git"
+	packages="$packages stress-ng memtester python3 python3-numpy sqlite3 lmdb-utils redis-server redis-tools xz-utils zstd git metis"
 elif [ "$1" = bench ]; then
-	packages="$packages fio liblmdb-dev"
+	packages="$packages fio liblmdb-dev python3 python3-numpy metis"
 fi
 
 if ! command -v dpkg-query >/dev/null; then
