@@ -2,9 +2,12 @@
  *
  * report.c - what was done, at the end: on stderr, or where it was asked for. And the sentence of those who end early.
  *
- * By one write(2) from a buffer on the stack: the program's own streams may be closed, or in use, by now.
+ * By one write(2) from a buffer on the stack: the program's own streams may be closed, or in use, by now. And in the C
+ * locale: the program's may say 0,5, which is no JSON, and lies in the program's heap, which may be paged out where
+ * a thread that serves faults says its last sentence.
  */
 #include <fcntl.h>
+#include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -163,11 +166,13 @@ void report_out(const struct text *text)
 }
 
 static uint64_t started_ns;
+static locale_t c_locale; /* the C library's own constant: needs no memory */
 static _Atomic bool done, quick;
 
 void report_begin(void)
 {
 	started_ns = now_ns();
+	c_locale = newlocale(LC_ALL_MASK, "C", NULL);
 	memset(&tallies, 0, sizeof(tallies));
 	if (!atomic_exchange(&quick, true))
 		at_quick_exit(report_write); /* quick_exit(3) calls no destructor, and libc's own _exit */
@@ -179,6 +184,7 @@ void report_write(void)
 	struct text text = {.length = 0};
 	struct rusage usage;
 	struct figures f;
+	locale_t before;
 
 	if (!atomic_load(&started) || !report_wanted() || atomic_exchange(&done, true))
 		return;
@@ -187,10 +193,12 @@ void report_write(void)
 	f.peak_bytes = (uint64_t)usage.ru_maxrss << 10;
 	weir_meminfo(pool, WEIR_ALL_NODES, &f.info);
 	f.total_bytes = total_bytes(&f.granted_bytes);
+	before = uselocale(c_locale);
 	if (settings.report == REPORT_JSON)
 		as_json(&text, &f);
 	else
 		as_text(&text, &f);
+	uselocale(before);
 	report_out(&text);
 }
 
@@ -223,8 +231,9 @@ _Noreturn void end_for_want_of(const struct weir_fault *fault)
 	uint64_t granted;
 	bool memory = fault->error == -ENOMEM || fault->error == -ETIMEDOUT;
 
+	uselocale(c_locale);
 	text_add(&text, "weir run: process %d touched memory at %p that can't be had (%s): ", (int)getpid(),
-		 fault->address, strerror(-fault->error));
+		 fault->address, strerrordesc_np(-fault->error)); /* strerror would translate, by records of the heap's */
 	if (memory)
 		text_add(&text, "its budget of %.0f MiB and its swap of %.0f MiB are full; raise -m%s or --swap\n",
 			 mib(settings.memory_bytes), mib(settings.swap_bytes),

@@ -52,6 +52,8 @@ run 4M sh -c 'exit 0'
 result $? "the least memory works"
 cat >more.c <<'EOF'
 #include <errno.h>
+#include <libintl.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 int main(int n, char **arguments)
@@ -62,6 +64,9 @@ int main(int n, char **arguments)
 	(void)arguments;
 	if (n == 1)
 		return malloc(1u << 30) ? 1 : errno == ENOMEM ? 9 : 2;
+	setlocale(LC_ALL, "C.UTF-8"); /* its records are in the heap, and so will be paged out */
+	bindtextdomain("more", "/nowhere");
+	textdomain("more");
 	p = mmap(0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	for (size_t i = 0; p != MAP_FAILED && i < bytes; i += 8)
 		*(long *)(p + i) = (long)(p + i) ^ 0x123456789abcdef;
@@ -72,7 +77,7 @@ if ${CC:-cc} -O0 more.c -o more 2>/dev/null; then
 	swap=8M run 8M ./more
 	[ $? -eq 9 ] && [ "$(sum refused)" -gt 0 ]
 	result $? "more than memory and swap is ENOMEM, and is reported"
-	swap=8M run 8M ./more x
+	limit=60 swap=8M run 8M ./more x
 	[ $? -eq 137 ] && grep -q "raise -m or --swap" err
 	result $? "memory that can't be had ends the program with the remedy"
 fi
