@@ -1,6 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: run.sh BUILD - the main job, three times over: a real file 16 times the memory through pins, the same as plain
+# usage: run.sh BUILD - first a program that knows nothing of Weir: GNU sort, in a quarter of the memory that it asks for,
+# over the sources of this system, 4 times its memory; what comes out is compared with a plain run.
+#
+# Then the library's main job, three times over: a real file 16 times the memory through pins, the same as plain
 # memory, and anonymous memory 8 times the budget over swap. A part of the accesses write, a further thread reclaims in
 # each mode, and every page is verified, what is a file in the end by reading it again without Weir.
 build=$1
@@ -12,6 +15,38 @@ free_kib=$(df -Pk "$folder" 2>/dev/null | awk 'NR == 2 {print $4}')
 if [ "${free_kib:-0}" -lt 800000 ]; then
 	memory=8M size=128M anon=64M swap=128M
 fi
+
+# sources BYTES: C headers and Python's library, which are there wherever this can be built.
+sources() {
+	find /usr/include /usr/lib/gcc /usr/lib/python3* -type f \( -name '*.h' -o -name '*.py' \) -print0 \
+		2>/dev/null | LC_ALL=C sort -z | xargs -0 cat 2>/dev/null | head -c "$1"
+}
+
+# sort_in_less FOLDER: in a folder of its own, which is removed.
+sort_in_less() {
+	work=$(mktemp -d "$1/weir-run.XXXXXX") || exit
+	trap 'rm -rf "$work"' EXIT
+	trap 'exit 1' HUP INT TERM
+	sources 16777216 >"$work/text"
+	set -- "$build/cli/weir" run -m 4M --swap "$work:64M" -- sort --parallel=2 -S 16M -o "$work/sorted" "$work/text"
+	echo "GNU sort of $(($(wc -c <"$work/text") / 1048576)) MiB, the sources of this system, in 4 MiB of memory:"
+	echo "$*"
+	echo
+	LC_ALL=C "$@"
+	status=$?
+	echo
+	if [ $status -eq 0 ]; then
+		LC_ALL=C sort -o "$work/plainly" "$work/text"
+		cmp "$work/plainly" "$work/sorted" || exit
+		echo "What is sorted is, byte for byte, what sort makes of it plainly."
+		echo
+	elif [ $status -ne 125 ]; then # 125: it said why it can't be shown here
+		exit $status
+	fi
+	rm -rf "$work"
+}
+
+sort_in_less "$folder"
 
 # replay WHAT OPTION...
 replay() {
