@@ -6,7 +6,7 @@
 need gcc
 
 functions=300 budget=16M
-[ "$full" ] && functions=20000 budget=64M && limit=7200 && swap=4G
+[ "$full" ] && functions=2500 budget=32M && limit=3600 && swap=4G
 for ((i = 0; i < functions; i++)); do
 	echo "int f$i(int *p, int n) { int s = $i; for (int i = 0; i < n; i++) { s += p[i] * (i ^ $i); if (s % 7 == $i % 7) s ^= p[n - i - 1]; } return s; }"
 done >large.c

@@ -7,7 +7,7 @@ need gpmetis awk
 
 # Each vertex of a ring has six neighbours, near and far ones.
 vertices=60000 budget=4M
-[ "$full" ] && vertices=3000000 budget=128M && limit=3600 && swap=4G
+[ "$full" ] && vertices=2000000 budget=96M && limit=3600 && swap=4G
 awk -v n=$vertices -v s=$((vertices / 700 + 1)) -v t=$((vertices / 12)) 'BEGIN {
 	print n, 3 * n
 	for (i = 0; i < n; i++)

@@ -7,7 +7,7 @@ need /usr/bin/python3
 /usr/bin/python3 -c 'import numpy' 2>/dev/null || { echo "1..0 # SKIP python3-numpy is not installed"; exit 0; }
 
 n=4000000 budget=24M
-[ "$full" ] && n=64000000 budget=256M && limit=7200 && swap=4G
+[ "$full" ] && n=32000000 budget=128M && limit=7200 && swap=4G
 export OPENBLAS_NUM_THREADS=1
 same "arithmetic and sorting" $budget /usr/bin/python3 -c "
 import numpy

@@ -6,7 +6,7 @@
 need stress-ng
 
 budget=8M size=24M workers=1 seconds=4
-[ "$full" ] && budget=256M size=1G workers=2 seconds=300 && limit=1200 && swap=4G
+[ "$full" ] && budget=256M size=1G workers=2 seconds=240 && limit=1200 && swap=4G
 run $budget stress-ng --vm $workers --vm-bytes $size --vm-method all --verify --timeout $seconds
 result $? "stress-ng --vm-method all --verify, $size in $budget"
 paged
