@@ -6,7 +6,7 @@
 need git
 
 commits=20 lines=4000 budget=12M
-[ "$full" ] && commits=400 lines=60000 budget=64M && limit=7200 && swap=4G
+[ "$full" ] && commits=150 lines=30000 budget=48M && limit=3600 && swap=4G
 export GIT_AUTHOR_DATE="1 Jan 2020 00:00 +0000" GIT_COMMITTER_DATE="1 Jan 2020 00:00 +0000" HOME=$work GIT_CONFIG_NOSYSTEM=1
 git init -q repository && cd repository || exit 1
 git config user.name x && git config user.email x@example.org && git config gc.auto 0

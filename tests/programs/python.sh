@@ -6,7 +6,7 @@
 need /usr/bin/python3
 
 n=900 budget=4M
-[ "$full" ] && n=100000 budget=64M && limit=3600
+[ "$full" ] && n=40000 budget=64M && limit=3600
 same "a list of bytes objects four times the memory" $budget /usr/bin/python3 -S -c "
 l = [bytes([i % 251]) * 8000 for i in range($n)]
 print(sum(len(x) for x in l), all(x == bytes([i % 251]) * 8000 for i, x in enumerate(l)))"

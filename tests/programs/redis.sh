@@ -6,7 +6,7 @@
 need redis-server redis-cli redis-benchmark
 
 keys=4000 budget=8M bytes=2000
-[ "$full" ] && keys=400000 budget=256M bytes=3000 && limit=3600 && swap=4G
+[ "$full" ] && keys=100000 budget=128M bytes=3000 && limit=3600 && swap=4G
 socket=$work/socket
 call() {
 	timeout "${limit:-120}" redis-cli -s "$socket" "$@"
@@ -30,7 +30,7 @@ call config set rdbchecksum yes >/dev/null
 digest=$(call debug digest 2>/dev/null)
 size=$(call dbsize)
 call bgsave >/dev/null
-for ((i = 0; i < 600; i++)); do
+for ((i = 0; i < 2 * ${limit:-300}; i++)); do
 	call info persistence | grep -q rdb_bgsave_in_progress:0 && break
 	sleep 0.5
 done
