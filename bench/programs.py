@@ -31,6 +31,7 @@ SCALE = int(os.environ.get("WEIR_BENCH_SCALE") or 1)
 MIB = 1 << 20
 LEAST_BUDGET = 16 * MIB
 RUNS, RUNS_LONG, LONG_SECONDS = 5 if SCALE < 10 else 1, 3, 60
+MAPPED_SECONDS = "5" if SCALE < 10 else "1"
 STARTS = max(30 // SCALE, 3)
 FOLDER = os.environ.get("WEIR_BENCH_DIR") or "/var/tmp"
 PREFIX = "weir-bench-programs."
@@ -109,7 +110,7 @@ class Bench:
     def __init__(self, build):
         self.weir = os.path.join(build, "cli", "weir")
         self.bounded = os.path.join(build, "bench", "bounded")
-        self.random_reads = os.path.join(build, "bench", "random_reads")
+        self.mapped_reads = os.path.join(build, "bench", "mapped_reads")
 
     def run(self, command, bounds=()):
         """What bounded.c says. It cleans up on a signal: so it is told, and waited for."""
@@ -252,30 +253,25 @@ def start_up(bench):
         f"{weir:.2f} ms, {plain:.2f} ms plainly; medians of {STARTS}")
 
 
-def random_reads(bench):
-    """A file eight times the memory, read at random by plain mmap: build/bench/random_reads FILE prints reads/s."""
+def mapped_reads(bench):
+    """A file eight times the memory, read at random by plain mmap (mapped_reads.c)."""
     name = "plain mmap of a large file, reads at random: under weir run against the kernel's default"
     budget = max(256 * MIB // SCALE, 4 * LEAST_BUDGET)
     speeds = [[], []]
-    if not os.path.exists(bench.random_reads):
-        skip(name, "this build has no bench/random_reads")
-        return
-    with open("large", "wb") as file:
-        for _ in range(8 * budget // MIB):
-            file.write(os.urandom(MIB))
-        os.fsync(file.fileno())
+    size = str(8 * budget)
+    bench.run([bench.mapped_reads, "large", size, "0"])  # makes it
     for _ in range(RUNS):
         for i, run in enumerate((bench.in_cgroup, bench.under_weir)):
             with open("large", "rb") as file:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            result = run([bench.random_reads, "large"], budget, budget)
+            result = run([bench.mapped_reads, "large", size, MAPPED_SECONDS], budget, budget)
             if "skip" in result:
                 skip(name, result["skip"])
                 return
             if result["status"]:
-                raise Failure(f"random_reads: status {result['status']}: {complaint()}")
+                raise Failure(f"mapped_reads: status {result['status']}: {complaint()}")
             with open("stdout", encoding="ascii") as file:
-                speeds[i].append(float(file.read()))
+                speeds[i].append(float(file.read().split()[0]))
     kernel, weir = (statistics.median(speed) for speed in speeds)
     row(name, statistics.median(w / k for k, w in zip(*speeds)), "x", "min", 20,
         f"{weir:.0f} reads/s, {kernel:.0f} in a cgroup, {budget // MIB} MiB each")
@@ -303,7 +299,7 @@ def measure(bench):
             found[name] = less_room(bench, program, factor)
     for factor, found in ratios.items():
         second_best(factor, found)
-    random_reads(bench)
+    mapped_reads(bench)
 
 
 def remove_abandoned():

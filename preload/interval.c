@@ -6,6 +6,7 @@
  */
 #include "interval.h"
 
+#include <locale.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -140,6 +141,7 @@ static void *interval_main(void *unused)
 
 	(void)unused;
 	inside++;
+	uselocale(newlocale(LC_ALL_MASK, "C", NULL)); /* the program's may say 0,5, which is no JSON */
 	take(&before);
 	for (uint64_t line = 0;; line++) {
 		struct text text = {.length = 0};

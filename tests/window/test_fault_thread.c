@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_fault_thread.c - touches that threads of the pool serve (config.fault_thread): all of them, the kernel's too,
+ * and each by one thread that is woken for it.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../rig.h"
+
+#define PAGE 4096u
+#define PAGES 4096u
+#define TOUCHERS 8u
+
+static weir_pool *pool;
+static weir_object *object;
+static volatile char *window;
+
+static int start(void **state)
+{
+	struct weir_config config;
+	void *address;
+
+	(void)state;
+	weir_config_init(&config);
+	config.memory_bytes = 64 << 20;
+	config.windows = true;
+	config.fault_thread = true;
+	if (weir_create(&config, &pool)) {
+		pool = NULL; /* a right is missing */
+		return 0;
+	}
+	assert_int_equal(weir_anon(pool, PAGES * PAGE, &object), 0);
+	assert_int_equal(weir_map(object, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, &address), 0);
+	window = address;
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	if (!pool)
+		return 0;
+	assert_int_equal(weir_unmap(object), 0);
+	assert_int_equal(weir_close(object, 0), 0);
+	return weir_destroy(pool);
+}
+
+/* How often the pool's threads for faults went to sleep: once for each time that they were woken. */
+static uint64_t sleeps(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	const struct dirent *task;
+	uint64_t sum = 0;
+
+	while (tasks && (task = readdir(tasks))) {
+		unsigned long long voluntary = 0;
+		char path[300], line[128];
+		bool serves = false;
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/status", task->d_name);
+		file = fopen(path, "r");
+		while (file && fgets(line, sizeof(line), file)) {
+			serves |= strstr(line, "weir-fault") != NULL;
+			sscanf(line, "voluntary_ctxt_switches: %llu", &voluntary);
+		}
+		if (file)
+			fclose(file);
+		sum += serves ? voluntary : 0;
+	}
+	if (tasks)
+		closedir(tasks);
+	return sum;
+}
+
+/* Breaks when a fault wakes all who wait for one: each of four would have gone to sleep again. Nothing is read, and
+ * nobody else is there, so that a thread has no other reason to sleep. */
+static void a_fault_wakes_one_thread(void **state)
+{
+	const unsigned step = 32, n = PAGES / step;
+	uint64_t before = sleeps();
+
+	(void)state;
+	if (!pool)
+		skip();
+	for (unsigned i = 0; i < n; i++) {
+		(void)window[(size_t)i * step * PAGE];
+		usleep(200); /* whoever was woken has seen that there is nothing, and sleeps */
+	}
+	assert_in_range(sleeps() - before, n / 2, 2 * n);
+}
+
+static void *touch_all(void *arg)
+{
+	unsigned first = *(unsigned *)arg;
+
+	for (unsigned page = first; page < PAGES; page += TOUCHERS)
+		window[(size_t)page * PAGE] = (char)(page | 1);
+	return NULL;
+}
+
+/* Breaks when a fault is told to nobody: its thread would wait for ever. */
+static void no_fault_is_forgotten(void **state)
+{
+	unsigned firsts[TOUCHERS];
+	pthread_t threads[TOUCHERS];
+
+	(void)state;
+	if (!pool)
+		skip();
+	for (unsigned i = 0; i < TOUCHERS; i++) {
+		firsts[i] = i;
+		assert_int_equal(pthread_create(&threads[i], NULL, touch_all, &firsts[i]), 0);
+	}
+	for (unsigned i = 0; i < TOUCHERS; i++)
+		pthread_join(threads[i], NULL);
+	for (unsigned page = 0; page < PAGES; page++)
+		assert_int_equal((unsigned char)window[(size_t)page * PAGE], (page | 1) & 255);
+}
+
+/* Breaks when a system call that is given such memory fails. */
+static void the_kernel_is_served_too(void **state)
+{
+	int fd = open("/dev/zero", O_RDONLY);
+
+	(void)state;
+	if (!pool)
+		skip();
+	assert_int_equal(read(fd, (char *)(uintptr_t)window, (size_t)64 * PAGE), 64 * PAGE);
+	close(fd);
+	assert_int_equal(window[63 * PAGE], 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_fault_wakes_one_thread, start, stop),
+		cmocka_unit_test_setup_teardown(no_fault_is_forgotten, start, stop),
+		cmocka_unit_test_setup_teardown(the_kernel_is_served_too, start, stop),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
