@@ -160,7 +160,7 @@ static void *interval_main(void *unused)
 
 int interval_start(void)
 {
-	pthread_t thread;
+	struct kthread thread;
 
 	if (!settings.interval_ms || !report_wanted())
 		return 0;

@@ -143,7 +143,7 @@ static void *watch(void *unused)
 /* False: it can't be told when the child is gone; then what it reads is kept for ever. */
 static bool start_watching(void)
 {
-	pthread_t thread;
+	struct kthread thread;
 
 	if (watching)
 		return true;

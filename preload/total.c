@@ -172,7 +172,7 @@ static void *follow(void *unused)
 
 int total_follow(void)
 {
-	pthread_t thread;
+	struct kthread thread;
 
 	return ledger ? start_thread(&thread, "weir-total", follow, NULL) : 0;
 }

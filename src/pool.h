@@ -23,7 +23,7 @@
 struct kswapd {
 	weir_pool *pool;
 	unsigned node;
-	pthread_t thread;
+	struct kthread thread;
 	_Atomic uint32_t wake; /* futex: bumped by whoever wants it to run */
 	_Atomic bool awake;
 	_Atomic unsigned failures; /* runs in a row that freed nothing; at 16 the node is passed over */
@@ -71,7 +71,7 @@ struct weir_pool {
 	/* Threads that serve faults (src/fault/fault_thread.c), with config.fault_thread. */
 	struct fault_thread {
 		weir_pool *pool;
-		pthread_t thread;
+		struct kthread thread;
 		int epoll; /* of the userfaultfd and fault_stop_fd */
 	} fault_threads[FAULT_THREADS];
 	unsigned nr_fault_threads;

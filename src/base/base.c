@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,18 +50,57 @@ int fd_high(int fd)
 	return high >= 0 ? high : fd;
 }
 
-int start_thread(pthread_t *thread, const char *name, void *(*run)(void *), void *argument)
+#define STACK_BYTES (1ul << 20)
+#define STACK_GUARD 4096ul
+
+static void *map_stack(void)
+{
+	void *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+
+	if (stack == MAP_FAILED)
+		return NULL;
+	mprotect(stack, STACK_GUARD, PROT_NONE);
+	return stack;
+}
+
+static int create(struct kthread *thread, void *(*run)(void *), void *argument)
 {
 	sigset_t all, before;
+	pthread_attr_t attr;
 	int error;
 
+	if (pthread_attr_init(&attr))
+		return ENOMEM;
+	error = pthread_attr_setstack(&attr, thread->stack, STACK_BYTES);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(thread, NULL, run, argument);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (!error)
-		pthread_setname_np(*thread, name);
+		error = pthread_create(&thread->id, &attr, run, argument);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	return error;
+}
+
+int start_thread(struct kthread *thread, const char *name, void *(*run)(void *), void *argument)
+{
+	int error;
+
+	thread->stack = map_stack();
+	if (!thread->stack)
+		return -ENOMEM;
+	error = create(thread, run, argument);
+	if (error)
+		munmap(thread->stack, STACK_BYTES);
+	else
+		pthread_setname_np(thread->id, name);
 	return -error;
+}
+
+void join_thread(const struct kthread *thread)
+{
+	pthread_join(thread->id, NULL);
+	munmap(thread->stack, STACK_BYTES);
 }
 
 uint64_t now_ns(void)

@@ -36,9 +36,16 @@ extern int fd_floor;
 /* The same descriptor at a number that the library may have; what was opened is `fd`, or negative. Signal-safe. */
 int fd_high(int fd);
 
-/* A thread of the library's, with that name in ps and top. Signals are the program's: it takes none. 0 or -errno.
- * Allocates: yes (the C library, for its stack). */
-int start_thread(pthread_t *thread, const char *name, void *(*run)(void *), void *argument);
+/* A thread of the library's, with that name in ps and top. Signals are the program's: it takes none. Its stack is its
+ * own: one that the C library kept of an ended thread has records that point to the program's heap, which `weir run`
+ * pages, and which in a child of fork() is not there yet. */
+struct kthread {
+	pthread_t id;
+	void *stack;
+};
+/* 0 or -errno. Allocates: yes. */
+int start_thread(struct kthread *thread, const char *name, void *(*run)(void *), void *argument);
+void join_thread(const struct kthread *thread);
 
 /* Writes the place and the expression to stderr with write(2), then abort(). */
 _Noreturn void weir_assert_failed(const char *expression, const char *file, int line);

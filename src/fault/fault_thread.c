@@ -122,7 +122,7 @@ void fault_threads_stop(weir_pool *pool)
 	while (pool->nr_fault_threads) {
 		struct fault_thread *thread = &pool->fault_threads[--pool->nr_fault_threads];
 
-		pthread_join(thread->thread, NULL);
+		join_thread(&thread->thread);
 		close(thread->epoll);
 	}
 	close(pool->fault_stop_fd);

@@ -172,6 +172,6 @@ void stats_page_stop(struct stats_page *page)
 	atomic_store(&page->stopping, true);
 	atomic_fetch_add(shared_word(&page->header->request), 1);
 	syscall(SYS_futex, &page->header->request, FUTEX_WAKE, 1, NULL, NULL, 0);
-	pthread_join(page->thread, NULL);
+	join_thread(&page->thread);
 	unmap_page(page);
 }

@@ -28,7 +28,7 @@ struct stats_page {
 	size_t mapped_bytes;
 	struct stats_source source;
 	_Atomic bool stopping;
-	pthread_t thread;
+	struct kthread thread;
 };
 
 /* A page for the source, and its thread. Where the kernel has no memfd, or lacks anything else: none.

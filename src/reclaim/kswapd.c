@@ -98,7 +98,7 @@ void kswapd_stop(weir_pool *pool, unsigned node)
 	weir_assert(atomic_load(&pool->stopping));
 	atomic_fetch_add(&kswapd->wake, 1);
 	futex_wake(&kswapd->wake, 1);
-	pthread_join(kswapd->thread, NULL);
+	join_thread(&kswapd->thread);
 }
 
 void kswapd_wake(weir_pool *pool, unsigned node)

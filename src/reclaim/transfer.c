@@ -44,7 +44,7 @@ void server_stop(struct server *server)
 {
 	atomic_store(&server->stopping, true);
 	channel_wake(server->channel);
-	pthread_join(server->thread, NULL);
+	join_thread(&server->thread);
 	channel_destroy(server->channel);
 }
 

@@ -34,7 +34,7 @@ struct transfer {
 struct server {
 	struct bdi *bdi;
 	bool (*step)(struct bdi *); /* starts a bounded number of transfers; true: did something */
-	pthread_t thread;
+	struct kthread thread;
 	struct weir_channel *channel; /* the thread's, but for channel_wake */
 	_Atomic bool stopping;
 	_Atomic bool nudged;              /* a wake-up is under way that the thread has not seen */
