@@ -289,6 +289,8 @@ static enum passed refusal(size_t bytes, int prot, int flags, int fd, const stru
 {
 	if (settings.shared == SHARED_NONE || (settings.shared == SHARED_READ_ONLY && (mode & O_ACCMODE) != O_RDONLY))
 		return PASSED_CHOSEN;
+	if (!settings.threads) /* calls hold what they use of the arena alone (held.c) */
+		return PASSED_SIGNALS;
 	if (prot & PROT_EXEC)
 		return PASSED_FILE;
 	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
