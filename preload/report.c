@@ -87,7 +87,8 @@ static void as_text(struct text *text, const struct figures *f)
 		 mib(of("pswpout") << PAGE_SHIFT), mib(of("pswpin") << PAGE_SHIFT),
 		 mib(of("nr_swap_used") << PAGE_SHIFT), mib(of("nr_swap_total") << PAGE_SHIFT));
 	if (settings.dispatch)
-		text_add(text, "  calls    %llu system calls seen, %llu of unknown kinds, %llu refused (io_uring, aio)\n",
+		text_add(text,
+			 "  calls    %llu system calls seen, %llu of unknown kinds, %llu refused (io_uring, aio)\n",
 			 (unsigned long long)tallies.calls, (unsigned long long)tallies.calls_unknown,
 			 (unsigned long long)tallies.calls_refused);
 	for (unsigned i = 0; i < NR_PASSED; i++)
@@ -234,7 +235,8 @@ _Noreturn void end_for_want_of(const struct weir_fault *fault)
 
 	uselocale(c_locale);
 	text_add(&text, "weir run: process %d touched memory at %p that can't be had (%s): ", (int)getpid(),
-		 fault->address, strerrordesc_np(-fault->error)); /* strerror would translate, by records of the heap's */
+		 fault->address,
+		 strerrordesc_np(-fault->error)); /* strerror would translate, by records of the heap's */
 	if (memory)
 		text_add(&text, "its budget of %.0f MiB and its swap of %.0f MiB are full; raise -m%s or --swap\n",
 			 mib(settings.memory_bytes), mib(settings.swap_bytes),
