@@ -5,10 +5,15 @@
 #ifndef WEIR_INSIDE_H
 #define WEIR_INSIDE_H
 
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "pool.h"
+
+#ifndef MAP_32BIT /* x86 alone has it */
+#define MAP_32BIT 0
+#endif
 
 #define EXPORT __attribute__((visibility("default")))
 
