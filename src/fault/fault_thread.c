@@ -29,6 +29,8 @@ static void fail(weir_pool *pool, const struct weir_fault *fault)
 		uffd_wake(&pool->uffd, fault->address);
 	else if (uffd_poison(&pool->uffd, fault->address))
 		kill(getpid(), SIGBUS);
+	else
+		uffd_wake(&pool->uffd, fault->address); /* where it was poisoned already, nothing else would */
 }
 
 static void serve(weir_pool *pool, struct weir_fault fault)
@@ -38,12 +40,15 @@ static void serve(weir_pool *pool, struct weir_fault fault)
 	thread_context.signals_held = true;
 	error = fault_serve(&fault);
 	thread_context.signals_held = false;
-	if (error && error != -ENOENT && error != -EACCES)
+	if (error && error != -ENOENT && error != -EACCES) {
 		error = fault_ask(&fault);
+		if (!error) /* it is to be tried again: nothing else would tell */
+			uffd_wake(&pool->uffd, fault.address);
+	}
 	if (error)
 		fail(pool, &fault);
-	/* Else it goes on: what puts a page in or lifts its protection wakes all who wait for it, and who begins to wait
-	 * looks once more whether he still has to. */
+	/* Else it goes on: what puts a page in or lifts its protection wakes all who wait for it, and touch.c those who
+	 * come late. */
 }
 
 /* NOFS: who touched may be the kernel in a write(2), which holds the file's inode; a page of that file, written to make

@@ -135,6 +135,15 @@ static int wait_for(struct weir_object *object, uint64_t page, uint64_t seen, un
 	return PIN_AGAIN;
 }
 
+/* Somebody else was first. Where threads serve faults, who touched may have begun to wait after that one's wake: the
+ * kernel looks once more, but at whether the entry may be written to, and that it leaves to the next touch where the
+ * page is shared with a child, and always before Linux 6.1. */
+static int there_already(struct weir_object *object, uint64_t page)
+{
+	uffd_wake(&object->pool->uffd, page_in_window(object, page));
+	return 0;
+}
+
 /* One look. PIN_AGAIN: look again. */
 static int touch_once(struct weir_object *object, uint64_t page, unsigned flags)
 {
@@ -151,9 +160,10 @@ static int touch_once(struct weir_object *object, uint64_t page, unsigned flags)
 			return wait_for(object, page, seen, flags);
 		if (!mapped)
 			return map_resident(object, page, seen, write);
-		return write && !(seen & WORD_WRITABLE) ? make_writable(object, page, seen) : 0;
+		return write && !(seen & WORD_WRITABLE) ? make_writable(object, page, seen)
+							: there_already(object, page);
 	case PAGE_WRITEBACK:
-		return mapped && !write ? 0 : wait_for(object, page, seen, flags);
+		return mapped && !write ? there_already(object, page) : wait_for(object, page, seen, flags);
 	case PAGE_ISOLATED:
 		if (mapped)
 			return wait_for(object, page, seen, flags);

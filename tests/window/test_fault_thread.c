@@ -124,6 +124,23 @@ static void no_fault_is_forgotten(void **state)
 		assert_int_equal((unsigned char)window[(size_t)page * PAGE], (page | 1) & 255);
 }
 
+static enum weir_fault_answer make_longer(const struct weir_fault *fault, void *user)
+{
+	(void)user;
+	return weir_resize(fault->object, (PAGES + 1ull) * PAGE) ? WEIR_FAULT_FAIL : WEIR_FAULT_RETRY;
+}
+
+/* Breaks when who is to try again is not told: he would wait for ever. */
+static void who_is_to_try_again_is_woken(void **state)
+{
+	(void)state;
+	if (!pool)
+		skip();
+	weir_set_fault_handler(object, make_longer, NULL);
+	assert_int_equal(window[(size_t)PAGES * PAGE], 0);
+	assert_int_equal(weir_size(object), (PAGES + 1ull) * PAGE);
+}
+
 /* Breaks when a system call that is given such memory fails. */
 static void the_kernel_is_served_too(void **state)
 {
@@ -142,6 +159,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_fault_wakes_one_thread, start, stop),
 		cmocka_unit_test_setup_teardown(no_fault_is_forgotten, start, stop),
+		cmocka_unit_test_setup_teardown(who_is_to_try_again_is_woken, start, stop),
 		cmocka_unit_test_setup_teardown(the_kernel_is_served_too, start, stop),
 	};
 
