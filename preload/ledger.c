@@ -58,21 +58,36 @@ struct ledger *ledger_map(int fd)
 
 /* ---- who is there ---- */
 
-/* Process and start: the low half of its start time in ticks. 0: there is no such process, or it is but a name. */
-static uint64_t id_of(pid_t pid)
+#define CANT_TELL UINT64_MAX
+
+/* Its /proc/PID/stat. Bytes, or -errno. */
+static ssize_t read_stat(pid_t pid, char *text, size_t room)
 {
-	char path[32], text[512], *p, state = 0;
-	unsigned long long started = 0;
-	long threads = 0;
-	ssize_t n = -1;
+	char path[32];
+	ssize_t n;
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		n = syscall(SYS_read, fd, text, sizeof(text) - 1);
-		syscall(SYS_close, fd);
-	}
+	if (fd < 0)
+		return -errno;
+	n = syscall(SYS_read, fd, text, room);
+	n = n < 0 ? -errno : n;
+	syscall(SYS_close, fd);
+	return n;
+}
+
+/* Process and start: the low half of its start time in ticks. 0: there is no such process, or it is but a name.
+ * CANT_TELL: no descriptor is left to look with, say. */
+static uint64_t id_of(pid_t pid)
+{
+	char text[512], *p, state = 0;
+	unsigned long long started = 0;
+	long threads = 0;
+	ssize_t n = read_stat(pid, text, sizeof(text) - 1);
+
+	if (n < 0 && n != -ENOENT && n != -ESRCH)
+		return CANT_TELL;
 	text[n < 0 ? 0 : n] = 0;
 	p = strrchr(text, ')'); /* the name before it may be anything */
 	if (!p || sscanf(p + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d %llu",
@@ -85,7 +100,9 @@ static uint64_t id_of(pid_t pid)
 
 static bool is_there(uint64_t id)
 {
-	return id_of((pid_t)(id >> 32)) == id;
+	uint64_t now = id_of((pid_t)(id >> 32));
+
+	return now == id || now == CANT_TELL; /* who lives must not lose his entry */
 }
 
 struct ledger_member *ledger_join(struct ledger *ledger, uint64_t wish_bytes)
@@ -93,6 +110,7 @@ struct ledger_member *ledger_join(struct ledger *ledger, uint64_t wish_bytes)
 	uint64_t mine = id_of(getpid());
 	struct ledger_member *member = NULL;
 
+	mine = mine == CANT_TELL ? 0 : mine;
 	ledger_bury(ledger);
 	for (unsigned i = 0; i < LEDGER_MEMBERS && !member; i++)
 		if (atomic_load(&ledger->members[i].id) == mine)

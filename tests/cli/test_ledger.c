@@ -3,6 +3,7 @@
 #include "cli_test.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -157,6 +158,23 @@ static void what_the_dead_had_is_free(void **state)
 	assert_int_equal(atomic_load(&mine->id), 0);
 }
 
+/* Breaks when who has no descriptor left takes the others for dead. */
+static void who_cannot_look_buries_nobody(void **state)
+{
+	struct ledger_member *mine = ledger_join(ledger, 100 * MIB);
+	struct rlimit before, none;
+
+	(void)state;
+	assert_non_null(mine);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){0, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	ledger_bury(ledger);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_not_equal(atomic_load(&mine->id), 0);
+	ledger_leave(ledger, mine);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +183,7 @@ int main(void)
 		cmocka_unit_test_setup(no_more_is_given_than_there_is, setup),
 		cmocka_unit_test_setup(racers_never_have_more_than_the_total_together, setup),
 		cmocka_unit_test_setup(what_the_dead_had_is_free, setup),
+		cmocka_unit_test_setup(who_cannot_look_buries_nobody, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
