@@ -181,7 +181,7 @@ static ssize_t write_bytes(long nr, int fd, const void *data, size_t bytes, off_
 	struct iovec iov = {(void *)(uintptr_t)data, bytes};
 	struct use use;
 
-	if (!enter(fd, &use))
+	if (offset < 0 || !enter(fd, &use)) /* the kernel refuses it */
 		return io_call(nr, fd, (long)data, (long)bytes, offset, 0, 0);
 	return write_shared(&use, &(struct write){.fd = fd,
 						  .iov = &iov,
@@ -195,7 +195,7 @@ static ssize_t write_vector(long nr, int fd, const struct iovec *iov, int n, off
 {
 	struct use use;
 
-	if (n <= 0 || !enter(fd, &use))
+	if (n <= 0 || offset < (nr == SYS_pwritev2 ? -1 : 0) || !enter(fd, &use))
 		return io_call(nr, fd, (long)iov, n, offset, 0, flags);
 	return write_shared(&use, &(struct write){.fd = fd,
 						  .iov = iov,
