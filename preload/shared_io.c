@@ -49,19 +49,20 @@ static bool is_resident(const weir_object *object, uint64_t page)
 	return page < object->capacity && word_state(word_load(&object->words[page])) != PAGE_ABSENT;
 }
 
-/* May the program store to the page? */
-static bool is_stored_to(struct shared *shared, uint64_t page)
+/* May the program store to them? n pages from `page` on. Whoever has the lock may be waiting for pins: so the caller
+ * has none. */
+static void look_who_is_stored_to(struct shared *shared, uint64_t page, bool *may, unsigned n)
 {
 	HOLD_SIGNALS(pool);
 	const struct spans *spans = &shared->spans;
-	bool may;
-	size_t i;
 
 	shared_lock();
-	i = span_at(spans->at, spans->n, sizeof(spans->at[0]), page);
-	may = i < spans->n && spans->at[i].pages.first <= page && (spans->at[i].prot & PROT_WRITE);
+	for (unsigned k = 0; k < n; k++) {
+		size_t i = span_at(spans->at, spans->n, sizeof(spans->at[0]), page + k);
+
+		may[k] = i < spans->n && spans->at[i].pages.first <= page + k && (spans->at[i].prot & PROT_WRITE);
+	}
 	shared_unlock();
-	return may;
 }
 
 static bool any_stored_to(struct shared *shared)
@@ -101,8 +102,7 @@ static void put(struct weir_pin *pin, uint64_t page, uint64_t from, uint64_t to,
 
 static bool hold(struct shared *shared, uint64_t page, struct weir_pin *pin)
 {
-	return is_resident(shared->object, page) && is_stored_to(shared, page) &&
-	       !weir_pin(shared->object, page, WEIR_WRITE, pin);
+	return is_resident(shared->object, page) && !weir_pin(shared->object, page, WEIR_WRITE, pin);
 }
 
 static void follow(struct shared *shared, uint64_t end)
@@ -131,8 +131,11 @@ void shared_after_change(struct shared *shared, uint64_t from, uint64_t to)
 	for (uint64_t page = from >> PAGE_SHIFT; (page = object_next_touched(shared->object, page, last)) < last;
 	     page++) {
 		struct weir_pin pin;
+		bool may = false;
 
-		if (stored_to && hold(shared, page, &pin))
+		if (stored_to)
+			look_who_is_stored_to(shared, page, &may, 1);
+		if (may && hold(shared, page, &pin))
 			reread(shared, page, &pin);
 		else
 			renew(shared, page);
@@ -158,7 +161,7 @@ static uint64_t offset_of(const struct write *write, size_t done)
 	int mode = (int)syscall(SYS_fcntl, write->fd, F_GETFL);
 	struct stat st;
 
-	if (mode >= 0 && (mode & O_APPEND) && !fstat(write->fd, &st))
+	if (((mode >= 0 && (mode & O_APPEND)) || (write->flags & RWF_APPEND)) && !fstat(write->fd, &st))
 		return (uint64_t)st.st_size;
 	return write->offset >= 0 ? (uint64_t)write->offset + done : (uint64_t)lseek(write->fd, 0, SEEK_CUR);
 }
@@ -176,15 +179,17 @@ static ssize_t write_call(const struct write *write, const char *data, size_t by
 /* The pages of a chunk that are there and may be stored to, held while it is written. */
 struct held {
 	uint64_t first;
-	bool is[CHUNK_SPANS];
+	bool may[CHUNK_SPANS], is[CHUNK_SPANS]; /* be stored to; held */
 	struct weir_pin pins[CHUNK_SPANS];
 };
 
 static void hold_pages(struct shared *shared, struct held *held, uint64_t from, uint64_t to)
 {
 	held->first = from >> PAGE_SHIFT;
+	look_who_is_stored_to(shared, held->first, held->may, CHUNK_SPANS);
 	for (unsigned i = 0; i < CHUNK_SPANS; i++)
-		held->is[i] = (held->first + i) << PAGE_SHIFT < to && hold(shared, held->first + i, &held->pins[i]);
+		held->is[i] = (held->first + i) << PAGE_SHIFT < to && held->may[i] &&
+			      hold(shared, held->first + i, &held->pins[i]);
 }
 
 static void let_go(struct held *held)
@@ -200,7 +205,7 @@ static void take_bytes(struct shared *shared, struct held *held, uint64_t from, 
 	for (unsigned i = 0; i < CHUNK_SPANS && (held->first + i) << PAGE_SHIFT < to; i++) {
 		uint64_t page = held->first + i;
 
-		if (!held->is[i]) /* it came in meanwhile? */
+		if (!held->is[i] && held->may[i]) /* it came in meanwhile? */
 			held->is[i] = hold(shared, page, &held->pins[i]);
 		if (held->is[i])
 			put(&held->pins[i], page, from, to, data);
