@@ -34,19 +34,27 @@ static struct shared *pages_of(const void *address, size_t bytes, uint64_t *firs
 	return shared;
 }
 
-/* The same where all of them are mapped, without the lock: its object, held by nobody, as it is mapped. */
-static weir_object *mapped_pages(const void *address, size_t bytes, uint64_t *first, uint64_t *last)
+/* The same where all of them are mapped, held until shared_leave, without the lock: it may become the kernel's meanwhile
+ * (a fork), but its object stays. */
+static struct shared *enter_pages(const void *address, size_t bytes, uint64_t *first, uint64_t *last)
 {
 	HOLD_SIGNALS(pool);
-	weir_object *object = NULL;
 	struct shared *shared;
 
 	shared_lock();
 	shared = pages_of(address, bytes, first, last);
-	if (shared && spans_cover(&shared->spans, *first, *last))
-		object = shared->object;
+	if (shared && !spans_cover(&shared->spans, *first, *last))
+		shared = NULL;
+	if (shared)
+		shared->users++;
 	shared_unlock();
-	return object;
+	return shared;
+}
+
+static int leave_with(struct shared *shared, int error)
+{
+	shared_leave(shared);
+	return failed(error);
 }
 
 /* To bar a page waits for pins, which are short. */
@@ -161,86 +169,99 @@ int shared_protect(void *address, size_t bytes, int prot)
 }
 
 /* What lies past the end of the file has nothing to be advised about; to bring it in is a SIGBUS by another name. */
+static int advise(weir_object *object, uint64_t first, uint64_t last, int own)
+{
+	uint64_t end = object_pages_of(weir_size(object));
+
+	if (last > end && (own == WEIR_ADV_POPULATE_READ || own == WEIR_ADV_POPULATE_WRITE))
+		return -EFAULT;
+	last = MIN(last, end);
+	return first >= last
+		       ? 0
+		       : weir_advise(object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT, (enum weir_advice)own);
+}
+
 int shared_advise(void *address, size_t bytes, int advice)
 {
-	uint64_t first, last, end;
-	weir_object *object = mapped_pages(address, bytes, &first, &last);
+	uint64_t first, last;
+	struct shared *shared = enter_pages(address, bytes, &first, &last);
 	int own = advice == MADV_NORMAL       ? WEIR_ADV_NORMAL
 		  : advice == MADV_RANDOM     ? WEIR_ADV_RANDOM
 		  : advice == MADV_SEQUENTIAL ? WEIR_ADV_SEQUENTIAL
 					      : advice_of(advice);
 
-	if (!object)
+	if (!shared)
 		return failed(-ENOMEM);
 	if (own < 0 && is_hint(advice))
-		return 0;
-	if (own < 0 || own == WEIR_ADV_FREE) {
-		if (own < 0)
-			pass(PASSED_ADVICE, bytes);
-		return failed(-EINVAL);
-	}
-	end = object_pages_of(weir_size(object));
-	if (last > end && (own == WEIR_ADV_POPULATE_READ || own == WEIR_ADV_POPULATE_WRITE))
-		return failed(-EFAULT);
-	last = MIN(last, end);
-	return first >= last ? 0
-			     : failed(weir_advise(object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT,
-						  (enum weir_advice)own));
+		return leave_with(shared, 0);
+	if (own < 0)
+		pass(PASSED_ADVICE, bytes);
+	if (own < 0 || own == WEIR_ADV_FREE)
+		return leave_with(shared, -EINVAL);
+	return leave_with(shared, advise(shared->object, first, last, own));
 }
 
 int shared_mlock(void *address, size_t bytes, int unused)
 {
 	uint64_t first, last;
-	weir_object *object = mapped_pages(address, bytes, &first, &last);
+	struct shared *shared = enter_pages(address, bytes, &first, &last);
 	int error;
 
 	(void)unused;
-	if (!object || !bytes)
-		return failed(object ? 0 : -ENOMEM);
+	if (!shared)
+		return failed(-ENOMEM);
+	if (!bytes)
+		return leave_with(shared, 0);
 	if (!lock_bearable(bytes))
-		return -1;
-	error = weir_mlock(object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
+		return leave_with(shared, -EPERM);
+	error = weir_mlock(shared->object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
 	if (error)
-		weir_munlock(object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
-	return failed(error ? -ENOMEM : 0);
+		weir_munlock(shared->object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
+	return leave_with(shared, error ? -ENOMEM : 0);
 }
 
 int shared_munlock(void *address, size_t bytes, int unused)
 {
 	uint64_t first, last;
-	weir_object *object = mapped_pages(address, bytes, &first, &last);
+	struct shared *shared = enter_pages(address, bytes, &first, &last);
 
 	(void)unused;
-	if (!object || !bytes)
-		return failed(object ? 0 : -ENOMEM);
-	weir_munlock(object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT); /* past the end nothing is locked */
-	return 0;
+	if (!shared)
+		return failed(-ENOMEM);
+	if (bytes) /* past the end nothing is locked */
+		weir_munlock(shared->object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
+	return leave_with(shared, 0);
 }
 
 int shared_sync(void *address, size_t bytes, int flags)
 {
+	struct shared *shared;
 	uint64_t first, last;
-	weir_object *object = mapped_pages(address, bytes, &first, &last);
+	int error = 0;
 
 	if ((flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) || ((flags & MS_ASYNC) && (flags & MS_SYNC)))
 		return failed(-EINVAL);
-	if (!object)
+	shared = enter_pages(address, bytes, &first, &last);
+	if (!shared)
 		return failed(-ENOMEM);
-	if (!(flags & MS_SYNC) || !bytes || first << PAGE_SHIFT >= weir_size(object))
-		return 0;
-	return failed(weir_sync(object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT));
+	if ((flags & MS_SYNC) && bytes && first << PAGE_SHIFT < weir_size(shared->object))
+		error = weir_sync(shared->object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
+	return leave_with(shared, error);
 }
 
 int shared_mincore(void *address, size_t bytes, unsigned char *vec)
 {
 	uint64_t first, last, end;
-	weir_object *object = mapped_pages(address, bytes, &first, &last);
+	struct shared *shared = enter_pages(address, bytes, &first, &last);
+	int error = 0;
 
-	if (!object)
+	if (!shared)
 		return failed(-ENOMEM);
-	end = MIN(object_pages_of(weir_size(object)), last);
+	end = MIN(object_pages_of(weir_size(shared->object)), last);
 	memset(vec, 0, last - first);
-	return first >= end ? 0 : failed(weir_mincore(object, first << PAGE_SHIFT, (end - first) << PAGE_SHIFT, vec));
+	if (first < end)
+		error = weir_mincore(shared->object, first << PAGE_SHIFT, (end - first) << PAGE_SHIFT, vec);
+	return leave_with(shared, error);
 }
 
 /* Where it is; only to another place it can't go. */
