@@ -54,18 +54,36 @@ EXPORT int ftruncate64(int fd, off64_t bytes)
 	return cut(fd, bytes);
 }
 
+static struct shared *mapped_name(int directory, const char *path)
+{
+	int saved = errno;
+	struct stat st;
+	bool known = any_shared() && is_ours() && !fstatat(directory, path, &st, 0);
+
+	errno = saved;
+	return known ? shared_enter_stat(&st) : NULL;
+}
+
+static bool may_write(const char *path)
+{
+	int saved = errno;
+	bool may = !faccessat(AT_FDCWD, path, W_OK, AT_EACCESS);
+
+	errno = saved;
+	return may;
+}
+
+/* By its name alone: to close a descriptor of it would drop the locks (fcntl) that the program has on the file. */
 static int cut_named(const char *path, off_t bytes)
 {
-	int fd = -1, result, saved;
+	struct shared *shared = mapped_name(AT_FDCWD, path);
+	int result;
 
-	if (any_shared() && is_ours())
-		fd = (int)program_call(SYS_openat, AT_FDCWD, (long)path, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0, 0, 0);
-	if (fd < 0)
-		return (int)io_call(SYS_truncate, (long)path, bytes, 0, 0, 0, 0);
-	result = cut(fd, bytes);
-	saved = errno;
-	syscall(SYS_close, fd);
-	errno = saved;
+	if (shared && bytes >= 0 && may_write(path))
+		shared_before_resize(shared, (uint64_t)bytes);
+	result = (int)io_call(SYS_truncate, (long)path, bytes, 0, 0, 0, 0);
+	if (shared)
+		done_with(shared);
 	return result;
 }
 
@@ -82,12 +100,8 @@ EXPORT int truncate64(const char *path, off64_t bytes)
 
 static bool empties_mapped(int directory, const char *path, int flags)
 {
-	struct shared *shared;
-	struct stat st;
+	struct shared *shared = flags & O_TRUNC ? mapped_name(directory, path) : NULL;
 
-	if (!(flags & O_TRUNC) || !any_shared() || !is_ours() || fstatat(directory, path, &st, 0))
-		return false;
-	shared = shared_enter_stat(&st);
 	if (shared)
 		shared_leave(shared);
 	return shared;

@@ -2,6 +2,7 @@
  *
  * shared.c - for tests: shared mappings of a file, and the file itself by its descriptors, as one. usage: shared PAGES
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -209,10 +210,12 @@ static void growth(int fd)
 	size_t most = pages * 8;
 	char *at = map(fd, most * PAGE, PROT_READ | PROT_WRITE, 0);
 	uint64_t value = pages + 10 + 8;
+	char command[64];
 
 	printf("past the end: signal %d\n", signal_of(at + (pages + 10) * PAGE, 0));
 	pwrite(fd, &value, sizeof(value), (off_t)(pages + 10) * PAGE);
 	check("grown by pwrite", (*word(at, pages + 10) != value) + (*word(at, pages + 5) != 0));
+	check("nothing is written before the start", pwrite(fd, &value, sizeof(value), -1) != -1 || errno != EINVAL);
 	printf("the rest of its last page: %d; behind: signal %d\n", at[(pages + 10) * PAGE + 100],
 	       signal_of(at + (pages + 11) * PAGE, 1));
 	if (ftruncate(fd, (off_t)(pages + 40) * PAGE))
@@ -221,6 +224,8 @@ static void growth(int fd)
 	check("grown by ftruncate", (*word(at, pages + 38) != 0) + (in_file(fd, pages + 39) != 1));
 	posix_fallocate(fd, 0, (off_t)(pages + 60) * PAGE);
 	check("grown by posix_fallocate", *word(at, pages + 59) != 0);
+	snprintf(command, sizeof(command), "exec truncate -s %zu " NAME, (pages + 70) * PAGE);
+	check("grown by another program", system(command) || *word(at, pages + 69) != 0);
 	if (ftruncate(fd, (off_t)pages * PAGE - 100))
 		exit(2);
 	printf("cut: signal %d, last bytes %d %d\n", signal_of(at + pages * PAGE, 1), at[pages * PAGE - 101],
@@ -390,6 +395,7 @@ static void locks(int fd)
 	munmap(at, pages * PAGE);
 	at = map(fd, pages * PAGE, PROT_READ, 0);
 	check("mapped again", *word(at, 1) != 13);
+	check("cut by name", truncate(NAME, (off_t)pages * PAGE));
 	munmap(at, pages * PAGE);
 	fflush(stdout);
 	pid = fork();
