@@ -15,7 +15,7 @@
  * Pins are counts in the page words, so a range is two numbers. A span beyond the last is empty, always: a handler may
  * come between any two steps.
  *
- * All threads together hold no more than half of the frames: beyond it pages are brought in, but not held, and the
+ * All threads together hold no more than half of the budget: beyond it pages are brought in, but not held, and the
  * call is tried again where one is gone before the kernel came to it (calls.c).
  */
 #include "held.h"
@@ -82,7 +82,7 @@ static void release_from(unsigned call)
 
 static bool may_hold(void)
 {
-	return atomic_load(&nr_held) < pool->mem.nr_frames / 2;
+	return atomic_load(&nr_held) < mem_managed_all(&pool->mem) / 2;
 }
 
 /* Memory that can't be had ends the process, as a touch would. */
