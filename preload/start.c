@@ -129,7 +129,7 @@ int pool_start(void)
 	config.memory_bytes = settings.memory_bytes;
 	config.swappiness = settings.swappiness;
 	config.policy = settings.policy;
-	if (getenv("WEIR_TOTAL_FD"))
+	if (total_is_shared())
 		config.nodes = 1; /* or each of them had its least */
 	config.windows = true;
 	config.fault_thread = settings.threads;

@@ -66,6 +66,11 @@ bool total_find(const char **why)
 	return ledger;
 }
 
+bool total_is_shared(void)
+{
+	return ledger;
+}
+
 /* Little of it, and then more. */
 static uint64_t smallest(uint64_t limit)
 {
