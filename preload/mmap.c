@@ -291,6 +291,7 @@ EXPORT int mincore(void *address, size_t bytes, unsigned char *vec)
 /* Neither it nor where it goes is in the arena. */
 static void *remap_others(void *address, size_t bytes, size_t new_bytes, int flags, void *to)
 {
+	int saved = errno;
 	char *window, *end;
 	void *p = MAP_FAILED;
 
@@ -299,7 +300,10 @@ static void *remap_others(void *address, size_t bytes, size_t new_bytes, int fla
 		return MAP_FAILED;
 	if (any_shared() && shared_at(address, &window, &end))
 		p = shared_remap(address, bytes, new_bytes, flags);
-	if (p != MAP_FAILED || errno)
+	if (p == MAP_FAILED && errno)
+		return p;
+	errno = saved;
+	if (p != MAP_FAILED)
 		return p;
 	p = (void *)syscall(SYS_mremap, address, bytes, new_bytes, flags, to);
 	if (p != MAP_FAILED)

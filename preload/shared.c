@@ -490,13 +490,19 @@ int shared_unmap_kernels(void *address, size_t bytes)
 	return unmap_noted(address, page_up(bytes));
 }
 
-void shared_moved(const void *from, const void *to, size_t bytes)
+static void note_moved(const void *from, const void *to, size_t bytes)
 {
 	HOLD_SIGNALS(pool);
 
 	lock_acquire(&lock);
 	kernels_moved(from, to, bytes);
 	lock_release(&lock);
+}
+
+void shared_moved(const void *from, const void *to, size_t bytes)
+{
+	if (atomic_load(&kernels_noted)) /* none, as long as there is no pool */
+		note_moved(from, to, bytes);
 }
 
 void shared_settle(int fd)
