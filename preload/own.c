@@ -19,6 +19,8 @@ ssize_t __wrap_read(int fd, void *data, size_t bytes);
 ssize_t __wrap_write(int fd, const void *data, size_t bytes);
 int __wrap_ftruncate64(int fd, off64_t bytes);
 int __wrap_fallocate64(int fd, int mode, off64_t offset, off64_t bytes);
+int __wrap_posix_fallocate64(int fd, off64_t offset, off64_t bytes);
+int __real_posix_fallocate64(int fd, off64_t offset, off64_t bytes); /* io_length.c's */
 int __wrap_fdatasync(int fd);
 ssize_t __wrap_pread64(int fd, void *data, size_t bytes, off64_t offset);
 ssize_t __wrap_pwrite64(int fd, const void *data, size_t bytes, off64_t offset);
@@ -78,6 +80,18 @@ int __wrap_ftruncate64(int fd, off64_t bytes)
 int __wrap_fallocate64(int fd, int mode, off64_t offset, off64_t bytes)
 {
 	return (int)raw_result(raw(SYS_fallocate, fd, mode, offset, bytes));
+}
+
+/* The flusher's, when the first page goes to swap: it must not look whether that file is mapped, as who has the lock for
+ * that may be waiting for the flusher. */
+int __wrap_posix_fallocate64(int fd, off64_t offset, off64_t bytes)
+{
+	int error;
+
+	inside++;
+	error = __real_posix_fallocate64(fd, offset, bytes);
+	inside--;
+	return error;
 }
 
 int __wrap_fdatasync(int fd)
