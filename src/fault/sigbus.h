@@ -18,9 +18,9 @@ void sigbus_exchange(const struct sigaction *action, struct sigaction *old);
 /* From now on faults in the object's window are its own. Errors: -EMFILE (WINDOWS_MAX windows in this process). */
 int window_list(struct weir_object *object, char *base, size_t bytes);
 /* From now on they are nobody's: waits until none is being served. */
+void window_unlist(struct weir_object *object);
 /* In a child of fork(): none of its parent's windows is its own. The only thread calls it. */
 void windows_forget(void);
-void window_unlist(struct weir_object *object);
 
 /* Serve a fault: address and write are set, the rest is filled in. 0: the touch goes through now. -ENOENT: no window is
  * there. Else it can't be served: ask the program. Signals are held. Blocks. */

@@ -59,7 +59,7 @@ static int load_mapped(struct weir_object *object, uint64_t page, struct frame *
 		note_dirtied(object, frame);
 	load_publish(object, page, frame, WORD_MAPPED | (write ? WORD_DIRTY | WORD_WRITABLE : 0));
 	if (expected)
-		count(object->pool, 0, COUNT_WRITE_EXPECTED, 1);
+		count(object->pool, frame->node, COUNT_WRITE_EXPECTED, 1);
 	return 0;
 }
 

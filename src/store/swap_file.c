@@ -5,7 +5,8 @@
  *   made (O_EXCL, mode 0600) ─► opened for O_DIRECT too ─► unlinked ─► all of its blocks allocated ─► an area
  *
  * So a write to it never meets a full disk (but with WEIR_SWAP_LATE, where the last step waits for the first page that
- * leaves memory: what is never used costs nothing to make and to remove), nobody else can open it, and whatever ends the process frees its room.
+ * leaves memory: what is never used costs nothing to make and to remove), nobody else can open it, and whatever ends the
+ * process frees its room.
  */
 #include <fcntl.h>
 #include <limits.h>
