@@ -337,6 +337,20 @@ bool is_hint(int advice)
 	}
 }
 
+/* By halves, down to the pages that a system call under way holds: they become zeros as they are. */
+static int discard_around_held(uint64_t first, uint64_t last, enum weir_advice own)
+{
+	int error = weir_advise(arena, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT, own);
+	uint64_t middle = first + (last - first) / 2;
+
+	if (error != -EBUSY)
+		return error;
+	if (last - first == 1)
+		return memset(address_of(first), 0, PAGE_SIZE), 0;
+	error = discard_around_held(first, middle, own);
+	return error ? error : discard_around_held(middle, last, own);
+}
+
 int arena_advise(void *address, size_t bytes, int advice)
 {
 	uint64_t offset = page_of(address) << PAGE_SHIFT;
@@ -350,12 +364,14 @@ int arena_advise(void *address, size_t bytes, int advice)
 	}
 	if (own == WEIR_ADV_DONTNEED && untouched(page_of(address), page_of(address) + (page_up(bytes) >> PAGE_SHIFT)))
 		return 0;
-	for (unsigned tries = 0; (error = weir_advise(arena, offset, page_up(bytes), (enum weir_advice)own)) == -EBUSY;
-	     tries++) {
-		if (tries == 1000) /* a system call under way that waits has some of it: they are zeros as they are */
-			return memset(address, 0, page_up(bytes)), 0;
+	error = weir_advise(arena, offset, page_up(bytes), (enum weir_advice)own);
+	for (unsigned tries = 0; error == -EBUSY && tries < 1000; tries++) {
 		sched_yield();
+		error = weir_advise(arena, offset, page_up(bytes), (enum weir_advice)own);
 	}
+	if (error == -EBUSY && (own == WEIR_ADV_DONTNEED || own == WEIR_ADV_FREE))
+		error = discard_around_held(page_of(address), page_of(address) + (page_up(bytes) >> PAGE_SHIFT),
+					    (enum weir_advice)own);
 	return result(error == -EACCES ? -ENOMEM : error);
 }
 
