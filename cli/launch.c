@@ -30,7 +30,7 @@
 #define LEAST_MEMORY (4u << 20)
 
 static const char help[] =
-	"usage: weir run -m BYTES [options] [--] PROGRAM [arguments]\n"
+	"usage: weir run -m BYTES | --total BYTES [options] [--] PROGRAM [arguments]\n"
 	"\n"
 	"Run a program, unmodified, with its heap and its large mappings in a budget of memory; what does not fit\n"
 	"goes to a swap file of its own, or is in its file. Each process that it starts has such a budget too. At its "
