@@ -51,6 +51,15 @@ paged() {
 	[ "$(sum pswpout)" -gt 0 ] && [ "$(sum pswpin)" -gt 0 ]
 }
 
+# took_files COUNTER LEAST: of files that were mapped shared. Where the touching threads serve the faults they are the kernel's.
+took_files() {
+	if grep -q '"faults": "signal"' report; then
+		[ "$(sum "$1")" -eq 0 ]
+	else
+		[ "$(sum "$1")" -ge "$2" ]
+	fi
+}
+
 # same NAME BUDGET COMMAND...: as when it is run plainly.
 same() {
 	local name=$1 budget=$2 status wanted

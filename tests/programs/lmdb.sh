@@ -8,7 +8,7 @@ need mdb_load mdb_dump mdb_stat mdb_copy
 
 # taken: the file was mapped by Weir, and more of it came in than fits.
 taken() {
-	[ "$(sum shared_mappings)" -gt 0 ] && [ $(($(sum pgmajfault) + $(sum readahead))) -gt "$1" ]
+	took_files shared_mappings 1 && [ $(($(sum pgmajfault) + $(sum readahead))) -gt "$1" ]
 }
 
 n=150000 budget=4M pages=1100
@@ -24,7 +24,7 @@ run $budget mdb_load -f dump db
 status=$?
 [ $status -eq 0 ] && cmp -s plain.db/data.mdb db/data.mdb
 result $? "mdb_load: the same file"
-[ "$(sum shared_mappings)" -gt 0 ]
+took_files shared_mappings 1
 result $? "... whose map was Weir's"
 same "mdb_stat" $budget mdb_stat -e db
 same "mdb_dump" $budget mdb_dump -p db

@@ -44,7 +44,7 @@ static void start(unsigned flags, bool threads)
 {
 	struct weir_config config;
 	char page[PAGE_SIZE];
-	void *address;
+	void *address = NULL;
 
 	memcpy(path + sizeof("follow.") - 1, "XXXXXX", 6);
 	fd = mkstemp(path);
