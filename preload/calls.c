@@ -202,6 +202,7 @@ static size_t ioctl_bytes(unsigned request)
 static void guess(struct call *call)
 {
 	bool any = false;
+	int error;
 
 	if (call->nr == SYS_ioctl) {
 		hold(call, (void *)call->args[2], ioctl_bytes((unsigned)call->args[1]), true);
@@ -213,8 +214,11 @@ static void guess(struct call *call)
 		if (!in_arena(address))
 			continue;
 		any = true;
-		if (held_range(call->held, address, GUESS_BYTES, true) < 0)
-			held_range(call->held, address, GUESS_BYTES, false);
+		error = held_range(call->held, address, GUESS_BYTES, true);
+		if (error < 0) /* may be no pointer at all: no reason to give up */
+			error = held_range(call->held, address, GUESS_BYTES, false);
+		if (error > 0)
+			call->worst = 1;
 	}
 	if (any)
 		atomic_fetch_add_explicit(&tallies.calls_unknown, 1, memory_order_relaxed);

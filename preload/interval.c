@@ -138,6 +138,7 @@ static void *interval_main(void *unused)
 {
 	static struct values before, now; /* one thread has them; a child's are its own */
 	const uint64_t interval_ns = settings.interval_ms * 1000000ull;
+	uint64_t tick = 0;
 
 	(void)unused;
 	inside++;
@@ -146,7 +147,8 @@ static void *interval_main(void *unused)
 	for (uint64_t line = 0;; line++) {
 		struct text text = {.length = 0};
 
-		sleep_until(begun_ns + (line + 1) * interval_ns);
+		sleep_until(begun_ns + (tick + 1) * interval_ns);
+		tick = MAX(tick + 1, (now_ns() - begun_ns) / interval_ns); /* those that a SIGSTOP took are left out */
 		take(&now);
 		if (settings.report == REPORT_JSON)
 			add_json(&text, &before, &now);

@@ -50,7 +50,7 @@ int fd_high(int fd)
 	return high >= 0 ? high : fd;
 }
 
-#define STACK_BYTES (1ul << 20)
+#define STACK_BYTES (8ul << 20) /* as the C library has it: the thread-local variables are in it too */
 #define STACK_GUARD 4096ul
 
 static void *map_stack(void)
