@@ -15,6 +15,8 @@
  * Pins are counts in the page words, so a range is two numbers. A span beyond the last is empty, always: a handler may
  * come between any two steps.
  *
+ * No cancellation comes between a pin and its note, or within the engine (io.c makes it asynchronous around a call).
+ *
  * All threads together hold no more than half of the budget: beyond it pages are brought in, but not held, and the
  * call is tried again where one is gone before the kernel came to it (calls.c).
  */
@@ -24,6 +26,7 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 
+#include "cache/hold.h"
 #include "calls.h"
 #include "fault/pin.h"
 #include "inside.h"
@@ -72,12 +75,15 @@ static void release(struct span *span)
 static void release_from(unsigned call)
 {
 	unsigned first = area->calls[call].first;
+	struct cancel cancel;
 
+	hold_cancel(&cancel);
 	while (area->nr_spans > first) {
 		release(&area->spans[area->nr_spans - 1]);
 		area->nr_spans--;
 	}
 	area->nr_calls = call;
+	release_cancel(&cancel);
 }
 
 static bool may_hold(void)
@@ -162,6 +168,7 @@ int held_range(int call, const void *address, size_t bytes, bool write)
 {
 	uintptr_t from = (uintptr_t)address, to = from + bytes, base = (uintptr_t)arena_base;
 	struct span *span = NULL;
+	struct cancel cancel;
 	uint64_t first;
 	int error, saved = errno;
 
@@ -169,6 +176,7 @@ int held_range(int call, const void *address, size_t bytes, bool write)
 		return 0;
 	from = MAX(from, base), to = MIN(to, base + arena_bytes);
 	first = (from - base) >> PAGE_SHIFT;
+	hold_cancel(&cancel);
 	if (call >= 0 && area->nr_spans < SPANS_MAX) {
 		span = &area->spans[area->nr_spans++];
 		atomic_signal_fence(memory_order_seq_cst);
@@ -176,6 +184,7 @@ int held_range(int call, const void *address, size_t bytes, bool write)
 	}
 	error = hold_pages(span, first, (to - base + PAGE_SIZE - 1) >> PAGE_SHIFT, write);
 	errno = saved;
+	release_cancel(&cancel);
 	return error;
 }
 
