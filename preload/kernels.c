@@ -7,7 +7,7 @@
  */
 #include "kernels.h"
 
-#define RANGES_MAX 256
+#define RANGES_MAX 1024
 
 static struct range {
 	const char *from, *to;

@@ -183,18 +183,22 @@ static int by_nothing(char *base, size_t bytes, void *user)
 	return kernel_munmap(base, bytes) ? -errno : 0;
 }
 
+/* Where its file can't be written, what is dirty is lost, and said to be: the kernel would lose it too, and tell the next
+ * fsync. */
+static int give_up_and_lose(struct shared *shared, window_replace replace)
+{
+	int error = give_up(shared, replace);
+
+	if (!error || error == -EBUSY)
+		return error;
+	say_lost(error);
+	object_forget(shared->object, 0, UINT64_MAX, false);
+	return give_up(shared, replace);
+}
+
 void shared_end(struct shared *shared)
 {
-	int error = give_up(shared, by_nothing);
-
-	if (error == -EBUSY) /* it stays, mapped nowhere */
-		return;
-	if (error) { /* the kernel would lose it too, and tell the next fsync */
-		say_lost(error);
-		object_forget(shared->object, 0, UINT64_MAX, false);
-		error = give_up(shared, by_nothing);
-	}
-	if (!error)
+	if (!give_up_and_lose(shared, by_nothing)) /* else it stays, mapped nowhere */
 		no_window_any_more(shared);
 }
 
@@ -233,16 +237,21 @@ static uint64_t bytes_mapped(const struct shared *shared)
 	return pages << PAGE_SHIFT;
 }
 
-int shared_to_kernel(struct shared *shared, enum passed why)
+static int to_kernel(struct shared *shared, enum passed why, int (*by)(struct shared *, window_replace))
 {
 	uint64_t bytes = bytes_mapped(shared);
-	int error = give_up(shared, by_kernels);
+	int error = by(shared, by_kernels);
 
 	if (error)
 		return error;
 	pass(why, bytes);
 	no_window_any_more(shared);
 	return 0;
+}
+
+int shared_to_kernel(struct shared *shared, enum passed why)
+{
+	return to_kernel(shared, why, give_up);
 }
 
 int shared_give_back(const void *address, size_t bytes)
@@ -537,12 +546,22 @@ void shared_write_all(void)
 }
 
 /* Those that parent or child could write to must be one and the same for both. */
+static void share_with_child(struct shared *shared)
+{
+	int error = to_kernel(shared, PASSED_FORK, give_up_and_lose);
+
+	if (error)
+		dprintf(STDERR_FILENO,
+			"weir run: process %d: what it stores to a mapped file its child sees late: %s\n",
+			(int)getpid(), strerror(-error));
+}
+
 void shared_fork_before(void)
 {
 	lock_acquire(&lock);
 	for (unsigned i = 0; i < SHARED_MAX; i++)
 		if (files[i].base && files[i].object->writable)
-			shared_to_kernel(&files[i], PASSED_FORK);
+			share_with_child(&files[i]);
 }
 
 void shared_fork_parent(void)

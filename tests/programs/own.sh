@@ -22,6 +22,9 @@ same "shared mappings of a file, with room for all" 32M "$shared" 300
 same "shared mappings of a file, paged" 4M "$shared" 1100
 took_files shared_bytes 40000000
 result $? "... which were Weir's, or the kernel's with signals"
+same "a fork while a file that is mapped can't be written" 32M "$shared" 300 full
+grep -q "can't be written to it" err
+result $? "... which is said"
 same "a mapped file against a model of it" 4M "$model" 1400 600 5
 same "a break that the program moves, paged" 4M "$break" 12
 [ "$(sum pswpin)" -gt 0 ]

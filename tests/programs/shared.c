@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * shared.c - for tests: shared mappings of a file, and the file itself by its descriptors, as one. usage: shared PAGES
+ * shared.c - for tests: shared mappings of a file, and the file itself by its descriptors, as one. usage: shared PAGES [full]
+ *
+ * full: of a file that can't be written, as on a disk that is full
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -406,6 +409,27 @@ static void locks(int fd)
 	fcntl(fd, F_SETLK, &lock);
 }
 
+/* Its second half can't be written: yet what is stored after a fork the other one sees. */
+static void full(int fd)
+{
+	struct rlimit limit = {(rlim_t)pages / 2 * PAGE, RLIM_INFINITY};
+	char *at = map(fd, pages * PAGE, PROT_READ | PROT_WRITE, 0);
+	pid_t pid;
+
+	signal(SIGXFSZ, SIG_IGN);
+	*word(at, 1) = 7;
+	*word(at, pages - 1) = 7;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	pid = fork();
+	if (pid == 0) {
+		*word(at, 1) = 8;
+		*word(at, pages - 1) = 8;
+		_exit(0);
+	}
+	printf("child: %d\n", status_of(pid));
+	check("what it stored", (*word(at, 1) != 8) + (*word(at, pages - 1) != 8));
+}
+
 int main(int argc, char **argv)
 {
 	int fd = open(NAME, O_RDWR | O_CREAT | O_TRUNC, 0600), again;
@@ -414,6 +438,10 @@ int main(int argc, char **argv)
 	signal(SIGBUS, leave);
 	signal(SIGSEGV, leave);
 	fill(fd);
+	if (argc > 2) {
+		full(fd);
+		return 0;
+	}
 	two_mappings(fd);
 	descriptors(fd);
 	other_calls(fd);
