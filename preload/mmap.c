@@ -82,6 +82,10 @@ static void *map_shared(void *address, size_t bytes, int prot, int flags, int fd
 {
 	void *p = shared_map(address, bytes, prot, flags, fd, offset);
 
+	if (!p) {
+		errno = ENOMEM;
+		return MAP_FAILED;
+	}
 	if (p == MAP_FAILED) {
 		p = kernel_mmap(address, bytes, prot, flags, fd, offset);
 		shared_passed(p, bytes, fd);

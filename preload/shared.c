@@ -405,6 +405,12 @@ static bool fits(const struct shared *shared, int prot, int flags, int mode, uin
 	       (shared->object->writable || (mode & O_ACCMODE) == O_RDONLY);
 }
 
+/* The kernel is to map what a window can't; NULL: it must not, as the window that there is can't go. */
+static char *leave_to_kernel(struct shared *shared)
+{
+	return shared_to_kernel(shared, PASSED_BACK) ? NULL : MAP_FAILED;
+}
+
 static char *map(size_t bytes, int prot, int flags, int fd, uint64_t offset, const struct stat *st, int mode)
 {
 	struct shared *shared = of_file(st);
@@ -412,10 +418,8 @@ static char *map(size_t bytes, int prot, int flags, int fd, uint64_t offset, con
 	enum passed why = NR_PASSED;
 
 	if (shared && shared->base) {
-		if (!fits(shared, prot, flags, mode, last << PAGE_SHIFT)) {
-			shared_to_kernel(shared, PASSED_BACK);
-			return MAP_FAILED;
-		}
+		if (!fits(shared, prot, flags, mode, last << PAGE_SHIFT))
+			return leave_to_kernel(shared);
 	} else {
 		why = refusal(bytes, prot, flags, fd, st, mode);
 		shared = why == NR_PASSED ? take(fd, st, mode, last << PAGE_SHIFT) : NULL;
@@ -424,7 +428,7 @@ static char *map(size_t bytes, int prot, int flags, int fd, uint64_t offset, con
 		pass(why == NR_PASSED ? PASSED_NO_ROOM : why, bytes);
 		if (shared && !shared->spans.n)
 			shared_end(shared);
-		return MAP_FAILED;
+		return shared && shared->base ? leave_to_kernel(shared) : MAP_FAILED;
 	}
 	atomic_fetch_add(&tallies.shared, 1);
 	atomic_fetch_add(&tallies.shared_bytes, page_up(bytes));
@@ -459,7 +463,7 @@ void *shared_map(void *address, size_t bytes, int prot, int flags, int fd, off_t
 		p = map(bytes, prot, flags, fd, (uint64_t)offset, &st, mode);
 		lock_release(&lock);
 	}
-	if (p != MAP_FAILED && (flags & MAP_POPULATE) && (prot & PROT_READ))
+	if (p && p != MAP_FAILED && (flags & MAP_POPULATE) && (prot & PROT_READ))
 		shared_advise(p, bytes, MADV_POPULATE_READ);
 	errno = saved;
 	return p;

@@ -31,7 +31,8 @@ static inline bool any_shared(void)
 
 /* ---- shared.c ---- */
 
-/* A mapping for the program; MAP_FAILED: the kernel is to do it, with `fd` as it is, and shared_passed to be called. */
+/* A mapping for the program; MAP_FAILED: the kernel is to do it, with `fd` as it is, and shared_passed to be called.
+ * NULL: nobody can (ENOMEM), as the kernel's would show other bytes than ours do. */
 void *shared_map(void *address, size_t bytes, int prot, int flags, int fd, off_t offset);
 /* The kernel has mapped it. */
 void shared_passed(const void *address, size_t bytes, int fd);

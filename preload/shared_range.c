@@ -75,10 +75,10 @@ static int set_access(weir_object *object, const struct span *pages, int prot)
 int shared_add(struct shared *shared, uint64_t first, uint64_t last, int prot)
 {
 	struct spans *spans = &shared->spans;
+	size_t begin = spans_part(spans, first, last, true), done = begin;
 	int error = 0;
 
-	for (size_t i = spans_part(spans, first, last, true); !error && i < spans->n && spans->at[i].pages.first < last;
-	     i++) {
+	for (size_t i = begin; !error && i < spans->n && spans->at[i].pages.first < last; i++) {
 		struct mapped *mapped = &spans->at[i];
 		int before = mapped->prot;
 
@@ -86,7 +86,10 @@ int shared_add(struct shared *shared, uint64_t first, uint64_t last, int prot)
 		mapped->prot |= prot & (PROT_READ | PROT_WRITE);
 		if (mapped->prot != before)
 			error = set_access(shared->object, &mapped->pages, mapped->prot);
+		done = i + 1;
 	}
+	for (size_t i = begin; error && i < done; i++)
+		spans->at[i].count--;
 	spans_tidy(spans);
 	return error;
 }

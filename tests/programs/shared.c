@@ -413,13 +413,16 @@ static void locks(int fd)
 static void full(int fd)
 {
 	struct rlimit limit = {(rlim_t)pages / 2 * PAGE, RLIM_INFINITY};
-	char *at = map(fd, pages * PAGE, PROT_READ | PROT_WRITE, 0);
+	char *at = map(fd, pages * PAGE, PROT_READ | PROT_WRITE, 0), *other;
 	pid_t pid;
 
 	signal(SIGXFSZ, SIG_IGN);
 	*word(at, 1) = 7;
 	*word(at, pages - 1) = 7;
 	setrlimit(RLIMIT_FSIZE, &limit);
+	/* What only the kernel could do. */
+	other = mmap(NULL, pages * PAGE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	check("one more mapping", other != MAP_FAILED && (*word(other, 1) != 7 || *word(other, pages - 1) != 7));
 	pid = fork();
 	if (pid == 0) {
 		*word(at, 1) = 8;
