@@ -16,6 +16,9 @@ void kernels_add(const char *from, size_t bytes, dev_t device, ino_t inode, unsi
 bool kernels_has(dev_t device, ino_t inode);
 /* munmap: of a range that stands for several mappings one goes, and it stays. errno as munmap. */
 int kernels_unmap(char *from, size_t bytes);
-void kernels_moved(const char *from, const char *to, size_t bytes);
+/* mremap; of 0 bytes: mapped there, too. */
+void kernels_moved(const char *from, size_t bytes, const char *to, size_t new_bytes);
+/* Something else is there now. */
+void kernels_forget(const char *from, size_t bytes);
 
 #endif

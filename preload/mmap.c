@@ -116,7 +116,9 @@ static void *map(void *address, size_t bytes, int prot, int flags, int fd, off_t
 	why = refusal(bytes, prot, flags);
 	if (why != NR_PASSED) {
 		pass(why, bytes);
-		return kernel_mmap(address, bytes, prot, flags, fd, offset);
+		p = kernel_mmap(address, bytes, prot, flags, fd, offset);
+		shared_replaced(p, page_up(bytes));
+		return p;
 	}
 	p = arena_map(bytes, prot, flags & MAP_NORESERVE);
 	return p ? p : MAP_FAILED;
@@ -311,7 +313,7 @@ static void *remap_others(void *address, size_t bytes, size_t new_bytes, int fla
 		return p;
 	p = (void *)syscall(SYS_mremap, address, bytes, new_bytes, flags, to);
 	if (p != MAP_FAILED)
-		shared_moved(address, p, page_up(new_bytes));
+		shared_moved(address, page_up(bytes), p, page_up(new_bytes));
 	return p;
 }
 

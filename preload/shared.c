@@ -474,6 +474,7 @@ void shared_passed(const void *address, size_t bytes, int fd)
 	int saved = errno;
 	struct stat st;
 
+	shared_replaced(address, page_up(bytes));
 	if (address != MAP_FAILED && !fstat(fd, &st) && S_ISREG(st.st_mode) && settings.shared != SHARED_NONE &&
 	    !in_memory(fd)) {
 		HOLD_SIGNALS(pool);
@@ -483,39 +484,6 @@ void shared_passed(const void *address, size_t bytes, int fd)
 		lock_release(&lock);
 	}
 	errno = saved;
-}
-
-static int unmap_noted(char *address, size_t bytes)
-{
-	HOLD_SIGNALS(pool);
-	int result;
-
-	lock_acquire(&lock);
-	result = kernels_unmap(address, bytes);
-	lock_release(&lock);
-	return result;
-}
-
-int shared_unmap_kernels(void *address, size_t bytes)
-{
-	if (!atomic_load(&kernels_noted) || (uintptr_t)address % PAGE_SIZE || !bytes)
-		return kernel_munmap(address, bytes);
-	return unmap_noted(address, page_up(bytes));
-}
-
-static void note_moved(const void *from, const void *to, size_t bytes)
-{
-	HOLD_SIGNALS(pool);
-
-	lock_acquire(&lock);
-	kernels_moved(from, to, bytes);
-	lock_release(&lock);
-}
-
-void shared_moved(const void *from, const void *to, size_t bytes)
-{
-	if (atomic_load(&kernels_noted)) /* none, as long as there is no pool */
-		note_moved(from, to, bytes);
 }
 
 void shared_settle(int fd)

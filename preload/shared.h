@@ -36,9 +36,6 @@ static inline bool any_shared(void)
 void *shared_map(void *address, size_t bytes, int prot, int flags, int fd, off_t offset);
 /* The kernel has mapped it. */
 void shared_passed(const void *address, size_t bytes, int fd);
-/* What it has done since: munmap, mremap. errno as those. */
-int shared_unmap_kernels(void *address, size_t bytes);
-void shared_moved(const void *from, const void *to, size_t bytes);
 /* The window that the address is in, as [*from, *to); false: none. Where none is, *from is that of the next. */
 bool shared_at(const void *address, char **from, char **to);
 /* Whatever of that range is in windows becomes the kernel's. 0 or -1. */
@@ -66,6 +63,14 @@ struct shared *shared_find(const void *address);
 int shared_to_kernel(struct shared *shared, enum passed why);
 /* Nothing of it is mapped any more: its window goes. */
 void shared_end(struct shared *shared);
+
+/* ---- kernels.c: the kernel's own mappings ---- */
+
+/* What the kernel does: munmap, mremap. errno as those. */
+int shared_unmap_kernels(void *address, size_t bytes);
+void shared_moved(const void *from, size_t bytes, const void *to, size_t new_bytes);
+/* Something else was mapped there; MAP_FAILED: it was not. */
+void shared_replaced(const void *address, size_t bytes);
 
 /* ---- shared_range.c: calls about a range, which lies in one window. 0, or -1 and errno ---- */
 

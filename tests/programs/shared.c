@@ -385,6 +385,38 @@ static void children(int fd)
 	unlink("shared.twin");
 }
 
+/* Two mappings, in pieces, that a fork made the kernel's; and what comes in their place. */
+static void in_pieces(int fd)
+{
+	size_t half = pages / 2;
+	char *at, *other;
+	pid_t pid;
+
+	at = map(fd, pages * PAGE, PROT_READ | PROT_WRITE, 0);
+	other = map(fd, pages * PAGE, PROT_READ | PROT_WRITE, 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(0);
+	printf("child: %d\n", status_of(pid));
+	munmap(at, half * PAGE);
+	munmap(at + half * PAGE, (pages - half) * PAGE);
+	printf("the other one: signal %d %d\n", signal_of(other, 0), signal_of(other + (pages - 1) * PAGE, 0));
+	munmap(other, half * PAGE);
+	printf("half of it: signal %d %d\n", signal_of(other, 0), signal_of(other + half * PAGE, 0));
+	munmap(other, pages * PAGE);
+	at = map(fd, pages * PAGE, PROT_READ | PROT_WRITE, 0);
+	other = map(fd, pages * PAGE, PROT_READ | PROT_WRITE, 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(0);
+	printf("child: %d\n", status_of(pid));
+	mmap(at + PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	munmap(at + PAGE, PAGE);
+	printf("something else, and gone: signal %d %d\n", signal_of(at + PAGE, 0), signal_of(at + 2 * PAGE, 0));
+	munmap(at, pages * PAGE);
+	munmap(other, pages * PAGE);
+}
+
 /* A lock on the file is not lost when a mapping goes. */
 static void locks(int fd)
 {
@@ -451,6 +483,7 @@ int main(int argc, char **argv)
 	growth(fd);
 	protection(fd);
 	threads(fd);
+	in_pieces(fd);
 	children(fd); /* leaves a mapping, and what it stored there */
 	locks(fd);
 	again = open(NAME, O_RDONLY);
