@@ -15,6 +15,8 @@
  */
 #include "kernels.h"
 
+#include <sys/mman.h>
+
 #include "cache/hold.h"
 #include "shared.h"
 
@@ -28,6 +30,20 @@ static struct range {
 } ranges[RANGES_MAX];
 _Atomic unsigned kernels_noted;
 static bool lost_some; /* there were more: any file may be among them */
+
+/* Tried with pages that nobody touches: two neighbours are one mapping, unless they may be used differently. */
+int kernels_room(size_t n)
+{
+	size_t bytes = (n + 2) * PAGE_SIZE;
+	char *probe = kernel_mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int error = probe == MAP_FAILED ? -ENOMEM : 0;
+
+	for (size_t i = 1; i < n + 2 && !error; i += 2)
+		error = kernel_mprotect(probe + i * PAGE_SIZE, PAGE_SIZE, PROT_READ) ? -ENOMEM : 0;
+	if (probe != MAP_FAILED)
+		kernel_munmap(probe, bytes);
+	return error;
+}
 
 /* Where `at` is in the middle of a range, two begin and end there; but where there is no room for one more. */
 static void part(const char *at)

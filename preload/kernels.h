@@ -14,6 +14,8 @@ extern _Atomic unsigned kernels_noted;
 void kernels_add(const char *from, size_t bytes, dev_t device, ino_t inode, unsigned count);
 /* May the file be mapped by the kernel? Also true when there were too many to remember. */
 bool kernels_has(dev_t device, ino_t inode);
+/* May the process have n mappings more? 0 or -ENOMEM. */
+int kernels_room(size_t n);
 /* munmap: of a range that stands for several mappings one goes, and it stays. errno as munmap. */
 int kernels_unmap(char *from, size_t bytes);
 /* mremap; of 0 bytes: mapped there, too. */

@@ -189,7 +189,7 @@ static int give_up_and_lose(struct shared *shared, window_replace replace)
 {
 	int error = give_up(shared, replace);
 
-	if (!error || error == -EBUSY)
+	if (!error || error == -EBUSY || error == -ENOMEM)
 		return error;
 	say_lost(error);
 	object_forget(shared->object, 0, UINT64_MAX, false);
@@ -204,12 +204,25 @@ void shared_end(struct shared *shared)
 
 /* ---- to the kernel ---- */
 
-/* What is mapped by the kernel now, and the rest nobody's. */
+_Noreturn static void end_half_way(int error)
+{
+	dprintf(STDERR_FILENO,
+		"weir run: process %d can't go on: a part of a mapped file could not be given to the kernel: %s (is "
+		"vm.max_map_count too low?)\n",
+		(int)getpid(), strerror(error));
+	syscall(SYS_exit_group, 125);
+	__builtin_unreachable();
+}
+
+/* What is mapped by the kernel now, and the rest nobody's: all or nothing, as what has gone from the window can't come
+ * back. So there is room, unless another thread took it just now. */
 static int by_kernels(char *base, size_t bytes, void *user)
 {
 	struct shared *shared = user;
 	uint64_t end = 0;
 
+	if (kernels_room(2 * shared->spans.n + 1))
+		return -ENOMEM;
 	for (size_t i = 0; i < shared->spans.n; i++) {
 		const struct mapped *mapped = &shared->spans.at[i];
 		char *at = base + (mapped->pages.first << PAGE_SHIFT);
@@ -217,7 +230,7 @@ static int by_kernels(char *base, size_t bytes, void *user)
 
 		if (kernel_mmap(at, length, mapped->prot, MAP_SHARED | MAP_FIXED, shared->plain,
 				(off_t)(mapped->pages.first << PAGE_SHIFT)) != at)
-			return -errno;
+			end_half_way(errno);
 		kernels_add(at, length, shared->device, shared->inode, mapped->count);
 		if (mapped->pages.first > end)
 			kernel_munmap(base + (end << PAGE_SHIFT), (mapped->pages.first - end) << PAGE_SHIFT);
@@ -542,11 +555,19 @@ void shared_fork_parent(void)
 }
 
 /* Windows are not inherited: in the places of ours there is nothing. */
+static void take_from_parent(struct shared *shared)
+{
+	int error = by_kernels(shared->base, shared->bytes, shared);
+
+	if (error)
+		end_half_way(-error);
+}
+
 void shared_fork_child(void)
 {
 	for (unsigned i = 0; i < SHARED_MAX; i++) {
 		if (files[i].base)
-			by_kernels(files[i].base, files[i].bytes, &files[i]);
+			take_from_parent(&files[i]);
 		if (files[i].object) {
 			descriptors_close(files[i].plain);
 			if (files[i].direct >= 0)
