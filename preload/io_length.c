@@ -7,6 +7,7 @@
  */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <sys/stat.h>
 
@@ -22,9 +23,13 @@ static struct shared *mapped_file(int fd)
 
 static void done_with(struct shared *shared)
 {
-	int saved = errno;
+	int saved = errno, error = -EBUSY;
 
-	object_follow(shared->object);
+	for (unsigned tries = 0; error == -EBUSY && tries < 1000; tries++) { /* a call holds pages of it for a moment */
+		error = object_follow(shared->object);
+		if (error == -EBUSY)
+			sched_yield();
+	}
 	shared_leave(shared);
 	errno = saved;
 }
