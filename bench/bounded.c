@@ -31,14 +31,7 @@ static volatile pid_t child;
 
 static void end_child(void)
 {
-	pid_t pid = child;
-
-	if (pid > 0) {
-		child = 0;
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
-	}
-	cgroup_remove();
+	cgroup_end(&child);
 }
 
 _Noreturn static void become(char **command, const char *output, uint64_t memory, pid_t parent)

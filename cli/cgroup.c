@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -140,4 +141,16 @@ void cgroup_remove(void)
 	for (int i = 0; i < 100 && rmdir(folder) && errno == EBUSY; i++)
 		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
 	folder[0] = 0;
+}
+
+void cgroup_end(volatile pid_t *child)
+{
+	pid_t pid = *child;
+
+	if (pid > 0) {
+		*child = 0;
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	cgroup_remove();
 }

@@ -8,6 +8,7 @@
 #define CLI_CGROUP_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 /* Make one with that limit; NULL, or the reason why there can't be one. Removes what dead processes have left. */
 const char *cgroup_make(uint64_t limit_bytes);
@@ -17,5 +18,7 @@ void cgroup_enter(void);
 uint64_t cgroup_oom_kills(void);
 /* When the child has ended. Signal-safe; nothing where there is none. */
 void cgroup_remove(void);
+/* The same, the child killed and waited for before; *child, 0 where there is none, is 0 then. Signal-safe. */
+void cgroup_end(volatile pid_t *child);
 
 #endif

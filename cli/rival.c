@@ -25,14 +25,7 @@ static volatile pid_t child;
 
 static void end_child(void)
 {
-	pid_t pid = child;
-
-	if (pid > 0) {
-		child = 0;
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
-	}
-	cgroup_remove();
+	cgroup_end(&child);
 }
 
 static void serve(int fd, struct subject subject)

@@ -16,6 +16,8 @@
 #endif
 
 #define EXPORT __attribute__((visibility("default")))
+/* A second name of an exported function: off_t has 64 bits here, with or without the 64 in its name. */
+#define ALSO(name) __attribute__((visibility("default"), alias(name)))
 
 enum shared_files { SHARED_ALL, SHARED_READ_ONLY, SHARED_NONE };
 enum report_format { REPORT_TEXT, REPORT_JSON, REPORT_NONE };

@@ -118,10 +118,7 @@ EXPORT ssize_t pread(int fd, void *data, size_t bytes, off_t offset)
 {
 	return read_bytes(SYS_pread64, fd, data, bytes, offset);
 }
-EXPORT ssize_t pread64(int fd, void *data, size_t bytes, off64_t offset)
-{
-	return read_bytes(SYS_pread64, fd, data, bytes, offset);
-}
+ALSO("pread") ssize_t pread64(int fd, void *data, size_t bytes, off64_t offset);
 EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 {
 	return read_vector(SYS_readv, fd, iov, n, 0, 0);
@@ -130,18 +127,12 @@ EXPORT ssize_t preadv(int fd, const struct iovec *iov, int n, off_t offset)
 {
 	return read_vector(SYS_preadv, fd, iov, n, offset, 0);
 }
-EXPORT ssize_t preadv64(int fd, const struct iovec *iov, int n, off64_t offset)
-{
-	return read_vector(SYS_preadv, fd, iov, n, offset, 0);
-}
+ALSO("preadv") ssize_t preadv64(int fd, const struct iovec *iov, int n, off64_t offset);
 EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
 {
 	return read_vector(SYS_preadv2, fd, iov, n, offset, flags);
 }
-EXPORT ssize_t preadv64v2(int fd, const struct iovec *iov, int n, off64_t offset, int flags)
-{
-	return read_vector(SYS_preadv2, fd, iov, n, offset, flags);
-}
+ALSO("preadv2") ssize_t preadv64v2(int fd, const struct iovec *iov, int n, off64_t offset, int flags);
 
 /* What the compiler makes of them where it knows the buffer's size. */
 _Noreturn void __chk_fail(void);
@@ -214,10 +205,7 @@ EXPORT ssize_t pwrite(int fd, const void *data, size_t bytes, off_t offset)
 {
 	return write_bytes(SYS_pwrite64, fd, data, bytes, offset);
 }
-EXPORT ssize_t pwrite64(int fd, const void *data, size_t bytes, off64_t offset)
-{
-	return write_bytes(SYS_pwrite64, fd, data, bytes, offset);
-}
+ALSO("pwrite") ssize_t pwrite64(int fd, const void *data, size_t bytes, off64_t offset);
 EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 {
 	return write_vector(SYS_writev, fd, iov, n, 0, 0);
@@ -226,18 +214,12 @@ EXPORT ssize_t pwritev(int fd, const struct iovec *iov, int n, off_t offset)
 {
 	return write_vector(SYS_pwritev, fd, iov, n, offset, 0);
 }
-EXPORT ssize_t pwritev64(int fd, const struct iovec *iov, int n, off64_t offset)
-{
-	return write_vector(SYS_pwritev, fd, iov, n, offset, 0);
-}
+ALSO("pwritev") ssize_t pwritev64(int fd, const struct iovec *iov, int n, off64_t offset);
 EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
 {
 	return write_vector(SYS_pwritev2, fd, iov, n, offset, flags);
 }
-EXPORT ssize_t pwritev64v2(int fd, const struct iovec *iov, int n, off64_t offset, int flags)
-{
-	return write_vector(SYS_pwritev2, fd, iov, n, offset, flags);
-}
+ALSO("pwritev2") ssize_t pwritev64v2(int fd, const struct iovec *iov, int n, off64_t offset, int flags);
 
 /* ---- from file to file ---- */
 
@@ -298,15 +280,12 @@ EXPORT ssize_t splice(int in, off64_t *in_offset, int out, off64_t *out_offset, 
 					   out_offset,
 					   bytes});
 }
-EXPORT ssize_t sendfile64(int out, int in, off64_t *offset, size_t bytes)
+EXPORT ssize_t sendfile(int out, int in, off_t *offset, size_t bytes)
 {
 	return transfer(
 		&(struct transfer){SYS_sendfile, {out, in, (long)offset, (long)bytes}, in, out, offset, NULL, bytes});
 }
-EXPORT ssize_t sendfile(int out, int in, off_t *offset, size_t bytes)
-{
-	return sendfile64(out, in, offset, bytes);
-}
+ALSO("sendfile") ssize_t sendfile64(int out, int in, off64_t *offset, size_t bytes);
 
 /* ---- syncs ---- */
 

@@ -54,10 +54,7 @@ EXPORT int ftruncate(int fd, off_t bytes)
 {
 	return cut(fd, bytes);
 }
-EXPORT int ftruncate64(int fd, off64_t bytes)
-{
-	return cut(fd, bytes);
-}
+ALSO("ftruncate") int ftruncate64(int fd, off64_t bytes);
 
 static struct shared *mapped_name(int directory, const char *path)
 {
@@ -96,10 +93,7 @@ EXPORT int truncate(const char *path, off_t bytes)
 {
 	return cut_named(path, bytes);
 }
-EXPORT int truncate64(const char *path, off64_t bytes)
-{
-	return cut_named(path, bytes);
-}
+ALSO("truncate") int truncate64(const char *path, off64_t bytes);
 
 /* ---- open ---- */
 
@@ -214,10 +208,7 @@ EXPORT int fallocate(int fd, int mode, off_t offset, off_t bytes)
 {
 	return allocate(fd, mode, offset, bytes);
 }
-EXPORT int fallocate64(int fd, int mode, off64_t offset, off64_t bytes)
-{
-	return allocate(fd, mode, offset, bytes);
-}
+ALSO("fallocate") int fallocate64(int fd, int mode, off64_t offset, off64_t bytes);
 
 /* Where the file system can't, the C library writes a byte of each block. */
 static int allocate_anyhow(int fd, off_t offset, off_t bytes)
@@ -241,7 +232,4 @@ EXPORT int posix_fallocate(int fd, off_t offset, off_t bytes)
 {
 	return allocate_anyhow(fd, offset, bytes);
 }
-EXPORT int posix_fallocate64(int fd, off64_t offset, off64_t bytes)
-{
-	return allocate_anyhow(fd, offset, bytes);
-}
+ALSO("posix_fallocate") int posix_fallocate64(int fd, off64_t offset, off64_t bytes);

@@ -129,10 +129,7 @@ EXPORT void *mmap(void *address, size_t bytes, int prot, int flags, int fd, off_
 	return map(address, bytes, prot, flags, fd, offset);
 }
 
-EXPORT void *mmap64(void *address, size_t bytes, int prot, int flags, int fd, off64_t offset)
-{
-	return map(address, bytes, prot, flags, fd, offset);
-}
+ALSO("mmap") void *mmap64(void *address, size_t bytes, int prot, int flags, int fd, off64_t offset);
 
 /* ---- calls about a range ---- */
 

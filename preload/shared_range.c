@@ -94,11 +94,12 @@ int shared_add(struct shared *shared, uint64_t first, uint64_t last, int prot)
 	return error;
 }
 
-static int unmap(struct shared *shared, uint64_t first, uint64_t last)
+static int unmap(struct shared *shared, uint64_t first, uint64_t last, int unused)
 {
 	struct spans *spans = &shared->spans;
 	int error = 0;
 
+	(void)unused;
 	if (!spans_room(spans))
 		return -ENOMEM;
 	for (size_t i = spans_part(spans, first, last, false);
@@ -116,20 +117,25 @@ static int unmap(struct shared *shared, uint64_t first, uint64_t last)
 	return error;
 }
 
-int shared_unmap(void *address, size_t bytes, int unused)
+/* With the lock: what `act` says of the range's pages; NOW_KERNELS where no window has them. */
+static int with_pages(void *address, size_t bytes, int (*act)(struct shared *, uint64_t, uint64_t, int), int argument)
 {
 	HOLD_SIGNALS(pool);
 	struct shared *shared;
 	uint64_t first, last;
 	int error = NOW_KERNELS;
 
-	(void)unused;
 	shared_lock();
 	shared = pages_of(address, bytes, &first, &last);
 	if (shared)
-		error = unmap(shared, first, last);
+		error = act(shared, first, last, argument);
 	shared_unlock();
 	return error > 0 ? error : failed(error);
+}
+
+int shared_unmap(void *address, size_t bytes, int unused)
+{
+	return with_pages(address, bytes, unmap, unused);
 }
 
 static int protect(struct shared *shared, uint64_t first, uint64_t last, int prot)
@@ -158,17 +164,7 @@ static int protect(struct shared *shared, uint64_t first, uint64_t last, int pro
 
 int shared_protect(void *address, size_t bytes, int prot)
 {
-	HOLD_SIGNALS(pool);
-	struct shared *shared;
-	uint64_t first, last;
-	int error = NOW_KERNELS;
-
-	shared_lock();
-	shared = pages_of(address, bytes, &first, &last);
-	if (shared)
-		error = protect(shared, first, last, prot);
-	shared_unlock();
-	return error > 0 ? error : failed(error);
+	return with_pages(address, bytes, protect, prot);
 }
 
 /* What lies past the end of the file has nothing to be advised about; to bring it in is a SIGBUS by another name. */
@@ -279,7 +275,7 @@ static int remap(struct shared *shared, uint64_t first, uint64_t last, uint64_t 
 	if ((flags & ~MREMAP_MAYMOVE) || !spans_room(spans) || first + wanted > shared->bytes >> PAGE_SHIFT)
 		return shared_to_kernel(shared, PASSED_BACK) ? -ENOMEM : NOW_KERNELS;
 	if (first + wanted < last)
-		return unmap(shared, first + wanted, last);
+		return unmap(shared, first + wanted, last, 0);
 	return first + wanted > last ? shared_add(shared, last, first + wanted, prot) : 0;
 }
 
