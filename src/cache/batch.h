@@ -68,7 +68,8 @@ uint64_t end_writeback(weir_pool *pool, struct frame *frame, page_word *word, bo
 
 /* Accounting of the dirty bit, by whoever set or cleared it in a word. */
 void account_dirtied(struct weir_object *object, struct frame *frame);
-void note_dirtied(struct weir_object *object, struct frame *frame); /* the same, and when it was */
+void note_dirty(struct weir_object *object, struct frame *frame);   /* when it was; its slot is given back */
+void note_dirtied(struct weir_object *object, struct frame *frame); /* both */
 void account_cleaned(struct weir_object *object, struct frame *frame);
 
 #endif

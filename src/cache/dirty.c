@@ -22,13 +22,18 @@ void account_dirtied(struct weir_object *object, struct frame *frame)
 	tally(pool, frame->node, TALLY_DIRTY, 1);
 }
 
-void note_dirtied(struct weir_object *object, struct frame *frame)
+void note_dirty(struct weir_object *object, struct frame *frame)
 {
 	atomic_store_explicit(&frame->dirtied_ms, (uint32_t)now_ms(), memory_order_relaxed);
-	account_dirtied(object, frame);
 	if (object->anon) /* the caller holds the page to write, so that nobody writes it out meanwhile */
 		anon_dirtied(object->anon, frame->index);
 	count(object->pool, frame->node, COUNT_NR_DIRTIED, 1);
+}
+
+void note_dirtied(struct weir_object *object, struct frame *frame)
+{
+	account_dirtied(object, frame);
+	note_dirty(object, frame);
 }
 
 void account_cleaned(struct weir_object *object, struct frame *frame)

@@ -60,7 +60,7 @@ void load_publish(struct weir_object *object, uint64_t page, struct frame *frame
 	 * somewhere. */
 	admit(object->pool, frame, frame->policy, word_load(word) & WORD_READAHEAD);
 	/* Nobody sees the use of what is mapped. */
-	word_finish_loading(word, flags & WORD_MAPPED ? WORD_READAHEAD : 0, flags);
+	word_finish_loading(word, flags & WORD_MAPPED ? WORD_READAHEAD | WORD_BUSY : 0, flags);
 }
 
 void load_abort(struct weir_object *object, uint64_t page, struct frame *frame)

@@ -142,6 +142,12 @@ static inline bool word_start_loading(page_word *word, uint64_t *seen, uint32_t 
 	weir_assert(word_state(*seen) == PAGE_ABSENT);
 	return word_change(word, seen, (uint64_t)frame << WORD_FRAME_SHIFT | flags | PAGE_LOADING);
 }
+/* Loading, and about to be in a window where it can be stored to: from here on a sync waits for its end, which is near,
+ * as for any BUSY page. */
+static inline void word_show_loading(page_word *word)
+{
+	atomic_fetch_or(word, WORD_BUSY);
+}
 /* loading -> resident or, when the read failed, absent. The owner's: only WAITERS can change under it. */
 void word_finish_loading(page_word *word, uint64_t clear, uint64_t set);
 void word_abort_loading(page_word *word, uint64_t shadow);

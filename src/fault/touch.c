@@ -32,6 +32,14 @@
 
 /* ---- absent ---- */
 
+/* As soon as the page is in the window any thread may store to it, and then call weir_sync, before the word says
+ * resident. So it counts as dirty by then, and who syncs waits for the word. */
+static void begin_stores(struct weir_object *object, uint64_t page, struct frame *frame)
+{
+	account_dirtied(object, frame);
+	word_show_loading(&object->words[page]);
+}
+
 /* The page is loading, by us. */
 static int load_mapped(struct weir_object *object, uint64_t page, struct frame *frame, unsigned flags)
 {
@@ -48,15 +56,20 @@ static int load_mapped(struct weir_object *object, uint64_t page, struct frame *
 	/* It went, or the page was barred from it, before the page was loading; now that would wait for us. */
 	if (!error && (!object_window(object) || object_barred(object, page)))
 		error = -ERANGE;
-	if (!error)
+	if (!error && write)
+		begin_stores(object, page, frame);
+	if (!error) {
 		error = put_in_one(object, page, data, !write);
+		if (error && write)
+			account_cleaned(object, frame);
+	}
 	if (error) {
 		load_abort(object, page, frame);
 		return error;
 	}
 	hollow_out(object->pool, frame);
 	if (write) /* before it can be written out */
-		note_dirtied(object, frame);
+		note_dirty(object, frame);
 	load_publish(object, page, frame, WORD_MAPPED | (write ? WORD_DIRTY | WORD_WRITABLE : 0));
 	if (expected)
 		count(object->pool, frame->node, COUNT_WRITE_EXPECTED, 1);

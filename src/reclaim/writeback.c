@@ -350,6 +350,10 @@ static unsigned collect_dirty(struct weir_object *object, uint64_t *page, uint64
 		if (*page >= last)
 			break;
 		seen = word_load(&object->words[*page]);
+		while (sync && word_state(seen) == PAGE_LOADING && (seen & WORD_BUSY)) {
+			word_wait(&object->words[*page], seen, 1000000); /* no I/O: that ends at once */
+			seen = word_load(&object->words[*page]);
+		}
 		if (sync && word_state(seen) == PAGE_WRITEBACK)
 			sync->passed_over = true;
 		if (word_state(seen) != PAGE_RESIDENT || !(seen & WORD_DIRTY))
