@@ -269,7 +269,7 @@ static void end_run(struct weir_object *object, struct frame **frames, unsigned 
 }
 
 /* A transfer to swap has failed: its pages once more, each by itself, so that a bad place costs no good slots. Those
- * that fail again come first in transfer->frames; their slots are retired. Returns how many. Blocks: for the writes. */
+ * that fail again come first in transfer->frames; they have no slot then. Returns how many. Blocks: for the writes. */
 static unsigned write_singly(struct transfer *transfer)
 {
 	struct frame **frames = transfer->frames;
@@ -294,6 +294,8 @@ static void write_succeeded(struct transfer *transfer, unsigned node, unsigned n
 
 	count(pool, node, COUNT_NR_WRITTEN, n);
 	count(pool, node, COUNT_BYTES_WRITTEN, bytes);
+	if (transfer->object->anon)
+		swap_write_succeeded(&pool->swap, transfer->offset >> PAGE_SHIFT);
 	measure_bandwidth(transfer->server->bdi, n);
 }
 

@@ -138,7 +138,7 @@ void anon_write_failed(struct anon *anon, uint64_t page)
 	uint64_t old = exchange(anon, page, 0);
 
 	if (is_slot(old))
-		swap_retire(anon->swap, slot_of(old));
+		swap_write_failed(anon->swap, slot_of(old));
 }
 
 void anon_dirtied(struct anon *anon, uint64_t page)

@@ -72,7 +72,7 @@ enum placed {
 /* Decide where the first of n pages go; they need not be neighbours, but are the sooner together again if they are.
  * Returns for how many that holds; *slot: the first of their slots. */
 unsigned anon_place(struct anon *anon, const struct anon_page *pages, unsigned n, enum placed *placed, uint64_t *slot);
-/* The page's write to its slot has failed: it is not used again. */
+/* The page's write to its slot has failed: it has none now. See swap_write_failed. */
 void anon_write_failed(struct anon *anon, uint64_t page);
 /* The page has become dirty, and the caller keeps it from being written. */
 void anon_dirtied(struct anon *anon, uint64_t page);

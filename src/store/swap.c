@@ -181,14 +181,26 @@ void swap_unshare(struct swap *swap)
 	lock_release(&swap->lock);
 }
 
-void swap_retire(struct swap *swap, uint64_t slot)
+void swap_write_failed(struct swap *swap, uint64_t slot)
 {
 	struct swap_area *area = area_of(swap, slot);
 
 	lock_acquire(&swap->lock);
-	swap_map_retire(&area->map, (uint32_t)slot);
-	atomic_fetch_add(&swap->nr_bad, 1);
+	if (atomic_fetch_add_explicit(&area->nr_failed, 1, memory_order_relaxed) < SWAP_RETIRE_MAX) {
+		swap_map_retire(&area->map, (uint32_t)slot);
+		atomic_fetch_add(&swap->nr_bad, 1);
+	} else if (swap_map_give(&area->map, (uint32_t)slot)) {
+		atomic_fetch_add(&swap->nr_free, 1);
+	}
 	lock_release(&swap->lock);
+}
+
+void swap_write_succeeded(struct swap *swap, uint64_t slot)
+{
+	struct swap_area *area = area_of(swap, slot);
+
+	if (unlikely(atomic_load_explicit(&area->nr_failed, memory_order_relaxed)))
+		atomic_store_explicit(&area->nr_failed, 0, memory_order_relaxed);
 }
 
 /* ---- transfers ---- */

@@ -6,7 +6,7 @@
  *            the same priority in turn; as many neighbours as there are
  *   write, read, submit    neighbouring slots of one area
  *   give     the page was changed or dropped
- *   retire   its write failed: counted as bad, and never given again
+ *   failed   its write did: it is bad and never given again; unless many fail in a row, for then the device does
  *
  * All areas together are a store too, by_slot, for transfers on a channel: the offset is the slot's name << 12.
  *
@@ -32,7 +32,8 @@ struct swap_area {
 	struct store store;
 	int priority;
 	bool encrypted;
-	struct swap_map map; /* swap->lock */
+	struct swap_map map;        /* swap->lock */
+	_Atomic unsigned nr_failed; /* writes of a slot since the last that succeeded; counted under swap->lock */
 	struct lock bounce_lock;
 	struct lock room_lock; /* held while room is made: I/O */
 	int room_fd;           /* the file whose blocks are still to be allocated; -1: never was one */
@@ -90,7 +91,12 @@ static inline bool swap_tight(const struct swap *swap)
 /* Up to n neighbouring slots: *first is the first. Returns how many; 0: there are none. Blocks: for the lock. */
 unsigned swap_take(struct swap *swap, unsigned n, uint64_t *first);
 void swap_give(struct swap *swap, uint64_t slot);
-void swap_retire(struct swap *swap, uint64_t slot);
+/* The write to a taken slot failed. It is retired for good; or, where SWAP_RETIRE_MAX in a row failed, given back, since
+ * a device that fails as a whole and comes back must find its slots. Blocks: for the lock. */
+#define SWAP_RETIRE_MAX 64u
+void swap_write_failed(struct swap *swap, uint64_t slot);
+/* A write to slots of that area has succeeded. Blocks: no. */
+void swap_write_succeeded(struct swap *swap, uint64_t slot);
 /* A child of fork() may read the slots that are taken now: what is in them stays, also when they are given back, until
  * as many unshares came. Blocks: for the lock, a pass over all slots long. */
 void swap_share(struct swap *swap);

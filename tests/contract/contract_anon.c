@@ -234,7 +234,8 @@ static void contract_25_anonymous_memory_of_twice_the_budget_completes(void **st
 	anon_stop(&rig);
 }
 
-/* Breaks when swap whose every write fails makes an allocation hang, or lose a page; or when it is not tried again. */
+/* Breaks when swap whose every write fails makes an allocation hang, or lose a page; or when it is not tried again,
+ * or is used up by failing. */
 static void contract_25_swap_that_fails_ends_in_bounded_time(void **state)
 {
 	struct rig rig;
@@ -257,6 +258,8 @@ static void contract_25_swap_that_fails_ends_in_bounded_time(void **state)
 		for (int tries = 0; (error = write_stamp(rig.object, page, 1)); tries++)
 			assert_true(error == -ENOMEM && tries < 100);
 	have_stamps(rig.object, 0, PAGES(8 * MIB), 1);
+	assert_true(counter(rig.pool, "write_error") > 10 * SWAP_RETIRE_MAX);
+	assert_true(counter(rig.pool, "nr_swap_bad") < 4 * SWAP_RETIRE_MAX);
 	anon_stop(&rig);
 }
 
