@@ -65,15 +65,6 @@ static void leave(const struct use *use)
 	errno = saved;
 }
 
-static size_t bytes_of(const struct iovec *iov, int n)
-{
-	size_t bytes = 0;
-
-	for (int i = 0; i < n; i++)
-		bytes += iov[i].iov_len;
-	return bytes;
-}
-
 /* ---- read ---- */
 
 static void before_read(const struct use *use, int fd, size_t bytes, off_t offset)
@@ -104,7 +95,7 @@ static ssize_t read_vector(long nr, int fd, const struct iovec *iov, int n, off_
 	if (!enter(fd, &use))
 		return io_call(nr, fd, (long)iov, n, offset, 0, flags);
 	if (n > 0)
-		before_read(&use, fd, bytes_of(iov, n), nr == SYS_readv ? -1 : offset);
+		before_read(&use, fd, iov_bytes(iov, n), nr == SYS_readv ? -1 : offset);
 	got = io_call(nr, fd, (long)iov, n, offset, 0, flags);
 	leave(&use);
 	return got;
@@ -229,14 +220,15 @@ static uint64_t place(int fd, const off64_t *offset)
 	return offset ? (uint64_t)*offset : (uint64_t)lseek(fd, 0, SEEK_CUR);
 }
 
-struct transfer {
+/* From one descriptor to another in the kernel. */
+struct move {
 	long nr, at[6];
 	int in, out;
 	off64_t *in_offset, *out_offset;
 	size_t bytes;
 };
 
-static ssize_t transfer(const struct transfer *t)
+static ssize_t move(const struct move *t)
 {
 	struct use in, out;
 	bool reads = enter(t->in, &in), writes = enter(t->out, &out);
@@ -262,28 +254,27 @@ static ssize_t transfer(const struct transfer *t)
 
 EXPORT ssize_t copy_file_range(int in, off64_t *in_offset, int out, off64_t *out_offset, size_t bytes, unsigned flags)
 {
-	return transfer(&(struct transfer){SYS_copy_file_range,
-					   {in, (long)in_offset, out, (long)out_offset, (long)bytes, (long)flags},
-					   in,
-					   out,
-					   in_offset,
-					   out_offset,
-					   bytes});
+	return move(&(struct move){SYS_copy_file_range,
+				   {in, (long)in_offset, out, (long)out_offset, (long)bytes, (long)flags},
+				   in,
+				   out,
+				   in_offset,
+				   out_offset,
+				   bytes});
 }
 EXPORT ssize_t splice(int in, off64_t *in_offset, int out, off64_t *out_offset, size_t bytes, unsigned flags)
 {
-	return transfer(&(struct transfer){SYS_splice,
-					   {in, (long)in_offset, out, (long)out_offset, (long)bytes, (long)flags},
-					   in,
-					   out,
-					   in_offset,
-					   out_offset,
-					   bytes});
+	return move(&(struct move){SYS_splice,
+				   {in, (long)in_offset, out, (long)out_offset, (long)bytes, (long)flags},
+				   in,
+				   out,
+				   in_offset,
+				   out_offset,
+				   bytes});
 }
 EXPORT ssize_t sendfile(int out, int in, off_t *offset, size_t bytes)
 {
-	return transfer(
-		&(struct transfer){SYS_sendfile, {out, in, (long)offset, (long)bytes}, in, out, offset, NULL, bytes});
+	return move(&(struct move){SYS_sendfile, {out, in, (long)offset, (long)bytes}, in, out, offset, NULL, bytes});
 }
 ALSO("sendfile") ssize_t sendfile64(int out, int in, off64_t *offset, size_t bytes);
 

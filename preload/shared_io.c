@@ -266,26 +266,18 @@ static ssize_t write_in_chunks(struct shared *shared, const struct write *write)
 	return (ssize_t)done;
 }
 
-static size_t bytes_of(const struct write *write)
-{
-	size_t bytes = 0;
-
-	for (int i = 0; i < write->n; i++)
-		bytes += write->iov[i].iov_len;
-	return bytes;
-}
-
 ssize_t shared_write(struct shared *shared, const struct write *write)
 {
+	size_t bytes = iov_bytes(write->iov, write->n);
 	uint64_t from, end;
 	struct stat st;
 	ssize_t put_in;
 	int error;
 
-	if (bytes_of(write) && (any_stored_to(shared) || in_window(write->iov, write->n)))
+	if (bytes && (any_stored_to(shared) || in_window(write->iov, write->n)))
 		return write_in_chunks(shared, write);
 	from = offset_of(write, 0);
-	shared_before_read(shared, from, from + bytes_of(write));
+	shared_before_read(shared, from, from + bytes);
 	put_in = io_call(write->nr, write->at[0], write->at[1], write->at[2], write->at[3], write->at[4], write->at[5]);
 	error = errno;
 	/* Another thread may have written by the same descriptor before us: then ours is behind what was expected. */

@@ -87,15 +87,6 @@ static bool decide(struct fault_store *f, unsigned op, uint64_t offset, uint64_t
 	return found;
 }
 
-static size_t iov_bytes(const struct iovec *iov, int n)
-{
-	size_t bytes = 0;
-
-	for (int i = 0; i < n; i++)
-		bytes += iov[i].iov_len;
-	return bytes;
-}
-
 /* The first `bytes` of the vectors through the inner store. */
 static ssize_t partly(struct fault_store *f, bool write, const struct iovec *iov, int n, uint64_t offset, size_t bytes)
 {

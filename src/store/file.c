@@ -68,11 +68,9 @@ struct cache_pages {
 /* Is any of it in the kernel's cache, and not on the disk yet? A direct read would write it first, and wait. */
 static bool newer_in_cache(const struct file *file, const struct iovec *iov, int n, uint64_t offset)
 {
-	struct cache_range range = {offset, 0};
+	struct cache_range range = {offset, iov_bytes(iov, n)};
 	struct cache_pages pages;
 
-	for (int i = 0; i < n; i++)
-		range.bytes += iov[i].iov_len;
 	return syscall(SYS_cachestat, file->plain_fd, &range, &pages, 0) == 0 && (pages.dirty || pages.writeback);
 }
 

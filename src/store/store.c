@@ -19,15 +19,6 @@ int store_check_ops(const struct weir_store_ops *ops)
 	return 0;
 }
 
-static size_t iov_bytes(const struct iovec *iov, int n)
-{
-	size_t bytes = 0;
-
-	for (int i = 0; i < n; i++)
-		bytes += iov[i].iov_len;
-	return bytes;
-}
-
 /* The part of iov that is left after `done` bytes, into rest[]; returns its vectors. */
 static int iov_rest(const struct iovec *iov, int n, size_t done, struct iovec *rest)
 {

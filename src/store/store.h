@@ -15,6 +15,15 @@ struct store {
 /* -EINVAL: a required function is missing, ops->size is unknown, or writeout_frames is over 1024. */
 int store_check_ops(const struct weir_store_ops *ops);
 
+static inline size_t iov_bytes(const struct iovec *iov, int n)
+{
+	size_t bytes = 0;
+
+	for (int i = 0; i < n; i++)
+		bytes += iov[i].iov_len;
+	return bytes;
+}
+
 /* Read or write all of iov at offset: EINTR and EAGAIN are tried again (at most 1000 times, then the error), short
  * transfers go on where they stopped; iov is not changed. Returns the bytes moved: for a read fewer only at the end
  * of the store; for a write all, or a negative errno. At most 64 vectors. Block: yes. Allocate: no. */
