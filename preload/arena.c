@@ -457,7 +457,7 @@ static enum weir_fault_answer on_fault(const struct weir_fault *fault, void *use
 	(void)user;
 	if (fault->error != -ENOMEM && fault->error != -ETIMEDOUT && files_meet(fault->page, fault->page + 1))
 		return WEIR_FAULT_FAIL; /* past the end of a file, or it can't be read: SIGBUS, as in any mapping */
-	end_for_want_of(fault);
+	end_out_of_memory(fault);
 }
 
 int arena_start(void)

@@ -37,7 +37,7 @@
 
 struct area {
 	unsigned nr_calls, nr_spans;
-	struct span for_good; /* of none of the calls */
+	struct span alternate; /* the alternate signal stack: of none of the calls */
 	struct {
 		uintptr_t frame; /* of the function that made it, on the stack */
 		unsigned first;  /* of its spans */
@@ -98,7 +98,7 @@ static int answer(int error, uint64_t page, bool write)
 
 	fault.address = arena_base + (page << PAGE_SHIFT);
 	if (error == -ENOMEM || error == -ETIMEDOUT)
-		end_for_want_of(&fault);
+		end_out_of_memory(&fault);
 	return -EFAULT;
 }
 
@@ -129,7 +129,7 @@ static bool on_alternate(uintptr_t frame)
 }
 
 /* Has its stack gone? */
-static bool is_dead(unsigned call, uintptr_t frame)
+static bool has_returned(unsigned call, uintptr_t frame)
 {
 	bool alternate = area->calls[call].on_alternate;
 
@@ -145,7 +145,7 @@ noinline int held_begin(void)
 
 	if (!own_area())
 		return -1;
-	while (area->nr_calls && is_dead(area->nr_calls - 1, frame))
+	while (area->nr_calls && has_returned(area->nr_calls - 1, frame))
 		release_from(area->nr_calls - 1);
 	call = area->nr_calls;
 	if (call == CALLS_MAX)
@@ -188,22 +188,22 @@ int held_range(int call, const void *address, size_t bytes, bool write)
 	return error;
 }
 
-int held_for_good(void *address, size_t bytes)
+int held_alternate(void *address, size_t bytes)
 {
 	int error, saved = errno;
 	uint64_t first;
 
 	if (!own_area())
 		return -ENOMEM;
-	release(&area->for_good);
+	release(&area->alternate);
 	if (!bytes || !in_arena(address))
 		return 0;
 	first = (uint64_t)((char *)address - arena_base) >> PAGE_SHIFT;
-	area->for_good = (struct span){first, first};
-	error = hold_pages(&area->for_good, first,
+	area->alternate = (struct span){first, first};
+	error = hold_pages(&area->alternate, first,
 			   first + (page_up((uintptr_t)address % PAGE_SIZE + bytes) >> PAGE_SHIFT), true);
 	if (error)
-		release(&area->for_good);
+		release(&area->alternate);
 	errno = saved;
 	return error;
 }
@@ -216,7 +216,7 @@ void held_give_all(void)
 		return;
 	if (old->nr_calls)
 		release_from(0);
-	release(&old->for_good);
+	release(&old->alternate);
 	area = NULL;
 	raw(SYS_munmap, old, sizeof(*old));
 }

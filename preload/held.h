@@ -16,7 +16,7 @@ int held_begin(void);
 int held_range(int call, const void *address, size_t bytes, bool write);
 void held_end(int call);
 /* For as long as the thread lives, or until the next call with other bytes: its alternate signal stack. */
-int held_for_good(void *address, size_t bytes);
+int held_alternate(void *address, size_t bytes);
 /* At the thread's end. */
 void held_give_all(void);
 /* In a child of fork(): what its parent held is the parent's. */

@@ -174,7 +174,7 @@ void report_write(void);
 struct text;
 bool report_wanted(void);                 /* is this the process whose report is wanted? */
 void report_out(const struct text *text); /* to where the report goes */
-_Noreturn void end_for_want_of(const struct weir_fault *fault);
+_Noreturn void end_out_of_memory(const struct weir_fault *fault);
 
 /* The kernel's own, whatever is interposed. errno as usual. */
 static inline void *kernel_mmap(void *address, size_t bytes, int prot, int flags, int fd, off_t offset)

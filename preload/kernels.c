@@ -29,7 +29,7 @@ static struct range {
 	unsigned count;
 } ranges[RANGES_MAX];
 _Atomic unsigned kernels_noted;
-static bool lost_some; /* there were more: any file may be among them */
+static bool overflowed; /* there were more: any file may be among them */
 
 /* Tried with pages that nobody touches: two neighbours are one mapping, unless they may be used differently. */
 int kernels_room(size_t n)
@@ -73,7 +73,7 @@ void kernels_add(const char *from, size_t bytes, dev_t device, ino_t inode, unsi
 {
 	kernels_forget(from, bytes);
 	if (kernels_noted == RANGES_MAX)
-		lost_some = true;
+		overflowed = true;
 	else
 		ranges[kernels_noted++] = (struct range){from, from + bytes, device, inode, count};
 }
@@ -83,7 +83,7 @@ bool kernels_has(dev_t device, ino_t inode)
 	for (unsigned i = 0; i < kernels_noted; i++)
 		if (ranges[i].device == device && ranges[i].inode == inode)
 			return true;
-	return lost_some;
+	return overflowed;
 }
 
 /* The first that has a byte in [from, to); NULL: none. */

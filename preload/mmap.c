@@ -4,7 +4,7 @@
  *
  *   anonymous, private, of at least the threshold's size, anywhere    a range of the arena
  *   private, of a regular file, as large                              the same, with its bytes (files.c)
- *   shared, of a regular file on a disk, from another threshold on    a range of the file's window (shared.c)
+ *   shared, of a regular file on a disk, from another threshold on    a range of the file's window (shared_map.c)
  *   the same at an address inside of the arena                        zeros from now on, there
  *   a private mapping of a file inside of the arena                   its content, read in there
  *   everything else                                                   the kernel's, and counted

@@ -227,7 +227,7 @@ EXPORT _Noreturn void _Exit(int status)
 	_exit(status);
 }
 
-_Noreturn void end_for_want_of(const struct weir_fault *fault)
+_Noreturn void end_out_of_memory(const struct weir_fault *fault)
 {
 	struct text text = {.length = 0};
 	uint64_t granted;

@@ -8,7 +8,8 @@
  *                         mapped once   twice, also past the end: SIGBUS there, until the file grows
  *
  * A page of a file is at one address: two mappings of the same part are at the same place, and are counted. What is not
- * mapped is PROT_NONE. Where the file is read and written by descriptors is shared_io.c's.
+ * mapped is PROT_NONE. How a mapping gets here is shared_map.c's, what is asked of a part of one shared_range.c's, and
+ * reads and writes of the file by descriptors are shared_io.c's. This is their table, and how a window ends:
  *
  *   none ─► mapped: opened once more by /proc/self/fd, so that unlinked files will do
  *   mapped ─► kernel's: at a fork that could write to it, or where a mapping is asked for that is not for us: what is
@@ -23,12 +24,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/statfs.h>
 
 #include "cache/hold.h"
 #include "descriptors.h"
 #include "fault/follow.h"
-#include "fault/pin.h"
 #include "kernels.h"
 
 #ifndef F_OFD_GETLK
@@ -36,8 +35,6 @@
 #endif
 
 #define SHARED_MAX 10 /* two descriptors each, of those that are the engine's (descriptors.c) */
-/* Flags that change nothing here. */
-#define KNOWN_FLAGS (MAP_TYPE | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_DENYWRITE | MAP_EXECUTABLE)
 
 _Atomic unsigned nr_shared;
 static struct lock lock; /* all below, and kernels.c. Signals are held; over I/O. No memory of ours is touched under it */
@@ -81,10 +78,18 @@ bool shared_at(const void *address, char **from, char **to)
 	return shared;
 }
 
-static struct shared *of_file(const struct stat *st)
+struct shared *shared_of_file(const struct stat *st)
 {
 	for (unsigned i = 0; i < SHARED_MAX; i++)
 		if (files[i].object && files[i].device == st->st_dev && files[i].inode == st->st_ino)
+			return &files[i];
+	return NULL;
+}
+
+struct shared *shared_free_entry(void)
+{
+	for (unsigned i = 0; i < SHARED_MAX; i++)
+		if (!files[i].object)
 			return &files[i];
 	return NULL;
 }
@@ -97,7 +102,7 @@ struct shared *shared_enter_stat(const struct stat *st)
 	if (!S_ISREG(st->st_mode))
 		return NULL;
 	lock_acquire(&lock);
-	shared = of_file(st);
+	shared = shared_of_file(st);
 	if (shared && !shared->base)
 		shared = NULL;
 	if (shared)
@@ -135,7 +140,7 @@ static bool has_locks(int fd)
 	return syscall(SYS_fcntl, fd, F_OFD_GETLK, &range) || range.l_type != F_UNLCK;
 }
 
-static void close_unused(void)
+void shared_close_unused(void)
 {
 	for (unsigned i = 0; i < SHARED_MAX; i++) {
 		struct shared *shared = &files[i];
@@ -155,7 +160,7 @@ static void no_window_any_more(struct shared *shared)
 	atomic_fetch_sub(&nr_shared, 1);
 	object_forget(shared->object, 0, UINT64_MAX,
 		      false); /* it was written: others may change the file from now on */
-	close_unused();
+	shared_close_unused();
 }
 
 /* Pins end soon: who has one is in a system call, or about to see that he should not. */
@@ -280,223 +285,6 @@ int shared_give_back(const void *address, size_t bytes)
 	lock_release(&lock);
 	errno = error ? ENOMEM : errno;
 	return error ? -1 : 0;
-}
-
-/* ---- mapping ---- */
-
-/* File systems whose files are memory, or no files at all. */
-static bool in_memory(int fd)
-{
-	static const unsigned types[] = {0x01021994 /* tmpfs */, 0x858458f6 /* ramfs */, 0x958458f6 /* hugetlbfs */,
-					 0x9fa0 /* proc */,      0x62656572 /* sysfs */, 0x64626720 /* debugfs */};
-	struct statfs fs;
-
-	if (fstatfs(fd, &fs))
-		return true;
-	for (unsigned i = 0; i < ARRAY_SIZE(types); i++)
-		if ((unsigned)fs.f_type == types[i])
-			return true;
-	return false;
-}
-
-static bool is_dax(int fd)
-{
-	struct statx stx;
-
-	return syscall(SYS_statx, fd, "", AT_EMPTY_PATH, 0, &stx) || (stx.stx_attributes & STATX_ATTR_DAX);
-}
-
-/* NR_PASSED: it may be ours. */
-static enum passed refusal(size_t bytes, int prot, int flags, int fd, const struct stat *st, int mode)
-{
-	if (settings.shared == SHARED_NONE || (settings.shared == SHARED_READ_ONLY && (mode & O_ACCMODE) != O_RDONLY))
-		return PASSED_CHOSEN;
-	if (!settings.threads) /* calls hold what they use of the arena alone (held.c) */
-		return PASSED_SIGNALS;
-	if (prot & PROT_EXEC)
-		return PASSED_FILE;
-	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
-		return PASSED_FIXED;
-	if (flags & ~KNOWN_FLAGS || is_dax(fd))
-		return PASSED_OTHER;
-	if (in_memory(fd))
-		return PASSED_MEMORY_FILE;
-	if (bytes < settings.shared_bytes || st->st_size == 0)
-		return PASSED_SMALL_FILE;
-	return kernels_has(st->st_dev, st->st_ino) ? PASSED_BACK : NR_PASSED;
-}
-
-static enum weir_fault_answer on_fault(const struct weir_fault *fault, void *user)
-{
-	(void)user;
-	if (fault->error == -ENOMEM || fault->error == -ETIMEDOUT)
-		end_for_want_of(fault);
-	if (fault->error == -ERANGE && !object_follow(fault->object) &&
-	    fault->page < object_pages_of(weir_size(fault->object)))
-		return WEIR_FAULT_RETRY; /* someone else has made it longer */
-	return WEIR_FAULT_FAIL;
-}
-
-static void take_descriptors(struct shared *shared)
-{
-	file_store_descriptors(&shared->object->store, &shared->plain, &shared->direct);
-	descriptors_take(shared->plain);
-	descriptors_take(shared->direct);
-}
-
-static int open_file(struct shared *shared, int fd, const struct stat *st, int mode)
-{
-	char path[32];
-	int error;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	error = weir_open(pool, path, (mode & O_ACCMODE) == O_RDWR ? WEIR_RDWR : WEIR_RDONLY, &shared->object);
-	if (error) {
-		shared->object = NULL;
-		return error;
-	}
-	shared->device = st->st_dev;
-	shared->inode = st->st_ino;
-	shared->users = 0;
-	shared->spans.n = 0;
-	file_store_written_by_others(&shared->object->store);
-	take_descriptors(shared);
-	return 0;
-}
-
-/* Room for what is asked for, and for as much again. */
-static int make_window(struct shared *shared, uint64_t end)
-{
-	weir_object *object = shared->object;
-	void *base;
-	int error = 0;
-
-	if (end > object->capacity << PAGE_SHIFT)
-		error = object_reserve(object, MIN(2 * end, OBJECT_MAX_BYTES));
-	if (!error)
-		error = object_follow(object);
-	if (!error)
-		error = weir_map(object, object->writable ? PROT_READ | PROT_WRITE : PROT_READ, WEIR_MAP_SHARED, &base);
-	if (error)
-		return error;
-	weir_set_fault_handler(object, on_fault, NULL);
-	shared->base = base;
-	shared->bytes = object->window_bytes;
-	atomic_fetch_add(&nr_shared, 1);
-	if (kernel_mprotect(base, shared->bytes, PROT_NONE))
-		return -errno;
-	return window_bar_all(object);
-}
-
-/* A file that has no window yet. NULL: it gets none. */
-static struct shared *take(int fd, const struct stat *st, int mode, uint64_t end)
-{
-	struct shared *shared = of_file(st);
-	int error = 0;
-
-	close_unused();
-	if (shared && shared->object && shared->object->writable != ((mode & O_ACCMODE) == O_RDWR))
-		return NULL;
-	for (unsigned i = 0; i < SHARED_MAX && !shared; i++)
-		if (!files[i].object)
-			shared = &files[i];
-	if (shared && !shared->object)
-		error = open_file(shared, fd, st, mode);
-	if (!shared || error)
-		return NULL;
-	error = make_window(shared, end);
-	if (error && shared->base)
-		shared_end(shared);
-	close_unused();
-	return error ? NULL : shared;
-}
-
-/* May this mapping be one of the window's, too? */
-static bool fits(const struct shared *shared, int prot, int flags, int mode, uint64_t end)
-{
-	return !(prot & PROT_EXEC) && !(flags & ~KNOWN_FLAGS) && end <= shared->bytes && spans_room(&shared->spans) &&
-	       (shared->object->writable || (mode & O_ACCMODE) == O_RDONLY);
-}
-
-/* The kernel is to map what a window can't; NULL: it must not, as the window that there is can't go. */
-static char *leave_to_kernel(struct shared *shared)
-{
-	return shared_to_kernel(shared, PASSED_BACK) ? NULL : MAP_FAILED;
-}
-
-static char *map(size_t bytes, int prot, int flags, int fd, uint64_t offset, const struct stat *st, int mode)
-{
-	struct shared *shared = of_file(st);
-	uint64_t first = offset >> PAGE_SHIFT, last = first + (page_up(bytes) >> PAGE_SHIFT);
-	enum passed why = NR_PASSED;
-
-	if (shared && shared->base) {
-		if (!fits(shared, prot, flags, mode, last << PAGE_SHIFT))
-			return leave_to_kernel(shared);
-	} else {
-		why = refusal(bytes, prot, flags, fd, st, mode);
-		shared = why == NR_PASSED ? take(fd, st, mode, last << PAGE_SHIFT) : NULL;
-	}
-	if (!shared || shared_add(shared, first, last, prot)) {
-		pass(why == NR_PASSED ? PASSED_NO_ROOM : why, bytes);
-		if (shared && !shared->spans.n)
-			shared_end(shared);
-		return shared && shared->base ? leave_to_kernel(shared) : MAP_FAILED;
-	}
-	atomic_fetch_add(&tallies.shared, 1);
-	atomic_fetch_add(&tallies.shared_bytes, page_up(bytes));
-	return shared->base + offset;
-}
-
-/* What the kernel would refuse, it shall refuse itself. */
-static bool sensible(size_t bytes, int prot, int mode, off_t offset)
-{
-	return mode >= 0 && !(mode & O_PATH) && (mode & O_ACCMODE) != O_WRONLY && bytes && offset >= 0 &&
-	       offset % (off_t)PAGE_SIZE == 0 && page_up(bytes) >= bytes &&
-	       (uint64_t)offset + page_up(bytes) <= OBJECT_MAX_BYTES &&
-	       (!(prot & PROT_WRITE) || (mode & O_ACCMODE) == O_RDWR);
-}
-
-void *shared_map(void *address, size_t bytes, int prot, int flags, int fd, off_t offset)
-{
-	int saved = errno, mode = (int)syscall(SYS_fcntl, fd, F_GETFL);
-	struct stat st;
-	char *p;
-
-	(void)address;
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || !sensible(bytes, prot, mode, offset)) {
-		errno = saved;
-		pass(PASSED_FILE, bytes);
-		return MAP_FAILED;
-	}
-	{
-		HOLD_SIGNALS(pool);
-
-		lock_acquire(&lock);
-		p = map(bytes, prot, flags, fd, (uint64_t)offset, &st, mode);
-		lock_release(&lock);
-	}
-	if (p && p != MAP_FAILED && (flags & MAP_POPULATE) && (prot & PROT_READ))
-		shared_advise(p, bytes, MADV_POPULATE_READ);
-	errno = saved;
-	return p;
-}
-
-void shared_passed(const void *address, size_t bytes, int fd)
-{
-	int saved = errno;
-	struct stat st;
-
-	shared_replaced(address, page_up(bytes));
-	if (address != MAP_FAILED && !fstat(fd, &st) && S_ISREG(st.st_mode) && settings.shared != SHARED_NONE &&
-	    !in_memory(fd)) {
-		HOLD_SIGNALS(pool);
-
-		lock_acquire(&lock);
-		kernels_add(address, page_up(bytes), st.st_dev, st.st_ino, 1);
-		lock_release(&lock);
-	}
-	errno = saved;
 }
 
 void shared_settle(int fd)

@@ -31,11 +31,6 @@ static inline bool any_shared(void)
 
 /* ---- shared.c ---- */
 
-/* A mapping for the program; MAP_FAILED: the kernel is to do it, with `fd` as it is, and shared_passed to be called.
- * NULL: nobody can (ENOMEM), as the kernel's would show other bytes than ours do. */
-void *shared_map(void *address, size_t bytes, int prot, int flags, int fd, off_t offset);
-/* The kernel has mapped it. */
-void shared_passed(const void *address, size_t bytes, int fd);
 /* The window that the address is in, as [*from, *to); false: none. Where none is, *from is that of the next. */
 bool shared_at(const void *address, char **from, char **to);
 /* Whatever of that range is in windows becomes the kernel's. 0 or -1. */
@@ -55,15 +50,25 @@ struct shared *shared_enter(int fd);
 struct shared *shared_enter_stat(const struct stat *st);
 void shared_leave(struct shared *shared);
 
-/* With the lock, for shared_range.c. */
+/* With the lock, for shared_map.c and shared_range.c. */
 void shared_lock(void);
 void shared_unlock(void);
 struct shared *shared_find(const void *address);
+struct shared *shared_of_file(const struct stat *st);
+struct shared *shared_free_entry(void);
+void shared_close_unused(void);
 /* 0: its window is gone, with the kernel's mappings in its place. Else -errno, and it is as it was. */
 int shared_to_kernel(struct shared *shared, enum passed why);
 /* Nothing of it is mapped any more: its window goes. */
 void shared_end(struct shared *shared);
 
+/* ---- shared_map.c ---- */
+
+/* A mapping for the program; MAP_FAILED: the kernel is to do it, with `fd` as it is, and shared_passed to be called.
+ * NULL: nobody can (ENOMEM), as the kernel's would show other bytes than ours do. */
+void *shared_map(void *address, size_t bytes, int prot, int flags, int fd, off_t offset);
+/* The kernel has mapped it. */
+void shared_passed(const void *address, size_t bytes, int fd);
 /* ---- kernels.c: the kernel's own mappings ---- */
 
 /* What the kernel does: munmap, mremap. errno as those. */

@@ -148,7 +148,7 @@ static void hold_stack(const stack_t *stack)
 	bool wanted = !(stack->ss_flags & SS_DISABLE);
 
 	thread_alternate = (struct alternate){wanted ? (uintptr_t)stack->ss_sp : 0, wanted ? stack->ss_size : 0};
-	held_for_good((void *)thread_alternate.start, MIN(thread_alternate.bytes, ALTERNATE_MAX));
+	held_alternate((void *)thread_alternate.start, MIN(thread_alternate.bytes, ALTERNATE_MAX));
 }
 
 static long set_stack(const void *new, void *old, ucontext_t *context)
@@ -218,5 +218,5 @@ void signals_after_fork(void)
 
 void signals_hold_stack(void)
 {
-	held_for_good((void *)thread_alternate.start, MIN(thread_alternate.bytes, ALTERNATE_MAX));
+	held_alternate((void *)thread_alternate.start, MIN(thread_alternate.bytes, ALTERNATE_MAX));
 }
