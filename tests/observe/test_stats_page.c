@@ -149,15 +149,16 @@ static void nobody_can_cut_it(void **state)
 static void garbage_in_it_harms_only_the_reader(void **state)
 {
 	struct weir_stats_header *header = map_page(find_page());
+	uint64_t size = header->size;
 
 	(void)state;
-	memset(header, 0xa5, header->size);
+	memset(header, 0xa5, size);
 	atomic_store((_Atomic uint32_t *)&header->answered, 0);
 	ask(header);
 	touch_range(rig.object, 0, 5000);
 	assert_true(weir_reclaim(rig.pool, 100, 0) > 0);
 	assert_int_equal(load(&header->sequence) & 1, 0);
-	munmap(header, 16384);
+	munmap(header, size);
 }
 
 /* Breaks when a forked child writes to its parent's page, or its end closes or changes anything. */
