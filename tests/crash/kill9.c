@@ -39,12 +39,8 @@
 #define NOT_SYNCED UINT32_MAX
 #define MOST_VERSIONS 1000000u /* of a page in the fraction of a second that a run has */
 
-#ifdef __SANITIZE_THREAD__ /* a run syncs some 30 pages before it is killed */
-#define SYNCED_ENOUGH (PAGES / 32)
-#else
 #define SYNCED_ENOUGH (PAGES / 4)
-#endif
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#ifdef __SANITIZE_ADDRESS__
 #define KILLS 6
 #elif defined(WEIR_DEBUG)
 #define KILLS 30

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../rig.h"
+#include "../sanitizer.h"
 
 #define PAGE 4096u
 #define PAGES 4096u
@@ -166,7 +167,7 @@ static void who_is_to_try_again_is_woken(void **state)
  * place. */
 static void what_was_stored_is_synced(void **state)
 {
-	const unsigned pages = 6 * PAGES;
+	const unsigned pages = (UNDER_TSAN ? 1 : 6) * PAGES;
 	unsigned lost = 0;
 	weir_object *file;
 	void *address;
