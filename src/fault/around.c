@@ -3,14 +3,14 @@
  * around.c - a touch is dear, most of all where a hypervisor is in between: so what it does for one page it does for
  * those that will be touched next, in one call.
  *
- *   a touch to   the pages that follow       and                           then
- *   any          lie in slots                                              mapped too, up to 15
- *   write        are mapped and protected    many before are writable      writable too
+ *   a touch to   the pages that come next    and                           then
+ *   any          lie in slots                they follow                   mapped too, up to 15
+ *   write        are mapped and protected    many behind are writable      writable too
  *   write        were never written          the same; anonymous memory    zeros, writable
  *
- * "Many before" are as many as are then seen to, at least 4: so it doubles from touch to touch, up to 32, and begins
- * anew where the writing jumps. What turns out not to be written was dirty for nothing: it is written out once as it
- * was, or, of zeros, kept as a word.
+ * A writer goes up or down: "behind" is the side that he comes from. "Many" are as many as are then seen to, at least 4:
+ * so it doubles from touch to touch, up to 64, and begins anew where the writing jumps. What turns out not to be written
+ * was dirty for nothing: it is written out once as it was, or, of zeros, kept as a word.
  */
 #include "fault/around.h"
 
@@ -25,7 +25,7 @@
 
 #define MAP_AROUND 15u /* with the page itself 64 KiB, as the kernel's fault-around */
 #define WRITE_AROUND_MIN 4u
-#define WRITE_AROUND_MAX 32u
+#define WRITE_AROUND_MAX 64u
 
 int start_busy(struct weir_object *object, uint64_t page, uint64_t seen, uint64_t next)
 {
@@ -78,101 +78,150 @@ static void map_around(struct weir_object *object, uint64_t first, uint64_t npag
 
 /* ---- for a writer ---- */
 
-/* How many pages to see to: as many as are writable before the page that was touched. */
-static unsigned writable_before(const struct weir_object *object, uint64_t page)
+/* Pages that are seen to at once: `n` neighbours, the nearest one step from the page that was touched. */
+struct run {
+	struct weir_object *object;
+	uint64_t page;
+	int64_t step; /* 1, or -1: the writing goes down */
+	unsigned n;
+};
+
+static uint64_t run_page(const struct run *run, unsigned i)
+{
+	return run->page + (uint64_t)(run->step * (int64_t)(i + 1));
+}
+
+static uint64_t run_lowest(const struct run *run)
+{
+	return run->step > 0 ? run->page + 1 : run->page - run->n;
+}
+
+/* How many pages are writable on the side that the writing comes from. */
+static unsigned writable_behind(const struct run *run)
 {
 	const uint64_t like = WORD_MAPPED | WORD_WRITABLE;
+	const struct run behind = {run->object, run->page, -run->step, 0};
+	uint64_t npages = atomic_load(&run->object->npages);
 	unsigned n = 0;
 
-	while (n < WRITE_AROUND_MAX && n < page && (word_load(&object->words[page - 1 - n]) & like) == like)
+	while (n < WRITE_AROUND_MAX && run_page(&behind, n) < npages &&
+	       (word_load(&run->object->words[run_page(&behind, n)]) & like) == like)
 		n++;
 	return n < WRITE_AROUND_MIN ? 0 : n;
 }
 
-/* Lift the protection of pages from first on. */
-static void open_around(struct weir_object *object, uint64_t first, uint64_t last)
+/* BUSY and dirty, to be opened. */
+static bool begin_open(struct weir_object *object, uint64_t page)
 {
-	uint64_t page = first;
-	int error;
+	page_word *word = &object->words[page];
+	uint64_t seen = word_load(word);
 
-	for (; page < last; page++) {
-		page_word *word = &object->words[page];
-		uint64_t seen = word_load(word);
-
-		if (word_state(seen) != PAGE_RESIDENT || !(seen & WORD_MAPPED) ||
-		    (seen & (WORD_WRITABLE | WORD_BUSY | WORD_EXCLUSIVE)) || start_busy(object, page, seen, seen))
-			break;
-		dirty_busy(object, word, pool_frame(object->pool, seen));
-	}
-	if (page == first)
-		return;
-	error = uffd_protect(&object->pool->uffd, page_in_window(object, first), page - first, false);
-	for (uint64_t i = first; i < page; i++)
-		word_end_busy(&object->words[i], 0, error ? 0 : WORD_WRITABLE);
-	if (!error)
-		count(object->pool, 0, COUNT_WRITE_AROUND, page - first);
+	if (word_state(seen) != PAGE_RESIDENT || !(seen & WORD_MAPPED) ||
+	    (seen & (WORD_WRITABLE | WORD_BUSY | WORD_EXCLUSIVE)) || start_busy(object, page, seen, seen))
+		return false;
+	dirty_busy(object, word, pool_frame(object->pool, seen));
+	return true;
 }
 
-/* A frame for a page that was never written, which is loading then; NULL: not this one. */
-static struct frame *begin_zeros(struct weir_object *object, uint64_t page)
+/* Lift their protection. */
+static void open_around(struct run *run, unsigned most)
+{
+	struct weir_object *object = run->object;
+	uint64_t first;
+	int error;
+
+	while (run->n < most && begin_open(object, run_page(run, run->n)))
+		run->n++;
+	if (!run->n)
+		return;
+	first = run_lowest(run);
+	error = uffd_protect(&object->pool->uffd, page_in_window(object, first), run->n, false);
+	for (unsigned i = 0; i < run->n; i++)
+		word_end_busy(&object->words[first + i], 0, error ? 0 : WORD_WRITABLE);
+	if (!error)
+		count(object->pool, 0, COUNT_WRITE_AROUND, run->n);
+}
+
+/* With a frame, and loading, if it was never written. */
+static bool begin_zeros(struct weir_object *object, uint64_t page)
 {
 	uint64_t seen = word_load(&object->words[page]);
 	struct frame *frame;
 
 	if (word_state(seen) != PAGE_ABSENT || anon_has_content(object->anon, page))
-		return NULL;
+		return false;
 	frame = frame_take_spare(object->pool);
 	if (!frame)
-		return NULL;
+		return false;
 	if (!load_begin(object, page, frame, &seen, 0)) {
 		frame_give(object->pool, frame);
-		return NULL;
+		return false;
 	}
 	/* Still so: now the page can't be written out, and the window can't go. */
 	if (!anon_has_content(object->anon, page) && object_window(object) && !object_barred(object, page))
-		return frame;
+		return true;
 	load_abort(object, page, frame);
-	return NULL;
+	return false;
 }
 
-/* Zeros for pages from first on that were never written. */
-static void zeros_around(struct weir_object *object, uint64_t first, uint64_t last)
+static void end_zeros(struct weir_object *object, uint64_t page, bool is_in)
+{
+	struct frame *frame = pool_frame(object->pool, word_load(&object->words[page]));
+
+	if (!is_in) {
+		load_abort(object, page, frame);
+		return;
+	}
+	hollow_out(object->pool, frame);
+	note_dirtied(object, frame); /* before it can be written out */
+	load_publish(object, page, frame, WORD_MAPPED | WORD_DIRTY | WORD_WRITABLE);
+}
+
+/* Zeros for those that were never written. */
+static void zeros_around(struct run *run, unsigned most)
 {
 	static char zeros[WRITE_AROUND_MAX * PAGE_SIZE] __attribute__((aligned(4096))); /* never written: no memory */
-	struct frame *frames[WRITE_AROUND_MAX];
-	unsigned n = 0;
+	struct weir_object *object = run->object;
+	uint64_t first;
 	int in;
 
-	while (first + n < last && (frames[n] = begin_zeros(object, first + n)))
-		n++;
-	if (!n)
+	while (run->n < most && begin_zeros(object, run_page(run, run->n)))
+		run->n++;
+	if (!run->n)
 		return;
-	in = put_in(object, first, zeros, n, false);
+	first = run_lowest(run);
+	in = put_in(object, first, zeros, run->n, false);
 	in = MAX(in, 0);
-	for (unsigned i = 0; i < (unsigned)in; i++) {
-		hollow_out(object->pool, frames[i]);
-		note_dirtied(object, frames[i]); /* before it can be written out */
-		load_publish(object, first + i, frames[i], WORD_MAPPED | WORD_DIRTY | WORD_WRITABLE);
-	}
-	for (unsigned i = (unsigned)in; i < n; i++)
-		load_abort(object, first + i, frames[i]);
+	for (unsigned i = 0; i < run->n; i++)
+		end_zeros(object, first + i, i < (unsigned)in);
 	count(object->pool, 0, COUNT_WRITE_AROUND, (unsigned)in);
+}
+
+/* False: the writing does not come from there. */
+static bool write_around(struct weir_object *object, uint64_t page, int64_t step)
+{
+	struct run run = {object, page, step, 0};
+	uint64_t npages = atomic_load(&object->npages), nearest = run_page(&run, 0);
+	unsigned most = writable_behind(&run);
+
+	if (!most)
+		return false;
+	if (nearest >= npages) /* also below the first: it is unsigned */
+		return true;
+	most = (unsigned)MIN(most, step > 0 ? npages - nearest : nearest + 1);
+	if (word_state(word_load(&object->words[nearest])) == PAGE_ABSENT && object->anon)
+		zeros_around(&run, most);
+	else
+		open_around(&run, most);
+	return true;
 }
 
 void touch_around(struct weir_object *object, uint64_t page, bool write)
 {
-	uint64_t npages = atomic_load(&object->npages), first = page + 1, last;
+	uint64_t npages = atomic_load(&object->npages);
 
-	if (first >= npages)
-		return;
-	map_around(object, first, npages);
-	if (!write)
-		return;
-	last = MIN(first + writable_before(object, page), npages);
-	if (first == last)
-		return;
-	if (word_state(word_load(&object->words[first])) == PAGE_ABSENT && object->anon)
-		zeros_around(object, first, last);
-	else
-		open_around(object, first, last);
+	if (page + 1 < npages)
+		map_around(object, page + 1, npages);
+	if (write && !write_around(object, page, 1))
+		write_around(object, page, -1);
 }
