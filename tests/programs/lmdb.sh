@@ -12,7 +12,7 @@ taken() {
 }
 
 n=150000 budget=4M pages=1100
-[ "$full" ] && n=3000000 budget=64M pages=60000 && limit=3600
+[ "$full" ] && n=3000000 budget=64M pages=30000 && limit=3600
 {
 	printf 'VERSION=3\nformat=print\ntype=btree\nmapsize=4294967296\nHEADER=END\n'
 	awk -v n=$n 'BEGIN {for (i = 0; i < n; i++) printf " key%08d\n value %d %d\n", i, i * 7, i * i}'
