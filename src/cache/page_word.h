@@ -58,7 +58,7 @@ enum page_state { PAGE_ABSENT, PAGE_LOADING, PAGE_RESIDENT, PAGE_WRITEBACK, PAGE
 #define WORD_PIN (1ull << WORD_PIN_SHIFT)
 #define WORD_PIN_MAX 0xfffull
 #define WORD_PIN_MASK (WORD_PIN_MAX << WORD_PIN_SHIFT)
-#define WORD_BUSY (1ull << 24)      /* it is just being mapped, unmapped or made writable: wait */
+#define WORD_BUSY (1ull << 24)      /* it is just being mapped (loading too), unmapped or made writable: wait */
 #define WORD_EPOCH (1ull << 25)     /* writeback: which of object->nr_epoch counts it */
 #define WORD_READAHEAD (1ull << 26) /* read ahead, and nobody has asked for it yet */
 #define WORD_MAPPED (1ull << 27)    /* its data is in the object's window, not in a slot */

@@ -86,6 +86,7 @@ struct run {
 	unsigned n;
 };
 
+/* Past the last page for what is below the first. */
 static uint64_t run_page(const struct run *run, unsigned i)
 {
 	return run->page + (uint64_t)(run->step * (int64_t)(i + 1));
@@ -96,18 +97,27 @@ static uint64_t run_lowest(const struct run *run)
 	return run->step > 0 ? run->page + 1 : run->page - run->n;
 }
 
-/* How many pages are writable on the side that the writing comes from. */
-static unsigned writable_behind(const struct run *run)
+/* How many of its pages are writable, from the nearest on. 0: too few to say where the writing comes from. */
+static unsigned writable_along(const struct run *run)
 {
 	const uint64_t like = WORD_MAPPED | WORD_WRITABLE;
-	const struct run behind = {run->object, run->page, -run->step, 0};
 	uint64_t npages = atomic_load(&run->object->npages);
 	unsigned n = 0;
 
-	while (n < WRITE_AROUND_MAX && run_page(&behind, n) < npages &&
-	       (word_load(&run->object->words[run_page(&behind, n)]) & like) == like)
+	while (n < WRITE_AROUND_MAX && run_page(run, n) < npages &&
+	       (word_load(&run->object->words[run_page(run, n)]) & like) == like)
 		n++;
 	return n < WRITE_AROUND_MIN ? 0 : n;
+}
+
+/* Take in pages that can be begun with, `most` of them. False: there is none. */
+static bool run_begin(struct run *run, unsigned most, bool (*begin)(struct weir_object *, uint64_t))
+{
+	uint64_t npages = atomic_load(&run->object->npages);
+
+	while (run->n < most && run_page(run, run->n) < npages && begin(run->object, run_page(run, run->n)))
+		run->n++;
+	return run->n;
 }
 
 /* BUSY and dirty, to be opened. */
@@ -130,9 +140,7 @@ static void open_around(struct run *run, unsigned most)
 	uint64_t first;
 	int error;
 
-	while (run->n < most && begin_open(object, run_page(run, run->n)))
-		run->n++;
-	if (!run->n)
+	if (!run_begin(run, most, begin_open))
 		return;
 	first = run_lowest(run);
 	error = uffd_protect(&object->pool->uffd, page_in_window(object, first), run->n, false);
@@ -177,43 +185,35 @@ static void end_zeros(struct weir_object *object, uint64_t page, bool is_in)
 	load_publish(object, page, frame, WORD_MAPPED | WORD_DIRTY | WORD_WRITABLE);
 }
 
-/* Zeros for those that were never written. */
-static void zeros_around(struct run *run, unsigned most)
+/* Zeros for those that were never written. False: the nearest is none. */
+static bool zeros_around(struct run *run, unsigned most)
 {
 	static char zeros[WRITE_AROUND_MAX * PAGE_SIZE] __attribute__((aligned(4096))); /* never written: no memory */
 	struct weir_object *object = run->object;
 	uint64_t first;
 	int in;
 
-	while (run->n < most && begin_zeros(object, run_page(run, run->n)))
-		run->n++;
-	if (!run->n)
-		return;
+	if (!run_begin(run, most, begin_zeros))
+		return false;
 	first = run_lowest(run);
 	in = put_in(object, first, zeros, run->n, false);
 	in = MAX(in, 0);
 	for (unsigned i = 0; i < run->n; i++)
 		end_zeros(object, first + i, i < (unsigned)in);
 	count(object->pool, 0, COUNT_WRITE_AROUND, (unsigned)in);
+	return true;
 }
 
-/* False: the writing does not come from there. */
+/* False: the writing does not go that way. */
 static bool write_around(struct weir_object *object, uint64_t page, int64_t step)
 {
-	struct run run = {object, page, step, 0};
-	uint64_t npages = atomic_load(&object->npages), nearest = run_page(&run, 0);
-	unsigned most = writable_behind(&run);
+	const struct run behind = {object, page, -step, 0};
+	struct run ahead = {object, page, step, 0};
+	unsigned most = writable_along(&behind);
 
-	if (!most)
-		return false;
-	if (nearest >= npages) /* also below the first: it is unsigned */
-		return true;
-	most = (unsigned)MIN(most, step > 0 ? npages - nearest : nearest + 1);
-	if (word_state(word_load(&object->words[nearest])) == PAGE_ABSENT && object->anon)
-		zeros_around(&run, most);
-	else
-		open_around(&run, most);
-	return true;
+	if (most && !(object->anon && zeros_around(&ahead, most)))
+		open_around(&ahead, most);
+	return most;
 }
 
 void touch_around(struct weir_object *object, uint64_t page, bool write)

@@ -32,12 +32,20 @@
 
 /* ---- absent ---- */
 
-/* As soon as the page is in the window any thread may store to it, and then call weir_sync, before the word says
- * resident. So it counts as dirty by then, and who syncs waits for the word. */
-static void begin_stores(struct weir_object *object, uint64_t page, struct frame *frame)
+/* Into the window. As soon as it is there any thread may store to it, and then call weir_sync, before the word says
+ * resident. So one that can be written to counts as dirty before, and who syncs waits for its word. */
+static int appear(struct weir_object *object, uint64_t page, struct frame *frame, const void *data, bool write)
 {
-	account_dirtied(object, frame);
-	word_show_loading(&object->words[page]);
+	int error;
+
+	if (write) {
+		account_dirtied(object, frame);
+		word_show_loading(&object->words[page]);
+	}
+	error = put_in_one(object, page, data, !write);
+	if (error && write)
+		account_cleaned(object, frame);
+	return error;
 }
 
 /* The page is loading, by us. */
@@ -56,13 +64,8 @@ static int load_mapped(struct weir_object *object, uint64_t page, struct frame *
 	/* It went, or the page was barred from it, before the page was loading; now that would wait for us. */
 	if (!error && (!object_window(object) || object_barred(object, page)))
 		error = -ERANGE;
-	if (!error && write)
-		begin_stores(object, page, frame);
-	if (!error) {
-		error = put_in_one(object, page, data, !write);
-		if (error && write)
-			account_cleaned(object, frame);
-	}
+	if (!error)
+		error = appear(object, page, frame, data, write);
 	if (error) {
 		load_abort(object, page, frame);
 		return error;

@@ -24,6 +24,7 @@
 #define SWAP_AREAS_MAX 8u
 #define SWAP_RUN_MAX 64u /* pages in one write of an enciphered area */
 #define SWAP_SLOTS_MAX UINT32_MAX
+#define SWAP_RETIRE_MAX 64u /* after so many writes in a row that failed it is the device, not its slots */
 
 struct crypt;
 
@@ -93,7 +94,6 @@ unsigned swap_take(struct swap *swap, unsigned n, uint64_t *first);
 void swap_give(struct swap *swap, uint64_t slot);
 /* The write to a taken slot failed. It is retired for good; or, where SWAP_RETIRE_MAX in a row failed, given back, since
  * a device that fails as a whole and comes back must find its slots. Blocks: for the lock. */
-#define SWAP_RETIRE_MAX 64u
 void swap_write_failed(struct swap *swap, uint64_t slot);
 /* A write to slots of that area has succeeded. Blocks: no. */
 void swap_write_succeeded(struct swap *swap, uint64_t slot);
