@@ -252,9 +252,9 @@ static ssize_t move(const struct move *t)
 	return moved;
 }
 
-EXPORT ssize_t copy_file_range(int in, off64_t *in_offset, int out, off64_t *out_offset, size_t bytes, unsigned flags)
+static ssize_t move_at(long nr, int in, off64_t *in_offset, int out, off64_t *out_offset, size_t bytes, unsigned flags)
 {
-	return move(&(struct move){SYS_copy_file_range,
+	return move(&(struct move){nr,
 				   {in, (long)in_offset, out, (long)out_offset, (long)bytes, (long)flags},
 				   in,
 				   out,
@@ -262,15 +262,14 @@ EXPORT ssize_t copy_file_range(int in, off64_t *in_offset, int out, off64_t *out
 				   out_offset,
 				   bytes});
 }
+
+EXPORT ssize_t copy_file_range(int in, off64_t *in_offset, int out, off64_t *out_offset, size_t bytes, unsigned flags)
+{
+	return move_at(SYS_copy_file_range, in, in_offset, out, out_offset, bytes, flags);
+}
 EXPORT ssize_t splice(int in, off64_t *in_offset, int out, off64_t *out_offset, size_t bytes, unsigned flags)
 {
-	return move(&(struct move){SYS_splice,
-				   {in, (long)in_offset, out, (long)out_offset, (long)bytes, (long)flags},
-				   in,
-				   out,
-				   in_offset,
-				   out_offset,
-				   bytes});
+	return move_at(SYS_splice, in, in_offset, out, out_offset, bytes, flags);
 }
 EXPORT ssize_t sendfile(int out, int in, off_t *offset, size_t bytes)
 {

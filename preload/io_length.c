@@ -7,7 +7,6 @@
  */
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <sys/stat.h>
 
@@ -23,13 +22,11 @@ static struct shared *mapped_file(int fd)
 
 static void done_with(struct shared *shared)
 {
-	int saved = errno, error = -EBUSY;
+	unsigned tries = 0;
+	int saved = errno;
 
-	for (unsigned tries = 0; error == -EBUSY && tries < 1000; tries++) { /* a call holds pages of it for a moment */
-		error = object_follow(shared->object);
-		if (error == -EBUSY)
-			sched_yield();
-	}
+	while (busy_again(object_follow(shared->object), &tries))
+		;
 	shared_leave(shared);
 	errno = saved;
 }

@@ -20,7 +20,6 @@
 #include "shared.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -163,16 +162,14 @@ static void no_window_any_more(struct shared *shared)
 	shared_close_unused();
 }
 
-/* Pins end soon: who has one is in a system call, or about to see that he should not. */
 static int give_up(struct shared *shared, window_replace replace)
 {
-	int error = -EBUSY;
+	unsigned tries = 0;
+	int error;
 
-	for (unsigned tries = 0; error == -EBUSY && tries < 1000; tries++) {
+	do
 		error = window_give_up(shared->object, replace, shared);
-		if (error == -EBUSY)
-			sched_yield();
-	}
+	while (busy_again(error, &tries));
 	return error;
 }
 

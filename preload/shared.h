@@ -5,6 +5,7 @@
 #ifndef WEIR_SHARED_H
 #define WEIR_SHARED_H
 
+#include <sched.h>
 #include <sys/stat.h>
 
 #include "inside.h"
@@ -27,6 +28,15 @@ extern _Atomic unsigned nr_shared;
 static inline bool any_shared(void)
 {
 	return __builtin_expect(atomic_load_explicit(&nr_shared, memory_order_acquire) != 0, 0);
+}
+
+/* What calls hold of a file they let go in a moment. False: it was not that, or never ends. Yields the processor. */
+static inline bool busy_again(int error, unsigned *tries)
+{
+	if (error != -EBUSY || ++*tries == 1000)
+		return false;
+	sched_yield();
+	return true;
 }
 
 /* ---- shared.c ---- */

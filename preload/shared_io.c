@@ -15,7 +15,6 @@
 #include "shared_io.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -292,14 +291,11 @@ ssize_t shared_write(struct shared *shared, const struct write *write)
 
 /* ---- length ---- */
 
-/* So that nothing behind the new end is written any more. A call that holds pages of it holds them for a moment. */
+/* So that nothing behind the new end is written any more. */
 void shared_before_resize(struct shared *shared, uint64_t bytes)
 {
-	int error = shared->object->writable ? -EBUSY : 0;
+	unsigned tries = 0;
 
-	for (unsigned tries = 0; error == -EBUSY && tries < 1000; tries++) {
-		error = weir_resize(shared->object, bytes);
-		if (error == -EBUSY)
-			sched_yield();
-	}
+	while (shared->object->writable && busy_again(weir_resize(shared->object, bytes), &tries))
+		;
 }

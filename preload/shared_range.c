@@ -5,7 +5,6 @@
  * Two mappings of the same pages are at one place: what may be done there is what either may, until one is left. A call
  * that a window can't do as the kernel would makes all of the file's mappings the kernel's.
  */
-#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -60,15 +59,14 @@ static int leave_with(struct shared *shared, int error)
 /* To bar a page waits for pins, which are short. */
 static int set_access(weir_object *object, const struct span *pages, int prot)
 {
-	int error = -EBUSY;
+	unsigned tries = 0;
+	int error;
 
 	if (prot != PROT_NONE)
 		return window_unbar(object, pages->first, pages->last, prot | PROT_READ);
-	for (unsigned tries = 0; error == -EBUSY && tries < 1000; tries++) {
+	do
 		error = window_bar(object, pages->first, pages->last, false);
-		if (error == -EBUSY)
-			sched_yield();
-	}
+	while (busy_again(error, &tries));
 	return error;
 }
 
