@@ -35,11 +35,13 @@ class Count:
         self.passed = 0
         self.failed = []
         self.skipped = []
+        self.last_words = []  # of what failed: repeated at the end, where who keeps only the end of a log finds them
 
     def add(self, other):
         self.passed += other.passed
         self.failed += other.failed
         self.skipped += other.skipped
+        self.last_words += other.last_words
 
     def line(self):
         return f"{self.passed} passed, {len(self.failed)} failed, {len(self.skipped)} skipped"
@@ -153,9 +155,10 @@ def run_suite(folder):
         count = count_program(result)
         total.add(count)
         if count.failed:
-            print(f"--- {result['name']}: {result['result']}, exit status {result.get('returncode')}")
-            print(result.get("stdout", "").rstrip())
-            print(result.get("stderr", "").rstrip())
+            said = [f"--- {result['name']}: {result['result']}, exit status {result.get('returncode')}"]
+            said += (result.get("stdout", "").rstrip() + "\n" + result.get("stderr", "").rstrip()).splitlines()
+            print("\n".join(said))
+            total.last_words += said[:1] + [line[:160] for line in said[1:][-20:]]
     if done.returncode and not total.failed:
         total.failed.append(f"meson test ended with status {done.returncode}")
     return total
@@ -187,6 +190,8 @@ def main():
         total.add(count)
     for case, reason in total.skipped:
         print(f"skipped {case}: {reason}")
+    for line in total.last_words[-60:]:
+        print(line)
     for case in total.failed:
         print(f"FAILED {case}")
     print(total.line(), flush=True)

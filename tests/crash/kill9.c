@@ -40,9 +40,7 @@
 #define MOST_VERSIONS 1000000u /* of a page in the fraction of a second that a run has */
 
 #define SYNCED_ENOUGH (PAGES / 4)
-#ifdef __SANITIZE_ADDRESS__
-#define KILLS 6
-#elif defined(WEIR_DEBUG)
+#ifdef WEIR_DEBUG
 #define KILLS 30
 #else
 #define KILLS 100

@@ -36,7 +36,7 @@ static const char usage[] =
 	"  --threads N   default: 2 to 8, each round its own; 1: what is done is the same each time\n"
 	"  --round N     only this one, again and again\n"
 	"  --plant F     do wrong: flip, drop, stray, stale, hang; the program must find it\n"
-	"  --hang N      seconds without an operation that are a hang, default 30\n";
+	"  --hang N      seconds without an operation that are a hang, default 90: a slow disk may need 30\n";
 
 static enum plant plant_of(const char *name)
 {
@@ -197,7 +197,7 @@ static void run_round(const struct options *options, uint64_t round, struct repo
 
 int main(int argc, char **argv)
 {
-	struct options options = {.seconds = 120, .only_round = -1, .hang_seconds = 30};
+	struct options options = {.seconds = 120, .only_round = -1, .hang_seconds = 90};
 	const char *above = getenv("TMPDIR");
 	uint64_t start = clock_ns();
 	static struct report report;

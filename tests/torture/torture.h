@@ -179,7 +179,7 @@ struct world {
 	uint64_t ops_limit;                      /* 0: by time */
 	uint64_t deadline_ns;
 	bool storm;
-	_Atomic uint64_t end_steps; /* of the round's end */
+	_Atomic uint64_t end_steps; /* of the round's end, most of them pages */
 	pthread_t main_thread;
 	_Atomic uint64_t signals, signal_freed;
 	_Atomic uint64_t hook_calls, hook_refused, shrinker_calls, nested_frames, fault_hits;

@@ -14,7 +14,7 @@
 #include "../sanitizer.h"
 #include "keeper.h"
 
-#define QUIET_NS 10000000000ull /* for the background threads to come to rest */
+#define QUIET_NS 60000000000ull /* for the background threads to come to rest; they wait for a disk that may be slow */
 
 bool object_is_file(const struct object *object)
 {
@@ -202,6 +202,7 @@ void object_check_store(struct worker *worker, struct object *object)
 	for (uint64_t page = 0; page * WEIR_PAGE_SIZE < object->bytes; page++) {
 		unsigned got;
 
+		atomic_fetch_add(&object->world->end_steps, 1);
 		memset(data, 0, sizeof(data));
 		if (!object_read_store(object, page, data, &got) || got < shadow_bytes(object, page))
 			broken(worker, "page %llu of object %u can't be read from its store: %u bytes",
@@ -285,20 +286,22 @@ static void discard(struct object *object)
 		broken(NULL, "object %u was closed as if durable after a sync of its store had failed", object->number);
 	if (weir_close(object->weir, WEIR_DISCARD))
 		broken(NULL, "object %u can't be closed even with DISCARD: %s", object->number, weir_error_text());
-	for (uint64_t page = 0; page * WEIR_PAGE_SIZE < object->bytes; page++)
+	for (uint64_t page = 0; page * WEIR_PAGE_SIZE < object->bytes; page++) {
+		atomic_fetch_add(&object->world->end_steps, 1);
 		if (object_read_store(object, page, data, &got))
 			shadow_relearn(NULL, object, page, data);
+	}
 }
 
 /* There is room in swap for all: a page that can't be had now can in a moment, when others are out. */
 static void check_anon(struct object *object)
 {
-	uint64_t until = clock_ns() + QUIET_NS;
-
 	for (uint64_t page = 0; page * WEIR_PAGE_SIZE < object->bytes; page++) {
+		uint64_t until = clock_ns() + QUIET_NS;
 		struct weir_pin pin;
 		int error = weir_pin(object->weir, page, WEIR_READ, &pin);
 
+		atomic_fetch_add(&object->world->end_steps, 1);
 		for (; (error == -ENOMEM || error == -ETIMEDOUT) && clock_ns() < until; usleep(1000))
 			error = weir_pin(object->weir, page, WEIR_READ, &pin);
 		if (error)
