@@ -206,9 +206,10 @@ int weir_open(weir_pool *pool, const char *path, unsigned flags, weir_object **o
 
 #define WEIR_DISCARD 0x01u /* weir_close: drop what is dirty instead of writing it */
 
-/* Write back what is dirty, drop the pages, close the store.
- * Errors: -EBUSY (pins or requests are held), or the error of the writeback, in which case the object
- * stays open with its dirty pages: repair and close again, or close with WEIR_DISCARD.
+/* Write back what is dirty, make it durable, drop the pages, close the store.
+ * Errors: -EBUSY (pins or requests are held), or the error of the writeback or of a sync (weir_sync), in
+ * which case the object stays open with its dirty pages: repair and close again, or close with
+ * WEIR_DISCARD.
  * Blocks: yes. */
 int weir_close(weir_object *object, unsigned flags);
 

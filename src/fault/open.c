@@ -145,14 +145,13 @@ int weir_open_store(weir_pool *pool, const struct weir_store_ops *ops, void *dat
 /* Everything out, dirty pages too if asked; -EBUSY leaves the object as it can be. */
 static int empty_object(struct weir_object *object, bool discard)
 {
-	uint64_t npages = atomic_load(&object->npages);
 	int error;
 
 	if (discard || object->anon)
 		return object_empty(object, 0, object->capacity, DROP_DIRTY);
 	if (object->writable) {
 		error = weir_sync(object, 0, 0);
-		if (error && npages)
+		if (error) /* without pages too: the cut that took the last may not be durable */
 			return weir_error_set(
 				error,
 				"cannot write back all of an object: %s; its pages are kept: repair the store "
