@@ -312,16 +312,16 @@ result $? "... and an object"
 # --- signals. A shell's background jobs have SIGINT ignored, so python starts it.
 mkfifo fifo
 python3 - "$weir" >out 2>err <<'PYTHON'
-import json, os, signal, subprocess, sys, time
+import json, os, re, signal, subprocess, sys, time
 weir = [sys.argv[1], "replay", "--memory", "4M"]
 endless = ["--size", "16M", "--accesses", "1000000000000", "--writes", "20", "--progress", "always"]
 def catches(process, number):
     with open(f"/proc/{process.pid}/status") as status:
         caught = [line for line in status if line.startswith("SigCgt:")][0]
     return int(caught.split()[1], 16) >> number - 1 & 1
-def replays(process):  # the progress says so
+def replays(process):  # the progress says so; at first of none
     said = b""
-    while b"accesses," not in said:
+    while not re.search(rb"[1-9][0-9,]* accesses,", said):
         more = os.read(process.stderr.fileno(), 4096)
         assert more, said
         said += more
