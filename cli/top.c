@@ -6,6 +6,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "attach.h"
 #include "interrupt.h"
@@ -39,16 +40,21 @@ static void print(const struct screen *screen)
 		printf("%s\n", screen->line[row]);
 }
 
-/* As much as there is room for. No newline after the last row: it would scroll. */
+/* As much as there is room for. No newline after the last row: it would scroll. What is behind a line is cleared, but not
+ * behind a full one, where the cursor still stands on the last character. */
 static void show(const struct screen *screen)
 {
 	unsigned columns, rows;
 
 	terminal_size(&columns, &rows);
 	printf("\033[H");
-	for (unsigned row = 0; row < SCREEN_ROWS && row < rows; row++)
-		printf("%s%.*s\033[K", row ? "\r\n" : "", (int)columns, screen->line[row]);
-	printf("\033[J");
+	for (unsigned row = 0; row < SCREEN_ROWS && row < rows; row++) {
+		const char *line = screen->line[row];
+
+		printf("%s%.*s%s", row ? "\r\n" : "", (int)columns, line, strlen(line) < columns ? "\033[K" : "");
+	}
+	if (rows > SCREEN_ROWS)
+		printf("\r\n\033[J");
 }
 
 static int watch(const struct watch_options *options, struct attach *attach, unsigned index, bool terminal)

@@ -93,6 +93,8 @@ def terminal(keys, command):
     if status is None:
         os.kill(child, signal.SIGKILL)
         sys.exit(98)
+    # What clears to the end of a line also clears the character in its last column, where that was just written.
+    assert not re.search(rb"[^\x1b\r\n]{80}\x1b\[[KJ]", text)
     whole = b"\x1b[?25h\x1b[?1049l" in text
     same = termios.tcgetattr(slave) == before
     sys.exit(os.waitstatus_to_exitcode(status) if whole and same else 99)
