@@ -90,6 +90,7 @@ WORD_MUTATIONS = [
     ("FRAME_NOT_COMPARED", "RECLAIM FLUSH CUTS FRAMES SLOTS ONE_THREAD", "assertion violated.*word>>"),
 ]
 GONE = "assertion violated.*(there|memory)"  # not where the word, or who copies it, takes it to be
+UNSYNCED = "assertion violated.*since"  # weir_sync leaves out what was stored before it
 UNSEEN = "assertion violated.*open"  # it can be written to, and the word knows nothing of it
 WINDOW_MUTATIONS = [
     ("UNPROTECTED_WRITEBACK", "ONE_THREAD TOUCHES FLUSH", UNSEEN),
@@ -119,6 +120,9 @@ WINDOW_MUTATIONS = [
     ("WORD_NOT_AGAIN_PIN", "ONE_THREAD COUNTS TOUCHES MAPS", TAKEN),
     ("WINDOW_NOT_AGAIN_PIN", "COUNTS OTHER_TOUCHES MAPS", TAKEN),
     ("WINDOW_NOT_AGAIN_PIN", "EXCLUSIVES OTHER_TOUCHES MAPS", TAKEN),
+    ("LOADS_UNSHOWN", "TOUCHES FLUSH", UNSYNCED),
+    ("SYNC_PASSES_LOADING", "TOUCHES FLUSH", UNSYNCED),
+    ("SYNC_PASSES_BUSY", "TOUCHES FLUSH", UNSYNCED),
 ]
 
 

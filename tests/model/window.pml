@@ -15,6 +15,7 @@
  *   copied[i]                         so has what i is copying just now; a store meanwhile makes it old
  *   there, open                       the page is at its address; it can be written to there without a fault
  *   memory                            of the frame's slot: full, on its way to the kernel, gone
+ *   since                             the program has stored something since weir_sync began
  *   held[i], at_window[i]             thread i uses the page: READ, WRITE or ALONE; by its address there, or its slot's
  *   busy                              who has made the word BUSY
  *
@@ -29,7 +30,8 @@
 	X(MAPPED_RESCUED) X(RESCUE_BY_OLD_LOOK) X(PIN_IN_SLOT_OF_WINDOW) X(PIN_IGNORES_BUSY) X(BUSY_WRITTEN)           \
 	X(BUSY_EVICTED) X(HOLLOW_BEFORE_COPY) X(SLOT_NOT_FILLED) X(NO_WAKE_AFTER_BUSY) X(REVERT_FORGETS_WRITABLE)      \
 	X(SYNC_PROTECTS_HELD) X(WINDOW_NOT_AGAIN_MISS) X(WINDOW_NOT_AGAIN_PIN) X(WORD_NOT_AGAIN_PIN) X(MAP_CHANGES_ISOLATED)                 \
-	X(UNMAP_LEAVES_OPEN) X(WRITE_PIN_OF_PROTECTED) X(LENGTH_AFTER_WORD)
+	X(UNMAP_LEAVES_OPEN) X(WRITE_PIN_OF_PROTECTED) X(LENGTH_AFTER_WORD) X(LOADS_UNSHOWN) X(SYNC_PASSES_LOADING)     \
+	X(SYNC_PASSES_BUSY)
 
 /* Who; the threads are 0 and 1. */
 #define RECLAIMER 2
@@ -57,7 +59,7 @@ byte stopped, everybody;
 
 byte memory = FULL;
 bit there, open;
-bit new_slot, new_window, new_store = 1, copied[NR_WHO];
+bit new_slot, new_window, new_store = 1, since, copied[NR_WHO];
 byte held[2];
 bit at_window[2];
 byte busy = NOBODY;
@@ -76,7 +78,8 @@ byte busy = NOBODY;
 	assert(!AT_REST(word) || (there -> new_window : memory == FULL && new_slot));                                  \
 	assert(STATE(word) != PAGE_RESIDENT || HAS(word, WORD_BUSY) || open == HAS(word, WORD_WRITABLE));              \
 	assert(STATE(word) != PAGE_RESIDENT || !HAS(word, WORD_WRITABLE) || HAS(word, WORD_DIRTY));                    \
-	assert(HAS(word, WORD_BUSY) == (busy != NOBODY) && (busy == NOBODY || STATE(word) == PAGE_RESIDENT));          \
+	assert(HAS(word, WORD_BUSY) == (busy != NOBODY));                                                              \
+	assert(busy == NOBODY || STATE(word) == PAGE_RESIDENT || (STATE(word) == PAGE_LOADING && owner == busy));      \
 	assert(HOLDS(0) && HOLDS(1))
 
 #include "word.pml"
@@ -93,7 +96,7 @@ byte busy = NOBODY;
 
 /* A store of the program's, to where it finds the page. All other copies are old. */
 #define STORE_TO(place)                                                                                                \
-	new_store = 0; new_slot = 0; new_window = 0;                                                                   \
+	new_store = 0; new_slot = 0; new_window = 0; since = 1;                                                        \
 	copied[0] = 0; copied[1] = 0; copied[2] = 0; copied[3] = 0; copied[4] = 0;                                     \
 	place = 1;                                                                                                     \
 	assert(HAS(word, WORD_DIRTY) || STATE(word) == PAGE_WRITEBACK || STATE(word) == PAGE_LOADING)

@@ -124,19 +124,26 @@ serve:
 	atomic {
 		seen = 0; ok = 0; pinned = 0; waiters = 0; sync = 0; writable = 0; mapped = 0;
 		if
-		:: !resting && STATE(word) == PAGE_RESIDENT && HAS(word, WORD_DIRTY) && length ->
-			seen = word;
-			if
-			:: sync = 1
-			:: sync = 0
-			fi
+		:: !resting && STATE(word) == PAGE_RESIDENT && HAS(word, WORD_DIRTY) && length -> seen = word
+		:: !resting -> sync = 1; since = 0
 		:: !resting -> resting = 1
 		:: resting && stopped == everybody - 1 -> STOP(); goto end
 		fi
 	}
+	/* collect_dirty */
+collect:
 	if
-	:: seen == 0 -> goto serve
-	:: else
+	:: sync -> seen = word
+	:: !sync && seen
+	:: !sync && !seen -> goto serve
+	fi;
+	if
+	:: STATE(seen) == PAGE_RESIDENT && HAS(seen, WORD_DIRTY)
+	:: STATE(seen) == PAGE_LOADING && HAS(seen, WORD_BUSY) && !CHOSEN(SYNC_PASSES_LOADING) ->
+		WAIT(seen);
+		EVENT("a sync waits for a page that appears");
+		goto collect
+	:: else -> goto synced
 	fi;
 	if
 	:: CHOSEN(PROTECTED_BEFORE_WORD) && HAS(seen, WORD_WRITABLE) -> open = 0 /* and whoever lifts it meanwhile? */
@@ -144,7 +151,10 @@ serve:
 	fi;
 begin:
 	if
-	:: sync && STATE(seen) == PAGE_RESIDENT && HAS(seen, WORD_BUSY) -> WAIT(seen); seen = word; goto begin
+	:: sync && STATE(seen) == PAGE_RESIDENT && HAS(seen, WORD_BUSY) && !CHOSEN(SYNC_PASSES_BUSY) ->
+		WAIT(seen);
+		seen = word;
+		goto begin
 	:: else
 	fi;
 	d_step {
@@ -153,16 +163,18 @@ begin:
 		:: ok ->
 			writable = !HELD(word) && HAS(word, WORD_WRITABLE);
 			BECOME(WITH_STATE((HELD(word) -> word : word & ~(WORD_DIRTY | WORD_WRITABLE)),
-					  PAGE_WRITEBACK), me)
-		:: else
+					  PAGE_WRITEBACK), me);
+			seen = 0
+		:: !ok && word != seen -> seen = word
+		:: else -> seen = 0
 		fi
 	}
 	if
 	:: ok
-	:: !ok && sync && word != seen && TO_WRITE(word) -> seen = word; goto begin
+	:: !ok && sync && seen -> goto begin
+	:: !ok && sync && !seen -> goto synced
 	:: else -> goto serve
 	fi;
-	seen = 0;
 	FIND_PINS(WRITE);
 	if
 	:: pinned && !sync -> /* revert */
@@ -199,6 +211,13 @@ begin:
 	:: d_step { new_store = 0; copied[me] = 0; EVENT("a write fails") }; goto failed
 	fi;
 	END_WRITEBACK(0);
+	if
+	:: sync -> goto synced
+	:: !sync -> goto serve
+	fi;
+	/* weir_sync says that all is in the store: all that was stored before it began. */
+synced:
+	assert(new_store || since);
 	goto serve;
 failed:
 	END_WRITEBACK(WORD_DIRTY);

@@ -33,6 +33,7 @@
 	d_step {                                                                                                       \
 		waiters = HAS(word, WORD_WAITERS);                                                                     \
 		copied[me] = 0;                                                                                        \
+		busy = (busy == me -> NOBODY : busy);                                                                  \
 		BECOME(PAGE_ABSENT, me)                                                                                \
 	};                                                                                                             \
 	WAKE(waiters)
@@ -132,7 +133,15 @@ load_mapped:
 	if
 	:: window && length
 	:: !window || !length -> LOAD_ABORT(); goto touch
-	:: LOAD_ABORT(); goto failed /* the read has failed, or there was no memory to put it in */
+	:: LOAD_ABORT(); goto failed /* the read has failed */
+	fi;
+	if /* appear: word_show_loading */
+	:: write && !CHOSEN(LOADS_UNSHOWN) -> d_step { busy = me; BECOME(word | WORD_BUSY, me) }
+	:: else
+	fi;
+	if
+	:: busy == me -> LOAD_ABORT(); goto failed /* there was no memory to put it in */
+	:: true
 	fi;
 	d_step {
 		assert(!there && (!in_slot || memory == FULL));
@@ -147,7 +156,8 @@ load_mapped:
 		assert(!listed);
 		listed = 1;
 		waiters = HAS(word, WORD_WAITERS);
-		BECOME(WITH_STATE(word & ~WORD_WAITERS, PAGE_RESIDENT) | WORD_MAPPED |
+		busy = (busy == me -> NOBODY : busy);
+		BECOME(WITH_STATE(word & ~(WORD_WAITERS | WORD_BUSY), PAGE_RESIDENT) | WORD_MAPPED |
 		       (write -> WORD_DIRTY | WORD_WRITABLE : 0), me);
 		in_slot = 0
 	}
