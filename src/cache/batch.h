@@ -71,5 +71,8 @@ void account_dirtied(struct weir_object *object, struct frame *frame);
 void note_dirty(struct weir_object *object, struct frame *frame);   /* when it was; its slot is given back */
 void note_dirtied(struct weir_object *object, struct frame *frame); /* both */
 void account_cleaned(struct weir_object *object, struct frame *frame);
+/* word_change. A page that becomes dirty with it is counted before, as it is by the count that weir_sync finds it: who
+ * sees the bit, and so has nothing to count, may call that at once. */
+bool change_dirtied(struct weir_object *object, uint64_t page, uint64_t *seen, uint64_t next);
 
 #endif

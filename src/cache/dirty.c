@@ -11,15 +11,23 @@ static _Atomic int64_t *nr_dirty_of(const struct weir_object *object)
 	return object->anon ? &object->pool->nr_anon_dirty : &object->pool->nr_dirty;
 }
 
+static void account(struct weir_object *object, uint64_t page, unsigned node, int change)
+{
+	atomic_fetch_add_explicit(&object->chunks[page >> CHUNK_SHIFT].dirty, (uint16_t)change, memory_order_relaxed);
+	atomic_fetch_add_explicit(&object->nr_dirty, (uint64_t)change, memory_order_relaxed);
+	atomic_fetch_add_explicit(&object->domain->nr_dirty, change, memory_order_relaxed);
+	atomic_fetch_add_explicit(nr_dirty_of(object), change, memory_order_relaxed);
+	tally(object->pool, node, TALLY_DIRTY, change);
+}
+
 void account_dirtied(struct weir_object *object, struct frame *frame)
 {
-	weir_pool *pool = object->pool;
+	account(object, frame->index, frame->node, 1);
+}
 
-	atomic_fetch_add_explicit(&object->chunks[frame->index >> CHUNK_SHIFT].dirty, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&object->nr_dirty, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&object->domain->nr_dirty, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(nr_dirty_of(object), 1, memory_order_relaxed);
-	tally(pool, frame->node, TALLY_DIRTY, 1);
+void account_cleaned(struct weir_object *object, struct frame *frame)
+{
+	account(object, frame->index, frame->node, -1);
 }
 
 void note_dirty(struct weir_object *object, struct frame *frame)
@@ -36,15 +44,20 @@ void note_dirtied(struct weir_object *object, struct frame *frame)
 	note_dirty(object, frame);
 }
 
-void account_cleaned(struct weir_object *object, struct frame *frame)
+bool change_dirtied(struct weir_object *object, uint64_t page, uint64_t *seen, uint64_t next)
 {
-	weir_pool *pool = object->pool;
+	struct frame *frame = pool_frame(object->pool, next);
+	unsigned node = frame->node;
 
-	atomic_fetch_sub_explicit(&object->chunks[frame->index >> CHUNK_SHIFT].dirty, 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&object->nr_dirty, 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&object->domain->nr_dirty, 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(nr_dirty_of(object), 1, memory_order_relaxed);
-	tally(pool, frame->node, TALLY_DIRTY, -1);
+	if (!(next & ~*seen & WORD_DIRTY))
+		return word_change(&object->words[page], seen, next);
+	account(object, page, node, 1);
+	if (word_change(&object->words[page], seen, next)) {
+		note_dirty(object, frame);
+		return true;
+	}
+	account(object, page, node, -1); /* the frame may be another page's by now */
+	return false;
 }
 
 /* Count the page in the present epoch. The epoch may turn between looking and counting: then once more. */
@@ -179,12 +192,12 @@ uint64_t end_writeback(weir_pool *pool, struct frame *frame, page_word *word, bo
 	struct weir_object *object = frame->object;
 	uint64_t seen = word_load(word);
 
-	/* All that touches the object comes before the change: after it the page may go, and the object too. */
 	if (failed && !(seen & WORD_DIRTY))
 		account_dirtied(object, frame);
 	atomic_fetch_sub(&pool->nr_writeback, 1);
 	tally(pool, frame->node, TALLY_WRITEBACK, -1);
 	atomic_fetch_sub(&object->domain->nr_writeback, 1);
-	epoch_leave(object, seen);
-	return word_end_writeback(word, failed ? WORD_DIRTY : durable_written(object, frame->index));
+	seen = word_end_writeback(word, failed ? WORD_DIRTY : durable_written(object, frame->index));
+	epoch_leave(object, seen); /* now: a sync that fails must find the page as written, and not durable */
+	return seen;
 }

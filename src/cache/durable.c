@@ -54,8 +54,9 @@ void durable_succeeded(struct weir_object *object, bool parity)
 
 /* A resident, clean page that was written: dirty, and rescued where reclaim is about to take it. From a window it may
  * be gone already, before the word says so: there reclaim goes first. */
-static bool make_dirty(struct weir_object *object, page_word *word)
+static bool make_dirty(struct weir_object *object, uint64_t page)
 {
+	page_word *word = &object->words[page];
 	uint64_t seen = word_load(word), next;
 
 	do {
@@ -67,9 +68,8 @@ static bool make_dirty(struct weir_object *object, page_word *word)
 		    (word_state(seen) != PAGE_RESIDENT && word_state(seen) != PAGE_ISOLATED))
 			return false;
 		next = word_with_state(seen & ~WORD_WAITERS, PAGE_RESIDENT) | WORD_DIRTY;
-	} while (!word_change(word, &seen, next));
+	} while (!change_dirtied(object, page, &seen, next));
 	word_wake_after(word, seen);
-	note_dirtied(object, pool_frame(object->pool, next));
 	return true;
 }
 
@@ -79,6 +79,6 @@ uint64_t durable_failed(struct weir_object *object)
 
 	for (uint64_t page = 0; (page = object_next_unsynced(object, page, last)) < last; page += CHUNK_PAGES)
 		for (uint64_t i = page; i < page + CHUNK_PAGES; i++)
-			n += make_dirty(object, &object->words[i]);
+			n += make_dirty(object, i);
 	return n;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cache/admit.h"
+#include "cache/batch.h"
 #include "cache/hollow.h"
 
 bool load_begin(struct weir_object *object, uint64_t page, struct frame *frame, uint64_t *seen, uint64_t flags)
@@ -34,6 +35,13 @@ bool load_begin(struct weir_object *object, uint64_t page, struct frame *frame, 
 	return false;
 }
 
+/* Answers that tell a pin or a fault to look at the length, the window or its bars once more, and not that a read has
+ * failed. */
+static bool means_look_again(ssize_t error)
+{
+	return error == -ERANGE || error == -ENXIO || error == -EACCES || error == -ENOENT;
+}
+
 int load_check(const struct weir_object *object, uint64_t page, ssize_t got, void *data)
 {
 	size_t expected = object_page_bytes(object, page), filled;
@@ -42,7 +50,7 @@ int load_check(const struct weir_object *object, uint64_t page, ssize_t got, voi
 	if (page >= atomic_load(&object->npages))
 		return -ERANGE;
 	if (got < 0)
-		return got == -ERANGE ? -EIO : (int)got; /* that answer is ours: it makes a pin look at the length */
+		return means_look_again(got) ? -EIO : (int)got;
 	if ((size_t)got < expected)
 		return -ESTALE;
 	filled = MIN((size_t)got, expected);
@@ -80,9 +88,12 @@ int load_finish(struct weir_object *object, uint64_t page, struct frame *frame, 
 {
 	int error = load_check(object, page, got, frame_address(&object->pool->mem, frame));
 
-	if (error)
+	if (error) {
 		load_abort(object, page, frame);
-	else
-		load_publish(object, page, frame, flags);
-	return error;
+		return error;
+	}
+	if (flags & WORD_DIRTY)
+		note_dirtied(object, frame); /* before anyone sees that it is */
+	load_publish(object, page, frame, flags);
+	return 0;
 }

@@ -17,7 +17,7 @@ int object_range(const struct weir_object *object, uint64_t offset, uint64_t byt
 	if (end < offset || (offset >= size && (offset || size)))
 		return -EINVAL;
 	*first = offset >> PAGE_SHIFT;
-	*last = MIN(object_pages_of(end), object_pages_of(size));
+	*last = object_pages_of(MIN(end, size));
 	return 0;
 }
 

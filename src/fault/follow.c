@@ -24,22 +24,10 @@
 
 static int longer(struct weir_object *object, uint64_t bytes)
 {
-	uint64_t before = atomic_load(&object->bytes), page = before & ~(uint64_t)(PAGE_SIZE - 1);
-	char last[PAGE_SIZE];
-	struct iovec iov = {last, PAGE_SIZE};
-	ssize_t got;
-
 	if (object_pages_of(bytes) > object->capacity)
 		return weir_error_set(-EFBIG, "the file has become longer than its object has room for: %llu bytes",
 				      (unsigned long long)bytes);
-	got = before > page ? store_read(&object->store, &iov, 1, page) : 0;
-	if (got < 0)
-		return (int)got;
-	memset(last + got, 0, PAGE_SIZE - (size_t)got);
-	set_tail(object, before, last);
-	atomic_store(&object->bytes, bytes);
-	window_heal(object, object_pages_of(before), object_pages_of(bytes));
-	return 0;
+	return object_lengthen_frozen(object, bytes);
 }
 
 int object_follow(struct weir_object *object)

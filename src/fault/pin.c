@@ -152,10 +152,8 @@ void pin_unprepare(struct weir_pin *pin)
 
 /* A pin in a slot was there to be seen before load_finish looked at the length. One in the word is there only now, and
  * a cut that began in between has not seen it: so the length once more. Pairs with set_length in cut. */
-int pin_published(struct weir_object *object, uint64_t page, struct frame *frame, unsigned flags, struct weir_pin *pin)
+int pin_published(struct weir_object *object, uint64_t page, struct weir_pin *pin)
 {
-	if (flags & WEIR_WRITE)
-		note_dirtied(object, frame);
 	if ((pin->private_[1] & PIN_KIND) == PIN_SLOT || page < atomic_load(&object->npages))
 		return 0;
 	unpin_slow(pin);
@@ -252,7 +250,7 @@ static int pin_absent(struct weir_object *object, uint64_t page, unsigned flags,
 		return error;
 	}
 	count_fault(object->pool, frame->node, start);
-	return pin_published(object, page, frame, flags, pin);
+	return pin_published(object, page, pin);
 }
 
 /* Someone else reads it. If that is a queue whose owner is busy elsewhere, collect its completions for it. */

@@ -56,7 +56,7 @@ ssize_t miss_read(struct weir_object *object, uint64_t page, struct frame *frame
 void pin_prepare(struct weir_object *object, uint64_t page, struct frame *frame, unsigned flags, bool counted,
 		 struct weir_pin *pin, uint64_t *word_flags);
 void pin_unprepare(struct weir_pin *pin);
-int pin_published(struct weir_object *object, uint64_t page, struct frame *frame, unsigned flags, struct weir_pin *pin);
+int pin_published(struct weir_object *object, uint64_t page, struct weir_pin *pin);
 
 /* queue.c: reap other threads' queues whose owners are busy elsewhere, for whoever waits for a page of theirs. */
 void queues_help(weir_pool *pool);
@@ -69,15 +69,12 @@ void resize_end(struct weir_object *object);
 /* resize.c: its end comes to `bytes`, and the store's, unless that is there already. Frozen from there on. Errors: as
  * weir_resize. */
 int object_cut_frozen(struct weir_object *object, uint64_t bytes);
-/* resize.c: what the page in which byte `bytes` lies has behind it becomes that of `with`, a page, if it is resident.
- * Frozen. */
-void set_tail(struct weir_object *object, uint64_t bytes, const char *with);
+/* resize.c: others have made the store longer: so many bytes. What they put behind the old end is read, where the page
+ * is resident. Frozen from the old end on. Errors: the store's. */
+int object_lengthen_frozen(struct weir_object *object, uint64_t bytes);
 /* resize.c: of a page that is BUSY by the caller's doing the bytes from there on become these; it is as dirty or clean as
  * it was. */
 void set_busy(struct weir_object *object, uint64_t page, size_t from, const char *bytes, size_t n);
-/* resize.c: no page of these was ever had. Touches that failed, as they were past the end, have left their marks in the
- * window (fault_thread.c): they go. */
-void window_heal(struct weir_object *object, uint64_t first, uint64_t last);
 /* resize.c: of an anonymous object: what the pages hold is given up, in memory and in swap. -EBUSY: some are pinned. */
 int object_discard(struct weir_object *object, uint64_t first, uint64_t last);
 /* resize.c: its work, where the object is frozen and no page of these is pinned. Errors: the store's. */

@@ -94,11 +94,9 @@ static int hold_once(struct weir_object *object, uint64_t page, unsigned flags, 
 		if (counted && word_pins(seen) == WORD_PIN_MAX)
 			return -EAGAIN;
 		next = word_pinned(seen, flags, counted);
-	} while (next != seen && !word_change(w, &seen, next));
+	} while (next != seen && !change_dirtied(object, page, &seen, next));
 	if (word_state(seen) == PAGE_ISOLATED)
 		word_wake_after(w, seen);
-	if (!(seen & WORD_DIRTY) && (next & WORD_DIRTY))
-		note_dirtied(object, pool_frame(object->pool, next));
 	if (seen & WORD_READAHEAD)
 		readahead_used(object, page);
 	*word = next;
@@ -277,13 +275,10 @@ static int dirty_exclusive(struct weir_object *object, uint64_t page)
 		} else if (word_state(seen) == PAGE_WRITEBACK) {
 			word_wait(word, seen, 1000000);
 			seen = word_load(word);
-		} else if (word_change(word, &seen, seen | WORD_DIRTY)) {
-			break;
+		} else if (change_dirtied(object, page, &seen, seen | WORD_DIRTY)) {
+			return 0;
 		}
 	}
-	if (!(seen & WORD_DIRTY))
-		note_dirtied(object, pool_frame(object->pool, seen));
-	return 0;
 }
 
 static int pin_exclusive(struct weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin)

@@ -156,7 +156,7 @@ static void request_read_done(struct weir_io *io)
 	if (error)
 		pin_unprepare(&request->pin);
 	else
-		error = pin_published(request->object, request->page, frame, request->flags, &request->pin);
+		error = pin_published(request->object, request->page, &request->pin);
 	if (error == -ERANGE) { /* a resize came between: see how it ends */
 		list_add_tail(&request->link, &request->queue->waiting);
 		request->queue->nr_waiting++;

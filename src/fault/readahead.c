@@ -36,6 +36,9 @@ uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, u
 	uint64_t started = 0, done = 0;
 	unsigned node = 0;
 
+	/* The same reader serves both: reading the copy it would wait for what it is itself to read. */
+	if (object->original && object->original->anon)
+		return 0;
 	for (; done < n && page >= 0 && page < npages; done++, page += stride) {
 		uint64_t seen = word_load(&object->words[page]);
 		struct frame *frame;

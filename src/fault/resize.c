@@ -92,7 +92,8 @@ void set_busy(struct weir_object *object, uint64_t page, size_t from, const char
 		memcpy((char *)page_slot(object, seen) + from, bytes, n);
 }
 
-void set_tail(struct weir_object *object, uint64_t bytes, const char *with)
+/* What the page in which byte `bytes` lies has behind it becomes that of `with`, a page, if it is resident. */
+static void set_tail(struct weir_object *object, uint64_t bytes, const char *with)
 {
 	uint64_t page = bytes >> PAGE_SHIFT;
 	size_t in_page = bytes & (PAGE_SIZE - 1);
@@ -150,10 +151,44 @@ int object_cut_frozen(struct weir_object *object, uint64_t bytes)
 	return 0;
 }
 
-void window_heal(struct weir_object *object, uint64_t first, uint64_t last)
+/* No page of these was ever had. Touches that failed, as they were past the end, have left their marks in the window
+ * (fault_thread.c): they go. */
+static void window_heal(struct weir_object *object, uint64_t first, uint64_t last)
 {
 	if (object_window(object) && object->pool->uffd.threads && first < last)
 		madvise(page_in_window(object, first), (last - first) << PAGE_SHIFT, MADV_DONTNEED);
+}
+
+/* The last page may be here, zeros behind its old end: what the store has there now, which others have put there. */
+static int read_tail(struct weir_object *object)
+{
+	uint64_t before = atomic_load(&object->bytes), page = before & ~(uint64_t)(PAGE_SIZE - 1);
+	char last[PAGE_SIZE];
+	struct iovec iov = {last, PAGE_SIZE};
+	ssize_t got = before > page ? store_read(&object->store, &iov, 1, page) : 0;
+
+	if (got < 0)
+		return (int)got;
+	memset(last + got, 0, PAGE_SIZE - (size_t)got);
+	set_tail(object, before, last);
+	return 0;
+}
+
+static void set_longer(struct weir_object *object, uint64_t bytes)
+{
+	uint64_t before = atomic_load(&object->bytes);
+
+	atomic_store(&object->bytes, bytes);
+	window_heal(object, object_pages_of(before), object_pages_of(bytes));
+}
+
+int object_lengthen_frozen(struct weir_object *object, uint64_t bytes)
+{
+	int error = read_tail(object);
+
+	if (!error)
+		set_longer(object, bytes);
+	return error;
 }
 
 static int grow(struct weir_object *object, uint64_t bytes)
@@ -161,14 +196,16 @@ static int grow(struct weir_object *object, uint64_t bytes)
 	uint64_t present, before = atomic_load(&object->bytes);
 	int error = store_size(&object->store, &present);
 
+	if (!error && present > before) /* others made it longer */
+		error = read_tail(object);
+	else if (!error)
+		zero_tail(object, before);
 	if (!error && present < bytes)
 		error = store_resize(&object->store, bytes);
 	if (error)
 		return weir_error_set(error, "the store refused to grow to %llu bytes: %s", (unsigned long long)bytes,
 				      strerror(-error));
-	zero_tail(object, before);
-	atomic_store(&object->bytes, bytes);
-	window_heal(object, object_pages_of(before), object_pages_of(bytes));
+	set_longer(object, bytes);
 	return 0;
 }
 

@@ -193,6 +193,29 @@ static void ranges_that_cannot_be_are_refused(void **state)
 	assert_int_equal(weir_pread(f.object, buffer, 16, 100 * 4096 + 120), 3); /* the file ends there */
 }
 
+/* Breaks when a range that ends just below 2^64 is taken for an empty one. */
+static void ranges_without_end_are_cut_off(void **state)
+{
+	unsigned char there[64] = {0};
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 4 << 20);
+	rig_start(&rig, 64);
+	write_byte(rig.object, 3, 7);
+	assert_int_equal(weir_sync(rig.object, 0, UINT64_MAX), 0);
+	assert_true(weir_fault_store_calls(rig.fault, WEIR_FAULT_WRITE) > 0);
+	assert_int_equal(weir_mincore(rig.object, 4096, UINT64_MAX - 4096, there), 0);
+	assert_true(there[2] & 1);
+	assert_int_equal(weir_mlock(rig.object, 60 * 4096, UINT64_MAX - 60 * 4096), 0);
+	assert_true(word_of(rig.object, 63) & WORD_MLOCKED);
+	assert_int_equal(weir_munlock(rig.object, 0, UINT64_MAX), 0);
+	assert_false(word_of(rig.object, 63) & WORD_MLOCKED);
+	assert_int_equal(weir_advise(rig.object, 0, UINT64_MAX, WEIR_ADV_POPULATE_READ), 0);
+	assert_int_not_equal(state_of(rig.object, 40), PAGE_ABSENT);
+	rig_stop(&rig);
+}
+
 /* Breaks when the memory beside a cut last page shows through, or is written to the file. */
 static void the_tail_of_the_last_page_is_zeros_and_stays_out_of_the_file(void **state)
 {
@@ -280,6 +303,52 @@ static void a_file_truncated_under_the_pool_reads_as_stale(void **state)
 	weir_unpin(&pin);
 	assert_int_equal(weir_resize(f.object, 10 * 4096), 0);
 	assert_int_equal(weir_pread(f.object, &byte, 1, 50 * 4096), 0);
+}
+
+/* Breaks when what others appended to the last page, which was here with zeros there, is not seen, or is overwritten with
+ * those zeros. */
+static void a_file_made_longer_by_others_has_what_they_wrote(void **state)
+{
+	int fd = open(f.file, O_RDWR);
+	char text[8] = "";
+
+	(void)state;
+	assert_int_equal(weir_pread(f.object, text, 1, 100 * 4096), 1);
+	assert_int_equal(pwrite(fd, "others'", 7, 100 * 4096 + 123), 7);
+	assert_int_equal(fsync(fd), 0);
+	assert_int_equal(weir_resize(f.object, 100 * 4096 + 130), 0);
+	assert_int_equal(weir_pread(f.object, text, 7, 100 * 4096 + 123), 7);
+	assert_string_equal(text, "others'");
+	assert_int_equal(weir_pwrite(f.object, "x", 1, 100 * 4096), 1);
+	assert_int_equal(weir_resize(f.object, 100 * 4096 + 200), 0); /* and further than they did */
+	assert_int_equal(weir_close(f.object, 0), 0);
+	f.object = NULL;
+	memset(text, 0, sizeof(text));
+	assert_int_equal(pread(fd, text, 7, 100 * 4096 + 123), 7);
+	assert_string_equal(text, "others'");
+	assert_int_equal(pread(fd, text, 1, 100 * 4096 + 150), 1);
+	assert_int_equal(text[0], 0);
+	close(fd);
+}
+
+/* Breaks when a store's error that pins and faults have a meaning of their own for is taken for that one: the read would
+ * be tried again for ever, or the error be another. */
+static void errors_of_the_store_stay_errors(void **state)
+{
+	static const int errors[] = {ERANGE, ENXIO, EACCES, ENOENT};
+	struct weir_pin pin;
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 4 << 20);
+	rig_start(&rig, 64);
+	for (unsigned i = 0; i < ARRAY_SIZE(errors); i++) {
+		fault_rule(rig.fault, WEIR_FAULT_ERROR, WEIR_FAULT_READ, errors[i], 0);
+		assert_int_equal(weir_pin(rig.object, 9, WEIR_READ, &pin), -EIO);
+		assert_int_equal(weir_fault_store_calls(rig.fault, WEIR_FAULT_READ), 1);
+		assert_int_equal(weir_advise(rig.object, 0, 4096, WEIR_ADV_POPULATE_READ), -EIO);
+	}
+	rig_stop(&rig);
 }
 
 /* Breaks when a file that was removed loses what is written to it while it is open, or fails. */
@@ -377,6 +446,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_in_use_can_not_be_closed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_file_truncated_under_the_pool_reads_as_stale, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_removed_file_goes_on_until_it_is_closed, set_up, tear_down),
+		cmocka_unit_test(ranges_without_end_are_cut_off),
+		cmocka_unit_test_setup_teardown(a_file_made_longer_by_others_has_what_they_wrote, set_up, tear_down),
+		cmocka_unit_test(errors_of_the_store_stay_errors),
 		cmocka_unit_test(a_full_disk_loses_nothing),
 	};
 

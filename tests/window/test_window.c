@@ -221,6 +221,32 @@ static void a_failed_read_is_sigbus_where_it_happened(void)
 	assert_int_equal(window[77 * 512 + 3], 0);
 }
 
+static enum weir_fault_answer count_eio(const struct weir_fault *fault, void *user)
+{
+	assert_int_equal(fault->error, -EIO);
+	++*(volatile unsigned *)user;
+	return WEIR_FAULT_FAIL;
+}
+
+/* Answers that a touch has a meaning of its own for: it would be made again for ever, and nobody asked. */
+static void a_stores_errors_stay_errors(void)
+{
+	static const int errors[] = {ERANGE, ENXIO, EACCES, ENOENT};
+	volatile unsigned calls = 0;
+	struct weir_pin pin;
+
+	weir_set_fault_handler(rig.object, count_eio, (void *)(uintptr_t)&calls);
+	for (unsigned i = 0; i < ARRAY_SIZE(errors); i++) {
+		fault_rule(rig.fault, WEIR_FAULT_ERROR, WEIR_FAULT_READ, errors[i], 0);
+		assert_int_equal(signal_of_read(&window[(80 + i) * 512]), SIGBUS);
+		assert_int_equal(calls, i + 1);
+		assert_int_equal(weir_pin(rig.object, 90 + i, WEIR_READ, &pin), -EIO);
+		assert_int_equal(weir_advise(rig.object, 95 << PAGE_SHIFT, 4096, WEIR_ADV_POPULATE_READ), -EIO);
+	}
+	weir_set_fault_handler(rig.object, NULL, NULL);
+	weir_fault_store_rules(rig.fault, NULL, 0);
+}
+
 static struct weir_fault asked;
 static volatile unsigned nr_asked; /* volatile: what the handler sees must be there when a page is touched */
 static volatile enum weir_fault_answer answer;
@@ -427,6 +453,7 @@ TEST(use_of_an_unmapped_page_is_seen)
 TEST(unmap_keeps_the_pages)
 TEST(past_the_end_is_sigbus)
 TEST(a_failed_read_is_sigbus_where_it_happened)
+TEST(a_stores_errors_stay_errors)
 TEST(the_program_may_answer)
 TEST(protection_is_mprotects)
 TEST(mincore_and_advice)
@@ -450,6 +477,7 @@ int main(void)
 		TEST(unmap_keeps_the_pages),
 		TEST(past_the_end_is_sigbus),
 		TEST(a_failed_read_is_sigbus_where_it_happened),
+		TEST(a_stores_errors_stay_errors),
 		TEST(the_program_may_answer),
 		TEST(protection_is_mprotects),
 		TEST(mincore_and_advice),

@@ -13,6 +13,8 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+#include "fault/readahead.h"
+
 #define MEMORY (4ull << 20)
 #define PAGES 2560u /* more than memory and the least swap hold: 1024 pages each */
 #define WORDS (PAGES * 512ull)
@@ -285,6 +287,27 @@ static void private_windows_keep_their_writes(void **state)
 	with_window(PAGES + 256, 20000, private_window);
 }
 
+/* Breaks when swap's reader is given pages of a copy of anonymous memory: it would look for them in the original's, and
+ * wait for those that it is itself to read. */
+static void copies_of_memory_are_not_read_ahead(void **state)
+{
+	void *address;
+
+	(void)state;
+	rig_config(&rig, MEMORY);
+	rig.config.windows = true;
+	anon_start(&rig, 64, 2048);
+	for (uint64_t page = 0; page < 64; page++)
+		assert_int_equal(write_stamp(rig.object, page, 1), 0);
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_PAGEOUT), 0);
+	assert_int_equal(weir_map(rig.object, PROT_READ, WEIR_MAP_PRIVATE, &address), 0);
+	assert_int_equal(read_pages(rig.object->copy, 0, 1, 64, 0), 0);
+	for (uint64_t page = 0; page < 64; page++)
+		assert_true(stamped((const char *)address + (page << PAGE_SHIFT), page, 1));
+	assert_int_equal(weir_unmap(rig.object), 0);
+	anon_stop(&rig);
+}
+
 /* ---- two threads ---- */
 
 static void *rewrite_half(void *arg)
@@ -486,6 +509,7 @@ int main(void)
 		cmocka_unit_test(changes_cost_one_fault),
 		cmocka_unit_test(what_is_given_up_is_zeros),
 		cmocka_unit_test(private_windows_keep_their_writes),
+		cmocka_unit_test(copies_of_memory_are_not_read_ahead),
 		cmocka_unit_test(two_threads_keep_their_pages),
 		cmocka_unit_test(swap_that_fails_loses_nothing),
 		cmocka_unit_test(swap_that_is_full_says_so),
