@@ -46,7 +46,7 @@ static inline void anon_stop(struct rig *rig)
 	if (rig->object)
 		assert_int_equal(weir_close(rig->object, 0), 0);
 	assert_int_equal(counter(rig->pool, "nr_swap_used"), 0);
-	assert_true(conserved(rig->pool));
+	wait_until(conserved(rig->pool));
 	assert_int_equal(atomic_load(&rig->pool->nr_anon_dirty), 0);
 	assert_int_equal(atomic_load(&rig->pool->nr_writeback), 0);
 	assert_int_equal(weir_destroy(rig->pool), 0);

@@ -41,22 +41,7 @@ static inline void rig_config(struct rig *rig, uint64_t memory)
 	rig->config.huge_pages = false;
 	rig->config.policy = "workingset";     /* the kernel's: where a page is can be told from its uses alone */
 	rig->config.dirty_expire_ms = 1000000; /* nothing is written by age unless a test wants it */
-	rig->config.wait_ms = 2000;
-}
-
-static inline weir_object *rig_open(weir_pool *pool, uint64_t pages, void **fault)
-{
-	const struct weir_store_ops *ops;
-	weir_object *object;
-	void *memory, *store;
-
-	assert_int_equal(weir_memory_store_create(pages << PAGE_SHIFT, &ops, &memory), 0);
-	assert_int_equal(weir_fault_store_create(ops, memory, 1, &ops, &store), 0);
-	assert_int_equal(weir_open_store(pool, ops, store, WEIR_RDWR, &object), 0);
-	assert_int_equal(weir_advise(object, 0, 0, WEIR_ADV_RANDOM), 0); /* no page comes in unasked */
-	if (fault)
-		*fault = store;
-	return object;
+	rig->config.wait_ms = 60000;           /* a thread that is waited for may be without a processor for long */
 }
 
 static inline void sleep_ms(unsigned ms)
@@ -65,13 +50,48 @@ static inline void sleep_ms(unsigned ms)
 
 	nanosleep(&t, NULL);
 }
+
+/* While it is set, writes to stores of rig_open do not end. */
+static _Atomic bool writes_are_held;
+static ssize_t (*memory_writev)(void *, const struct iovec *, int, uint64_t);
+
+static inline ssize_t writev_when_let(void *store, const struct iovec *iov, int n, uint64_t offset)
+{
+	while (atomic_load(&writes_are_held))
+		sleep_ms(1);
+	return memory_writev(store, iov, n, offset);
+}
+
+static inline weir_object *rig_open(weir_pool *pool, uint64_t pages, void **fault)
+{
+	static struct weir_store_ops inner;
+	const struct weir_store_ops *ops;
+	weir_object *object;
+	void *memory, *store;
+
+	assert_int_equal(weir_memory_store_create(pages << PAGE_SHIFT, &ops, &memory), 0);
+	if (!memory_writev) {
+		memory_writev = ops->writev;
+		inner = *ops;
+		inner.writev = writev_when_let;
+	}
+	assert_int_equal(weir_fault_store_create(&inner, memory, 1, &ops, &store), 0);
+	assert_int_equal(weir_open_store(pool, ops, store, WEIR_RDWR, &object), 0);
+	assert_int_equal(weir_advise(object, 0, 0, WEIR_ADV_RANDOM), 0); /* no page comes in unasked */
+	if (fault)
+		*fault = store;
+	return object;
+}
+
 /* Wait for what another thread is about to do; a test that waits in vain fails. */
 #define wait_until(condition) \
 	do { \
-		uint64_t until_ = now_ms() + 10000; \
-		while (!(condition) && now_ms() < until_) \
+		uint64_t until_ = now_ms() + 60000; \
+		bool came_; /* looked at once: it may have passed a moment later */ \
+		while (!(came_ = (condition)) && now_ms() < until_) \
 			sleep_ms(1); \
-		assert_true(condition); \
+		if (!came_) \
+			fail_msg("in vain: %s", #condition); \
 	} while (0)
 
 /* config was set up by rig_config, and changed as the test likes. The background reclaimers sleep when it returns. */
@@ -92,6 +112,7 @@ static inline void kswapd_sleeps(weir_pool *pool, unsigned node, bool sleeps)
 
 static inline void rig_stop(struct rig *rig)
 {
+	atomic_store(&writes_are_held, false);
 	weir_fault_store_rules(rig->fault, NULL, 0);
 	if (rig->object)
 		assert_int_equal(weir_close(rig->object, WEIR_DISCARD), 0);

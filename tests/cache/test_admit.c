@@ -55,11 +55,11 @@ static void a_batch_goes_to_the_list_as_one(void **state)
 		touch(rig.object, n, 1);
 		assert_int_equal(listed(), n / BATCH * BATCH);
 		assert_int_equal(counter(rig.pool, "nr_isolated"), n % BATCH);
-		assert_true(conserved(rig.pool));
+		wait_until(conserved(rig.pool));
 	}
 	admit_drain(rig.pool, 0);
 	assert_int_equal(listed(), 3 * BATCH - 1);
-	assert_true(conserved(rig.pool));
+	wait_until(conserved(rig.pool));
 }
 
 /* Breaks when a page that has just been read in can't be dropped, locked or cooled. */

@@ -174,16 +174,16 @@ static void contract_31_frames_are_conserved_in_windows(void **state)
 
 	(void)state;
 	start();
-	assert_true(conserved(w.rig.pool));
+	wait_until(conserved(w.rig.pool));
 	assert_int_equal(weir_pin(w.rig.object, 1, WEIR_WRITE, &pin), 0);
 	reclaim_all(WEIR_NOMEMALLOC);
-	assert_true(conserved(w.rig.pool));
+	wait_until(conserved(w.rig.pool));
 	assert_int_equal(weir_mlock(w.rig.object, 0, 50 * PAGE_SIZE), 0);
 	reclaim_all(WEIR_DEFAULT);
 	assert_int_equal(weir_munlock(w.rig.object, 0, 50 * PAGE_SIZE), 0);
 	assert_int_equal(weir_unpin(&pin), 0);
 	assert_int_equal(weir_resize(w.rig.object, 100 * PAGE_SIZE + 5), 0);
-	assert_true(conserved(w.rig.pool));
+	wait_until(conserved(w.rig.pool));
 	window_stop(&w);
 }
 

@@ -198,10 +198,10 @@ static inline void kswapd_off(weir_pool *pool)
 	char name[16] = "";
 	int quiet = 0;
 
-	for (uint64_t end = now_ms() + 10000; strcmp(name, "weir-kswapd") != 0 && now_ms() < end; sleep_ms(1))
+	for (uint64_t end = now_ms() + 60000; strcmp(name, "weir-kswapd") != 0 && now_ms() < end; sleep_ms(1))
 		pthread_getname_np(kswapd->thread.id, name, sizeof(name));
 	assert_string_equal(name, "weir-kswapd");
-	for (uint64_t end = now_ms() + 10000; quiet < 20 && now_ms() < end; sleep_ms(1))
+	for (uint64_t end = now_ms() + 60000; quiet < 20 && now_ms() < end; sleep_ms(1))
 		quiet = atomic_load(&kswapd->awake) ? 0 : quiet + 1;
 	atomic_store(&kswapd->failures, MAX_RECLAIM_FAILURES); /* so nobody waits for it either */
 	atomic_store(&kswapd->awake, true);

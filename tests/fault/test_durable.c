@@ -43,7 +43,7 @@ static void a_failed_sync_dirties_what_was_written_since_the_last_good_one(void 
 	assert_int_equal(weir_sync(rig.object, 0, 1), -EIO);
 	assert_int_equal(counter(rig.pool, "nr_dirty"), 0);
 	assert_int_equal(weir_close(rig.object, 0), -EIO);
-	assert_true(conserved(rig.pool));
+	wait_until(conserved(rig.pool));
 	rig_stop(&rig);
 }
 

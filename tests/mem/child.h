@@ -26,7 +26,7 @@ static inline int run_child(int (*fn)(const void *), const void *argument, char 
 	pid = fork();
 	if (pid == 0) {
 		setrlimit(RLIMIT_CORE, &no_core);
-		alarm(60);
+		alarm(300);
 		dup2(pipes[1], STDERR_FILENO);
 		close(pipes[0]);
 		close(pipes[1]);

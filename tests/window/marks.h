@@ -70,7 +70,7 @@ static inline void with_window(void (*test)(void))
 	test();
 	weir_fault_store_rules(rig.fault, NULL, 0);
 	assert_int_equal(weir_unmap(rig.object), 0);
-	assert_true(conserved(rig.pool));
+	wait_until(conserved(rig.pool));
 	rig_stop(&rig);
 }
 

@@ -64,7 +64,7 @@ static void stop(void)
 {
 	assert_non_null(window); /* it did come when it was to */
 	assert_int_equal(weir_unmap(rig.object), 0);
-	assert_true(conserved(rig.pool));
+	wait_until(conserved(rig.pool));
 	rig_stop(&rig);
 }
 

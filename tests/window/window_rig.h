@@ -50,7 +50,7 @@ static inline void window_stop(struct window_rig *w)
 			continue;
 		assert_false(word & (WORD_BUSY | WORD_EXCLUSIVE | WORD_PIN_MASK | WORD_MAPPED | WORD_WRITABLE));
 	}
-	assert_true(conserved(w->rig.pool));
+	wait_until(conserved(w->rig.pool));
 	rig_stop(&w->rig);
 }
 
@@ -92,7 +92,7 @@ static inline int child_ends(void (*child)(void))
 	if (!pid) {
 		for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
 			signal(signals[i], SIG_DFL);
-		alarm(60);
+		alarm(300);
 		child();
 		_exit(0);
 	}
