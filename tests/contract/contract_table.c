@@ -58,7 +58,7 @@ static void dirty(struct page_rig *r)
 static void under_writeback(struct page_rig *r)
 {
 	dirty(r);
-	fault_rule(r->rig.fault, WEIR_FAULT_DELAY, WEIR_FAULT_WRITE, 0, 300000);
+	atomic_store(&writes_are_held, true);
 	assert_int_equal(pthread_create(&r->writer, NULL, sync_object, r->rig.object), 0);
 	r->writing = true;
 	wait_until(state_of(r->rig.object, PAGE) == PAGE_WRITEBACK);
@@ -123,7 +123,7 @@ static void mapped_dirty(struct page_rig *r)
 static void mapped_under_writeback(struct page_rig *r)
 {
 	mapped_dirty(r);
-	fault_rule(r->rig.fault, WEIR_FAULT_DELAY, WEIR_FAULT_WRITE, 0, 300000);
+	atomic_store(&writes_are_held, true);
 	assert_int_equal(pthread_create(&r->writer, NULL, sync_object, r->rig.object), 0);
 	r->writing = true;
 	wait_until(state_of(r->rig.object, PAGE) == PAGE_WRITEBACK);
@@ -267,6 +267,7 @@ static enum outcome kept_or_moved(struct page_rig *r, uint64_t before)
 	assert_int_equal(counter(r->rig.pool, "nr_swap_used"), r->swap_used); /* no slot taken */
 	assert_int_equal(list_of(object, PAGE), lru_list_of(object_lru_type(object), false));
 	if (now & WORD_RECLAIM) {
+		atomic_store(&writes_are_held, false);
 		wait_until(state_of(object, PAGE) == PAGE_ABSENT);
 		return KF;
 	}
@@ -325,13 +326,14 @@ static enum outcome observe(const struct row *row, enum mode mode, bool mapped)
 		outcome = F;
 	else
 		outcome = kept_or_moved(&r, before);
+	atomic_store(&writes_are_held, false);
 	if (r.writing)
 		pthread_join(r.writer, NULL);
 	if (r.pin.data)
 		assert_int_equal(weir_unpin(&r.pin), 0);
 	if (mapped)
 		assert_int_equal(weir_unmap(r.rig.object), 0);
-	assert_true(conserved(r.rig.pool));
+	wait_until(conserved(r.rig.pool));
 	if (row->kind == MEMORY)
 		rig_stop(&r.rig);
 	else
