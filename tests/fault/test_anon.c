@@ -196,7 +196,7 @@ static void without_swap_memory_fills_and_then_fails(void **state)
 	start = now_ms();
 	written = fill_up(rig.object, 2 * POOL_PAGES, &error);
 	assert_int_equal(error, -ENOMEM);
-	assert_true(now_ms() - start < 20000); /* it ends: far from any bound that is waited for */
+	assert_true(now_ms() - start < 50000); /* it ends: nothing was waited for until config.wait_ms */
 	assert_true(written > POOL_PAGES * 3 / 4);
 	have_stamps(rig.object, 0, written, 1);
 	assert_int_equal(counter(rig.pool, "nr_vmscan_write"), 0);
@@ -467,12 +467,13 @@ static void swapped_memory_is_read_again_in_few_transfers(void **state)
 static void random_reading_brings_in_nothing_else(void **state)
 {
 	const uint64_t pages = 8192;
-	uint64_t before, asked = 0, random = 1;
+	uint64_t before, missed, asked = 0, random = 1;
 	struct rig rig;
 
 	(void)state;
 	swapped_out_start(&rig, pages, 8);
 	before = counter(rig.pool, "pswpin");
+	missed = counter(rig.pool, "pin_miss");
 	while (asked < 1000) { /* the same pages each time: no three of them happen to look like a stream */
 		uint64_t page;
 
@@ -481,6 +482,8 @@ static void random_reading_brings_in_nothing_else(void **state)
 		asked += state_of(rig.object, page) == PAGE_ABSENT;
 		assert_true(has_stamp(rig.object, page, 1));
 	}
+	/* Not those counted above: a page may have been taken between the look at it and the pin. */
+	asked = counter(rig.pool, "pin_miss") - missed;
 	assert_int_equal(counter(rig.pool, "pswpin") - before, asked);
 	assert_int_equal(weir_fault_store_calls(rig.fault, WEIR_FAULT_READ), asked);
 	assert_int_equal(counter(rig.pool, "readahead"), 0);

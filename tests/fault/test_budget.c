@@ -31,7 +31,6 @@ static struct weir_meminfo info_of(const weir_pool *pool)
 static void start(struct rig *rig, bool windows)
 {
 	rig_config(rig, MADE_FOR);
-	rig->config.wait_ms = 500;
 	rig->config.windows = windows;
 	rig->config.populate = !windows;
 	rig->config.dirty_pct = 80;
@@ -158,7 +157,9 @@ static void what_is_pinned_stays_and_says_so(void **state)
 	start(&rig, false);
 	for (uint64_t i = 0; i < ARRAY_SIZE(pins); i++)
 		assert_int_equal(weir_pin(rig.object, i, WEIR_READ, &pins[i]), 0);
+	rig.pool->config.wait_ms = 500;
 	assert_int_equal(weir_set_budget(rig.pool, 6 * MIB), -EBUSY);
+	rig.pool->config.wait_ms = rig.config.wait_ms;
 	assert_non_null(strstr(weir_error_text(), "pinned"));
 	assert_in_range(info_of(rig.pool).managed, ARRAY_SIZE(pins), MADE_FOR / PAGE_SIZE - 1);
 	assert_true(nr_resident(rig.pool) <= info_of(rig.pool).managed);
@@ -213,7 +214,8 @@ struct worker {
 	struct rig *rig;
 	unsigned number;
 	_Atomic bool *end;
-	uint64_t wrong, refused, done;
+	uint64_t wrong, refused;
+	_Atomic uint64_t done;
 };
 
 /* In a thread, where nothing may be asserted. A pin that is refused for want of memory is tried again. */
@@ -241,7 +243,7 @@ static void *work(void *arg)
 		worker->wrong += rounds[page] && *data != content(page, rounds[page]);
 		*data = content(page, ++rounds[page]);
 		weir_unpin(&pin);
-		worker->done++;
+		atomic_fetch_add(&worker->done, 1);
 		if (seed >> 60 == 0)
 			weir_reclaim(worker->rig->pool, 16, WEIR_NOMEMALLOC);
 	}
@@ -260,7 +262,7 @@ static void under_load_the_budget_is_hard_and_no_page_is_lost(void **state)
 	(void)state;
 	start(&rig, false);
 	for (unsigned i = 0; i < WORKERS; i++) {
-		workers[i] = (struct worker){&rig, i, &end, 0, 0, 0};
+		workers[i] = (struct worker){.rig = &rig, .number = i, .end = &end};
 		assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
@@ -272,6 +274,8 @@ static void under_load_the_budget_is_hard_and_no_page_is_lost(void **state)
 		assert_int_equal(error, 0);
 		assert_int_equal(info_of(rig.pool).managed, pages);
 		assert_true(nr_resident(rig.pool) <= pages);
+		for (unsigned k = 0; k < WORKERS; k++) /* each at work with that much */
+			wait_until(atomic_load(&workers[k].done) > 100 * (i + 1));
 	}
 	atomic_store(&end, true);
 	for (unsigned i = 0; i < WORKERS; i++) {

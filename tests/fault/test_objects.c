@@ -209,7 +209,8 @@ static void advice_is_taken(void **state)
 	assert_int_equal(counter(rig.pool, "nr_written"), 1);
 	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_SEQUENTIAL), 0);
 	touch(rig.object, 300, 1);
-	wait_until(counter(rig.pool, "nr_inactive_file") > 32);
+	wait_until(!counter(rig.pool, "nr_loading") && !atomic_load(&rig.object->nr_in_flight));
+	assert_true(counter(rig.pool, "nr_inactive_file") > 32);
 	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_RANDOM), 0);
 	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_DONTNEED), 0);
 	touch(rig.object, 600, 1);
@@ -230,7 +231,7 @@ static void locked_pages_stay_until_they_are_unlocked(void **state)
 	assert_int_equal(counter(rig.pool, "nr_unevictable"), 100);
 	assert_int_equal(weir_munlock(rig.object, 0, 50 * PAGE_SIZE), 0);
 	assert_int_equal(weir_reclaim(rig.pool, 1000, WEIR_NOMEMALLOC), 50);
-	assert_true(conserved(rig.pool));
+	wait_until(conserved(rig.pool));
 }
 
 /* Breaks when a hole in what was opened, or a close, loses dirty pages. */

@@ -14,7 +14,7 @@ static struct rig rig;
 static int set_up(void **state)
 {
 	(void)state;
-	alarm(60); /* what hangs has failed */
+	alarm(300); /* what hangs has failed */
 	rig_config(&rig, 4 << 20);
 	rig.config.dirty_expire_ms = 5;
 	rig.config.flush_interval_ms = 2;

@@ -361,6 +361,13 @@ static void inner_in_memory(struct sweep *s)
 	s->inner_ops = *ops;
 }
 
+/* Whether it was called, and what it answers, is the wrapper's; a disk may take seconds for each. */
+static int sync_at_once(void *store)
+{
+	(void)store;
+	return 0;
+}
+
 /* Asynchronous, where there is a ring. */
 static void inner_in_a_file(struct sweep *s)
 {
@@ -377,6 +384,7 @@ static void inner_in_a_file(struct sweep *s)
 	assert_int_equal(weir_file_store_open(path, WEIR_RDWR, &ops, &s->inner), 0);
 	unlink(path);
 	s->inner_ops = *ops;
+	s->inner_ops.sync = sync_at_once;
 }
 
 static void begin(struct sweep *s, void (*inner)(struct sweep *), const struct weir_fault_rule *rule)
@@ -400,7 +408,7 @@ static void begin(struct sweep *s, void (*inner)(struct sweep *), const struct w
 	config.dirty_expire_ms = 1000000; /* steps decide what is written, not time */
 	config.dirty_background_pct = 89;
 	config.dirty_pct = 90;
-	config.wait_ms = 2000;
+	config.wait_ms = 60000;
 	assert_int_equal(weir_create(&config, &s->pool), 0);
 	assert_int_equal(weir_fault_store_create(&s->inner_ops, s->inner, 1, &ops, &s->fault), 0);
 	s->rule = *rule;
@@ -468,7 +476,7 @@ static uint64_t run(void (*inner)(struct sweep *), const struct weir_fault_rule 
 	calls = weir_fault_store_calls(s.fault, rule->ops ? rule->ops : 31);
 	*hit = weir_fault_store_hits(s.fault) > 0;
 	finish(&s);
-	assert_true(now_ms() - start < 30000); /* nothing waited in vain */
+	assert_true(now_ms() - start < 50000); /* nothing waited in vain */
 	return calls;
 }
 
