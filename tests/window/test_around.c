@@ -21,8 +21,7 @@ static void neighbours_come_with_a_page(void)
 
 static void await_reads(void)
 {
-	while (counter(rig.pool, "nr_loading"))
-		usleep(1000);
+	wait_until(!counter(rig.pool, "nr_loading") && !atomic_load(&rig.object->nr_in_flight));
 }
 static uint64_t faults(void)
 {

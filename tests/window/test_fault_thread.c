@@ -72,32 +72,43 @@ static int stop_on_one(void **state)
 	return stop(state);
 }
 
-/* How often the pool's threads for faults went to sleep: once for each time that they were woken. */
-static uint64_t sleeps(void)
+/* How often the pool's threads for faults went to sleep: once for each time that they were woken. Once all do: whoever
+ * was woken has seen that there is nothing. */
+static bool all_sleep(uint64_t *sleeps)
 {
 	DIR *tasks = opendir("/proc/self/task");
 	const struct dirent *task;
-	uint64_t sum = 0;
+	bool asleep = true;
 
 	while (tasks && (task = readdir(tasks))) {
 		unsigned long long voluntary = 0;
 		char path[300], line[128];
-		bool serves = false;
+		bool serves = false, runs = false;
 		FILE *file;
 
 		snprintf(path, sizeof(path), "/proc/self/task/%s/status", task->d_name);
 		file = fopen(path, "r");
 		while (file && fgets(line, sizeof(line), file)) {
 			serves |= strstr(line, "weir-fault") != NULL;
+			runs |= strncmp(line, "State:\tS", 8) != 0 && strncmp(line, "State:", 6) == 0;
 			sscanf(line, "voluntary_ctxt_switches: %llu", &voluntary);
 		}
 		if (file)
 			fclose(file);
-		sum += serves ? voluntary : 0;
+		*sleeps += serves ? voluntary : 0;
+		asleep &= !(serves && runs);
 	}
 	if (tasks)
 		closedir(tasks);
-	return sum;
+	return asleep;
+}
+
+static uint64_t sleeps(void)
+{
+	uint64_t n = 0;
+
+	wait_until((n = 0, all_sleep(&n)));
+	return n;
 }
 
 /* Breaks when a fault wakes all who wait for one: each of four would have gone to sleep again. Nothing is read, and
@@ -105,14 +116,15 @@ static uint64_t sleeps(void)
 static void a_fault_wakes_one_thread(void **state)
 {
 	const unsigned step = 32, n = PAGES / step;
-	uint64_t before = sleeps();
+	uint64_t before;
 
 	(void)state;
 	if (!pool)
 		skip();
+	before = sleeps();
 	for (unsigned i = 0; i < n; i++) {
 		(void)window[(size_t)i * step * PAGE];
-		usleep(200); /* whoever was woken has seen that there is nothing, and sleeps */
+		sleeps();
 	}
 	assert_in_range(sleeps() - before, n / 2, 2 * n);
 }

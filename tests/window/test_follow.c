@@ -58,6 +58,7 @@ static void start(unsigned flags, bool threads)
 	config.memory_bytes = 4 << 20;
 	config.nodes = 1;
 	config.windows = true;
+	config.dirty_expire_ms = 1000000; /* nothing is written by age, however long we are without a processor */
 	config.fault_thread = threads;
 	if (weir_create(&config, &pool) || weir_open(pool, path, flags, &object) ||
 	    weir_map(object, flags & WEIR_RDWR ? PROT_READ | PROT_WRITE : PROT_READ, WEIR_MAP_SHARED, &address))
@@ -217,6 +218,7 @@ static void what_is_past_the_end_can_be_protected(void **state)
 /* ---- giving up ---- */
 
 static _Atomic bool enough;
+static _Atomic uint64_t counted[2];
 
 RACES static void add_one(char *counter)
 {
@@ -228,9 +230,11 @@ static void *count_up(void *arg)
 {
 	uint64_t n = 0;
 
-	for (; !atomic_load(&enough); n++)
+	while (!atomic_load(&enough)) {
 		for (unsigned page = 0; page < PAGES; page++)
 			add_one(window + page * PAGE_SIZE + (uintptr_t)arg * 8);
+		atomic_store_explicit(&counted[(uintptr_t)arg], ++n, memory_order_relaxed);
+	}
 	return (void *)(uintptr_t)n;
 }
 
@@ -248,6 +252,15 @@ static int by_nothing(char *base, size_t bytes, void *user)
 	return -ENOMEM;
 }
 
+/* For a while, and until both are at it. */
+static void let_them_count(void)
+{
+	uint64_t before[2] = {atomic_load(&counted[0]), atomic_load(&counted[1])};
+
+	sleep_ms(20);
+	wait_until(atomic_load(&counted[0]) > before[0] && atomic_load(&counted[1]) > before[1]);
+}
+
 /* Would fail if a store was lost on the way, or a thread died of a page that was just nobody's. */
 static void give_up(bool threads)
 {
@@ -257,13 +270,15 @@ static void give_up(bool threads)
 	start(WEIR_RDWR, threads);
 	memset(window, 0, (size_t)BYTES);
 	atomic_store(&enough, false);
+	atomic_store(&counted[0], 0);
+	atomic_store(&counted[1], 0);
 	for (uintptr_t i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, count_up, (void *)i), 0);
-	sleep_ms(20);
+	let_them_count();
 	assert_int_equal(window_give_up(object, by_nothing, NULL), -ENOMEM);
-	sleep_ms(20);
+	let_them_count();
 	assert_int_equal(window_give_up(object, by_the_kernels, NULL), 0);
-	sleep_ms(20);
+	let_them_count();
 	atomic_store(&enough, true);
 	for (unsigned i = 0; i < 2; i++) {
 		void *result;

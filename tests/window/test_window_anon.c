@@ -402,6 +402,7 @@ static void full_swap(void)
 			stamp((void *)(uintptr_t)(window + page * 512), page, 1);
 	assert_true(refused_page > 1024 && refused_page < PAGES);
 	keep = refused_page - 200;
+	rig.pool->config.wait_ms = 60000;
 	assert_int_equal(weir_resize(rig.object, keep * PAGE_SIZE), 0);
 	if (sigsetjmp(escape, 1))
 		fail_msg("page %llu can't be had, with room again", (unsigned long long)refused_page);

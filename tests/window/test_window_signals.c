@@ -244,6 +244,7 @@ static void a_cancelled_thread_leaves_nothing_locked(void **state)
 		assert_int_equal(weir_pin(w.rig.object, page, WEIR_WRITE | WEIR_EXCLUSIVE, &pin), 0);
 		assert_int_equal(weir_unpin(&pin), 0);
 	}
+	wait_until(!atomic_load(&w.rig.pool->kswapd[0].awake)); /* what it has in hand is passed over */
 	assert_int_equal(weir_advise(w.rig.object, 0, 0, WEIR_ADV_PAGEOUT), 0);
 	for (uint64_t page = 0; page < PAGES; page++)
 		assert_int_equal(state_of(w.rig.object, page), PAGE_ABSENT);
