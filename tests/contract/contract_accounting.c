@@ -262,7 +262,7 @@ static void contract_31_all_is_free_again_in_the_end(void **state)
 	assert_int_equal(weir_alloc_frames(pool, WEIR_MAX_ORDER + 1, 0, &frame), -EINVAL);
 	for (unsigned i = 0; i < OBJECTS; i++)
 		assert_int_equal(weir_close(storm.objects[i], i % 2 ? WEIR_DISCARD : 0), 0);
-	assert_int_equal(all_free(pool), pool->mem.nr_frames);
+	wait_until(all_free(pool) == pool->mem.nr_frames); /* the background reclaimer may have the last in hand */
 	assert_int_equal(counter(pool, "pgalloc"), counter(pool, "pgfree"));
 	assert_int_equal(counter(pool, "nr_dirty") + counter(pool, "nr_writeback"), 0);
 	assert_int_equal(weir_destroy(pool), 0);
@@ -349,7 +349,7 @@ static void contract_32_each_page_that_reclaim_submits_is_counted_once(void **st
 		write_byte(object, page, 1);
 	assert_int_equal(counter(rig.pool, "nr_dirtied"), 100);
 	/* Each call is content with little, so that the flusher is not asked for more on the way. */
-	for (uint64_t end = now_ms() + 10000; counter(rig.pool, "nr_vmscan_write") < 100 && now_ms() < end;) {
+	for (uint64_t end = now_ms() + 60000; counter(rig.pool, "nr_vmscan_write") < 100 && now_ms() < end;) {
 		struct scan_control sc = scan_control_for(rig.pool, 0, 0, 32);
 
 		shrink_node(rig.pool, 0, &sc);

@@ -207,7 +207,7 @@ static void contract_24_anonymous_pages_hold_no_file_writer(void **state)
 
 	(void)state;
 	rig_config(&rig, 8 * MIB);
-	rig.config.wait_ms = 100;
+	rig.config.wait_ms = 20000; /* longer than a write that is under way takes */
 	anon_start(&rig, PAGES(8 * MIB), 0);
 	file = rig_open(rig.pool, 64, NULL);
 	write_stamps(rig.object, 0, PAGES(8 * MIB) * 8 / 10, 1);
@@ -255,8 +255,8 @@ static void contract_25_swap_that_fails_ends_in_bounded_time(void **state)
 	weir_fault_store_rules(rig.fault, NULL, 0);
 	have_stamps(rig.object, 0, written, 1);
 	for (uint64_t page = written; page < PAGES(8 * MIB); page++) /* it is left alone for a while after it failed */
-		for (int tries = 0; (error = write_stamp(rig.object, page, 1)); tries++)
-			assert_true(error == -ENOMEM && tries < 100);
+		for (uint64_t end = now_ms() + 60000; (error = write_stamp(rig.object, page, 1)); sleep_ms(1))
+			assert_true(error == -ENOMEM && now_ms() < end);
 	have_stamps(rig.object, 0, PAGES(8 * MIB), 1);
 	assert_true(counter(rig.pool, "write_error") > 10 * SWAP_RETIRE_MAX);
 	assert_true(counter(rig.pool, "nr_swap_bad") < 4 * SWAP_RETIRE_MAX);

