@@ -93,7 +93,7 @@ def readaheads():
 
 def changed(before, settings):
     """What is not as it was, or None; after a moment, as the guard of a program that was killed may be at it."""
-    for _ in range(100):
+    for _ in range(600):
         left = [item for item in left_behind() if item not in before]
         if not left and readaheads() == settings:
             return None

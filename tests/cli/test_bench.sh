@@ -64,14 +64,14 @@ result $? "the table says what was not measured"
 ended() {
 	"$weir" bench map --memory 32M --size 64M --seconds 60 >out 2>err &
 	local pid=$! child= status
-	for ((i = 0; i < 600; i++)); do
+	for ((i = 0; i < 2400; i++)); do
 		child=$(pgrep -P "$pid")
 		[ -n "$child" ] && [ -z "$(ls "$TMPDIR")" ] && break
 		sleep 0.05
 	done
 	sleep 0.2
 	kill -TERM "$pid"
-	(sleep 20 && kill -KILL "$pid") >/dev/null 2>&1 & # not for ever
+	(sleep 120 && kill -KILL "$pid") >/dev/null 2>&1 & # not for ever
 	wait "$pid" 2>/dev/null
 	status=$?
 	kill $! 2>/dev/null

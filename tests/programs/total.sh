@@ -26,7 +26,7 @@ result $? "... each process says that it did"
 paged
 result $? "... which was not enough for both"
 rm -f report
-"$weir" run --total 32M --swap "$TMPDIR:64M" --report json --report-file report --report-all -- sh -c 'sleep 3; :' 2>err
+"$weir" run --total 32M --swap "$TMPDIR:64M" --report json --report-file report --report-all -- sh -c 'sleep 6; :' 2>err
 [ $? -eq 0 ] && [ "$(grep -c '"granted_bytes": 4194304,' report)" -eq 2 ]
 result $? "who needs nothing soon has the least"
 
@@ -36,14 +36,14 @@ together --total 64M -m 8M
 result $? "-m is the limit of each, --total of all"
 
 # A child that is killed, and never reaped, leaves its part to who is left.
-timeout 60 "$weir" run --total 12M --swap "$TMPDIR:64M" --report none -- \
+timeout 300 "$weir" run --total 12M --swap "$TMPDIR:64M" --report none -- \
 	sh -c 'sleep 100 & pid=$!; sleep 100 & second=$!; kill -9 $pid $second; exec sort -n -S 8M numbers' >out 2>err
 [ $? -eq 0 ] && cmp -s out sorted
 result $? "what a killed process had is given to others"
 
 # 12M are three processes: of the shell and its three children one can't start, whichever comes last.
-timeout 60 "$weir" run --total 12M --swap "$TMPDIR:64M" --report none -- sh -c '
-	sleep 6 & a=$!; sleep 6 & b=$!; sleep 6 & c=$!
+timeout 300 "$weir" run --total 12M --swap "$TMPDIR:64M" --report none -- sh -c '
+	sleep 12 & a=$!; sleep 12 & b=$!; sleep 12 & c=$!
 	for pid in $a $b $c; do wait $pid; echo $?; done' >out 2>err
 [ "$(sort out | tr '\n' ' ')" = "0 0 125 " ] && grep -q "raise --total" err
 result $? "who can't have 4M is refused with 125, and told what to raise"
@@ -55,13 +55,13 @@ for words in "--total 1M" "--total 3X" "--stats-interval 0 -m 8M" "--stats-inter
 	result $? "$words is refused"
 done
 
-"$weir" run -m 16M --swap "$TMPDIR:64M" --stats-interval 0.2 --report-file lines -- sh -c 'sleep 1; exit 3' >out 2>err
+"$weir" run -m 16M --swap "$TMPDIR:64M" --stats-interval 0.2 --report-file lines -- sh -c 'sleep 3; exit 3' >out 2>err
 [ $? -eq 3 ] && [ "$(grep -c '^weir run: .* free .*stall%$' lines)" -eq 1 ] &&
 	[ "$(grep -Ec '^weir run: +[0-9]+ +[0-9.]+ .* [0-9.]+$' lines)" -ge 2 ] && tail -6 lines | grep -q '^  swap '
 result $? "lines while it runs, then the report"
 ! [ -s err ]
 result $? "... and nothing elsewhere"
-"$weir" run -m 16M --swap "$TMPDIR:64M" --stats-interval 0.2 --report json --report-file report -- sleep 1 >out 2>err
+"$weir" run -m 16M --swap "$TMPDIR:64M" --stats-interval 0.2 --report json --report-file report -- sleep 3 >out 2>err
 [ $? -eq 0 ] && [ "$(grep -c '"interval_s": .*"per_second": {.*}}$' report)" -ge 2 ] && tail -1 report | grep -q pgmajfault
 result $? "objects of JSON"
 "$weir" run -m 16M --swap "$TMPDIR:64M" --stats-interval 0.2 --report none --report-file nothing -- sleep 1 >out 2>err
