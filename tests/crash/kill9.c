@@ -110,7 +110,7 @@ static void run_and_kill(uint64_t seed, const char *const *options)
 	pid = start(seed, options);
 	assert_true(pid > 0);
 	if (random_below(&dice, 8))
-		for (int i = 0; i < 100000 && !has_bytes(journal) && waitpid(pid, &status, WNOHANG) == 0; i++)
+		for (int i = 0; i < 1000000 && !has_bytes(journal) && waitpid(pid, &status, WNOHANG) == 0; i++)
 			sleep_us(200);
 	sleep_us(random_below(&dice, 30000));
 	kill(pid, SIGKILL);
