@@ -42,7 +42,7 @@ run() {
 	local budget=$1
 	shift
 	rm -f report
-	timeout "${limit:-300}" $as "$weir" run -m "$budget" --swap "$TMPDIR:${swap:-1G}" --report json --report-file report --report-all \
+	timeout "${limit:-800}" $as "$weir" run -m "$budget" --swap "$TMPDIR:${swap:-1G}" --report json --report-file report --report-all \
 		-- "$@" >out 2>err
 }
 

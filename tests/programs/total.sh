@@ -12,7 +12,7 @@ sort -k2 numbers >sorted2
 
 together() {
 	rm -f report
-	timeout "${limit:-300}" "$weir" run "$@" --swap "$TMPDIR:512M" --report json --report-file report --report-all -- \
+	timeout "${limit:-800}" "$weir" run "$@" --swap "$TMPDIR:512M" --report json --report-file report --report-all -- \
 		sh -c 'sort -n -S 16M --parallel=1 numbers >out1 & sort -k2 -S 16M --parallel=1 numbers | cat >out2; wait' \
 		2>err
 }

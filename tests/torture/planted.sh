@@ -10,7 +10,7 @@ planted() {
 	fault=$1
 	words=$2
 	shift 2
-	if said=$("$torture" --seconds 60 --seed 7 --plant "$fault" "$@" 2>&1); then
+	if said=$("$torture" --seconds 240 --seed 7 --plant "$fault" "$@" 2>&1); then
 		echo "not ok - $fault was not found"
 		failed=1
 	elif ! echo "$said" | grep -q "$words" || ! echo "$said" | grep -q "to replay: --seed 7 --round"; then
