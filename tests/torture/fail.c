@@ -141,7 +141,7 @@ static void show_stack(int signal)
 static void show_stack_of(pthread_t thread)
 {
 	pthread_kill(thread, SIGUSR2);
-	usleep(200000);
+	usleep(1000000); /* the machine may be busy */
 }
 
 static void say_where(struct world *world, struct worker *worker)
@@ -152,6 +152,17 @@ static void say_where(struct world *world, struct worker *worker)
 		(double)(clock_ns() - atomic_load(&worker->since_ns)) / 1e9);
 	if (!atomic_load(&worker->ended))
 		show_stack_of(world->workers[worker->number]->thread);
+}
+
+/* What may be waited for. */
+static void say_memory(struct world *world)
+{
+	static const char *const names[] = {"nr_free_pages", "nr_dirty",       "nr_writeback",        "nr_isolated",
+					    "nr_loading",    "nr_unevictable", "balance_dirty_pause", "pgalloc_fail"};
+
+	for (unsigned i = 0; world->pool && i < sizeof(names) / sizeof(names[0]); i++)
+		fprintf(stderr, "  %s %llu", names[i], (unsigned long long)weir_counter(world->pool, names[i]));
+	fprintf(stderr, "\n");
 }
 
 void hang_report(struct world *world, struct worker *stuck)
@@ -166,6 +177,7 @@ void hang_report(struct world *world, struct worker *stuck)
 		fprintf(stderr, "torture: hang: the end of the round did not go on for %u s\n",
 			world->options->hang_seconds);
 	say_who(stuck);
+	say_memory(world);
 	sigaction(SIGUSR2, &action, NULL);
 	for (unsigned i = 0; i < world->nr_workers; i++)
 		say_where(world, world->workers[i]);

@@ -5,9 +5,9 @@
  * A window may be private: what is written there has versions of its own, and is never seen in the object.
  *
  * A touch that can't be served (no frame, a store that fails) is a SIGBUS, from which the thread jumps back: so nothing
- * is written before the page has been touched to be written, and a pin then keeps it. Its first write may still have to
- * wait at the dirty limit, or once more when the page was written out meanwhile: that one is tried again until it goes
- * through.
+ * is written before the page has been touched to be written, and a pin then keeps it. When the page was written out
+ * meanwhile its next write is a fault once more: that one is tried again until it goes through, and no dirty limit is for
+ * it. Others may hold as many dirty pages as there may be, and wait for the page's lock.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -175,6 +175,7 @@ void op_touch_write(struct worker *worker)
 	uint64_t page;
 	void *data = begin_touch(worker, &object, &page);
 	struct weir_pin pin;
+	unsigned saved;
 	int error;
 
 	if (data && object->private_window)
@@ -188,9 +189,11 @@ void op_touch_write(struct worker *worker)
 			if (pin.data != data)
 				broken(worker, "a pin of page %llu of object %u is not in its window",
 				       (unsigned long long)page, object->number);
+			saved = weir_scope_memalloc_save();
 			must_succeed = 1;
 			write_some_words(worker, object, page, data);
 			must_succeed = 0;
+			weir_scope_memalloc_restore(saved);
 			shadow_check(worker, object, page, data, "in its window, when it was written");
 			unpin(worker, object, page, &pin);
 		}
