@@ -5,8 +5,9 @@ command=replay
 . "$(dirname "$0")/tap.sh"
 small=(--memory 4M --size 16M) # 1,024 frames, 4,096 pages
 n=8000                         # accesses, most often
-built_with asan && n=4000
-built_with tsan && n=2000
+if built_with asan || built_with tsan; then
+	n=2000
+fi
 
 # json NAME EXPRESSION [options]: succeeds, is JSON, and the expression holds.
 json() {
