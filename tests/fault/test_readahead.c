@@ -17,7 +17,7 @@ static int setup(void **state)
 	(void)state;
 	rig_config(&rig, POOL);
 	rig.config.policy = NULL;                /* the default */
-	rig.config.watermark_scale_factor = 500; /* from low to high: what is read ahead between two waits in use() */
+	rig.config.watermark_scale_factor = 200; /* from low to high: what is read ahead between two waits in use() */
 	rig_start(&rig, PAGES);
 	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_NORMAL), 0);
 	return 0;
