@@ -276,7 +276,8 @@ int weir_anon(weir_pool *pool, uint64_t bytes, weir_object **object);
 #define WEIR_EXCLUSIVE 0x02u /* no other pin on the page meanwhile. Waits for them */
 #define WEIR_OVERWRITE \
 	0x04u           /* with WRITE: all of the page will be written, so it is not read first;
-                              * where it was not resident it is full of zeros */
+                              * where it was not resident it is full of zeros, also for others and
+                              * for weir_sync, until it is written */
 #define WEIR_TRY 0x08u  /* never wait: -EAGAIN where it would (not resident, locked, in I/O) */
 #define WEIR_WAIT 0x10u /* when every frame is held, wait up to config.wait_ms for one */
 
@@ -396,7 +397,8 @@ int weir_queue_pin(weir_queue *queue, weir_object *object, uint64_t page, unsign
 int weir_queue_wait(weir_queue *queue, struct weir_completion *out, unsigned max, unsigned min);
 
 /* Copy bytes out of or into an object, as pread(2) and pwrite(2): a read past the end is short or 0, a write
- * past the end grows the object. Safe with pins on the same pages.
+ * past the end grows the object. Safe with pins on the same pages. A page that is written whole and is not in memory
+ * is not read, and others see it, and weir_sync stores it, with its old content or with all of the new.
  * Errors: those of weir_pin and weir_resize, when nothing was copied; -EINVAL (offset + length
  * overflows). Blocks: as weir_pin. Allocates: no. */
 ssize_t weir_pread(weir_object *object, void *buffer, size_t bytes, uint64_t offset);

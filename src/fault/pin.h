@@ -58,6 +58,11 @@ void pin_prepare(struct weir_object *object, uint64_t page, struct frame *frame,
 void pin_unprepare(struct weir_pin *pin);
 int pin_published(struct weir_object *object, uint64_t page, struct weir_pin *pin);
 
+/* overwrite.c: `data`, a page, becomes the content of one that is absent, which nobody sees before. 0: it is resident
+ * and dirty; PIN_AGAIN: it was not absent any more, or can't be had so: by a pin. Errors: as weir_pin. Signals are not
+ * held. Blocks: as weir_pin, and for a touch of `data`. */
+int overwrite_absent(struct weir_object *object, uint64_t page, const void *data);
+
 /* queue.c: reap other threads' queues whose owners are busy elsewhere, for whoever waits for a page of theirs. */
 void queues_help(weir_pool *pool);
 

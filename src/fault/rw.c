@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * rw.c - weir_pread and weir_pwrite: copies through pins, a page at a time.
+ * rw.c - weir_pread and weir_pwrite: copies through pins, a page at a time; but a whole page that is not in memory
+ * comes in as what is written (overwrite.c).
  */
 #include <string.h>
 
@@ -32,6 +33,22 @@ ssize_t weir_pread(weir_object *object, void *buffer, size_t bytes, uint64_t off
 	return (ssize_t)done;
 }
 
+static int write_page(struct weir_object *object, uint64_t page, size_t in_page, const void *data, size_t n)
+{
+	struct weir_pin pin;
+	int error = PIN_AGAIN;
+
+	if (n == PAGE_SIZE && word_state(word_load(&object->words[page])) == PAGE_ABSENT)
+		error = overwrite_absent(object, page, data);
+	if (error != PIN_AGAIN)
+		return error;
+	error = weir_pin(object, page, WEIR_WRITE, &pin);
+	if (error)
+		return error;
+	memcpy((char *)pin.data + in_page, data, n);
+	return weir_unpin(&pin);
+}
+
 ssize_t weir_pwrite(weir_object *object, const void *buffer, size_t bytes, uint64_t offset)
 {
 	size_t done = 0;
@@ -48,16 +65,12 @@ ssize_t weir_pwrite(weir_object *object, const void *buffer, size_t bytes, uint6
 		return error;
 	while (done < bytes) {
 		size_t in_page = (offset + done) & (PAGE_SIZE - 1), n = MIN(PAGE_SIZE - in_page, bytes - done);
-		unsigned flags = n == PAGE_SIZE ? WEIR_WRITE | WEIR_OVERWRITE : WEIR_WRITE;
-		struct weir_pin pin;
 
-		error = weir_pin(object, (offset + done) >> PAGE_SHIFT, flags, &pin);
+		error = write_page(object, (offset + done) >> PAGE_SHIFT, in_page, (const char *)buffer + done, n);
 		if (error == -ERANGE && !(error = object_grow(object, offset + bytes)))
 			continue; /* cut meanwhile */
 		if (error)
 			return done ? (ssize_t)done : error;
-		memcpy((char *)pin.data + in_page, (const char *)buffer + done, n);
-		weir_unpin(&pin);
 		done += n;
 	}
 	return (ssize_t)done;

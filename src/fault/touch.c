@@ -48,19 +48,12 @@ static int appear(struct weir_object *object, uint64_t page, struct frame *frame
 	return error;
 }
 
-/* The page is loading, by us. */
-static int load_mapped(struct weir_object *object, uint64_t page, struct frame *frame, unsigned flags)
+int touch_loaded(struct weir_object *object, uint64_t page, struct frame *frame, void *data, ssize_t got,
+		 unsigned flags)
 {
-	struct thread_record *record = thread_record(object->threads);
-	void *slot = frame_address(&object->pool->mem, frame);
-	bool full = frame_memory(frame) == MEMORY_FULL || !record;
-	void *data = full ? slot : thread_staging(object->threads, record);
 	bool expected = !(flags & WEIR_WRITE) && write_expected(object, page), write = flags & WEIR_WRITE || expected;
-	int error;
+	int error = load_check(object, page, got, data);
 
-	if (full)
-		frame_fill(frame);
-	error = load_check(object, page, miss_read(object, page, frame, data, flags), data);
 	/* It went, or the page was barred from it, before the page was loading; now that would wait for us. */
 	if (!error && (!object_window(object) || object_barred(object, page)))
 		error = -ERANGE;
@@ -77,6 +70,19 @@ static int load_mapped(struct weir_object *object, uint64_t page, struct frame *
 	if (expected)
 		count(object->pool, frame->node, COUNT_WRITE_EXPECTED, 1);
 	return 0;
+}
+
+/* The page is loading, by us. */
+static int load_mapped(struct weir_object *object, uint64_t page, struct frame *frame, unsigned flags)
+{
+	struct thread_record *record = thread_record(object->threads);
+	void *slot = frame_address(&object->pool->mem, frame);
+	bool full = frame_memory(frame) == MEMORY_FULL || !record;
+	void *data = full ? slot : thread_staging(object->threads, record);
+
+	if (full)
+		frame_fill(frame);
+	return touch_loaded(object, page, frame, data, miss_read(object, page, frame, data, flags), flags);
 }
 
 static int touch_absent(struct weir_object *object, uint64_t page, uint64_t seen, unsigned flags)

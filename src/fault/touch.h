@@ -17,6 +17,12 @@
  * The object has a window, and signals are held (hold.h). Blocks. Allocates: no. */
 int touch_page(struct weir_object *object, uint64_t page, unsigned flags, bool around);
 
+/* The page is loading, by the caller, and `got` bytes of it are at `data` (or it is a store's error): into the window
+ * with it, and resident; or all is given back. `data` may be the frame's slot. 0, -ERANGE (cut; barred; there is no
+ * window), or load_check's errors, or the kernel's. Blocks: no. */
+int touch_loaded(struct weir_object *object, uint64_t page, struct frame *frame, void *data, ssize_t got,
+		 unsigned flags);
+
 /* A page that could not be read: put zeros in its place, which count as its content until it is evicted. 0, or as
  * above. */
 int touch_zero(struct weir_object *object, uint64_t page);
