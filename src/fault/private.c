@@ -3,8 +3,9 @@
  * private.c - private windows: what is written there goes to swap, and not to the object.
  *
  * The window belongs to an anonymous object beside the first one (`copy`), which differs from others in one thing:
- * pages that were never written there are not zeros but the first object's. They are read past its frames, but for what
- * is resident in them, which may be newer than the store.
+ * pages that were never written there are not zeros but the first object's. A file's are read past its frames, but for
+ * what is resident in them, which may be newer than the store. Those of anonymous memory are always read through them:
+ * a slot of swap that no page of the object is being read from may be given to another page meanwhile.
  */
 #include "fault/private.h"
 
@@ -15,16 +16,29 @@
 #include "observe/error.h"
 #include "store/anon.h"
 
+/* As long as it waits for a frame, he who touches the window does: with WEIR_WAIT. */
+static ssize_t read_through(struct weir_object *object, uint64_t page, void *data)
+{
+	struct weir_pin pin;
+	int error = weir_pin(object, page, WEIR_READ | WEIR_WAIT, &pin);
+
+	if (error)
+		return error == -ERANGE ? 0 : error;
+	memcpy(data, pin.data, PAGE_SIZE);
+	weir_unpin(&pin);
+	return PAGE_SIZE;
+}
+
 static ssize_t read_original(void *original, uint64_t page, void *data)
 {
 	struct weir_object *object = original;
 	struct iovec iov = {data, PAGE_SIZE};
 	ssize_t got;
 
-	if (word_state(word_load(&object->words[page])) == PAGE_ABSENT)
+	if (!object->anon && word_state(word_load(&object->words[page])) == PAGE_ABSENT)
 		got = store_read(&object->store, &iov, 1, page << PAGE_SHIFT);
 	else
-		got = weir_pread(object, data, PAGE_SIZE, page << PAGE_SHIFT);
+		got = read_through(object, page, data);
 	if (got < 0)
 		return got;
 	if ((size_t)got < object_page_bytes(object, page))
