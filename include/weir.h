@@ -196,9 +196,10 @@ const char *weir_policy_name(unsigned number);
 #define WEIR_BUFFERED 0x08u /* through the kernel's page cache instead of O_DIRECT */
 
 /* Open a regular file or block device as an object of the pool. O_DIRECT is used where the file system
- * offers it, else buffered I/O with the kernel's cache dropped behind. The size is the file's at this
- * moment; a file that others change while it is open: growth is not seen (weir_resize sees it), a page
- * that was cut off reads as -ESTALE.
+ * offers it, else (or with WEIR_BUFFERED) buffered I/O with the kernel's cache dropped behind: what was
+ * read at once, what was written by weir_sync and weir_close. The size is the file's at this moment; a
+ * file that others change while it is open: growth is not seen (weir_resize sees it), a page that was
+ * cut off reads as -ESTALE.
  * Errors: those of open(2) (-ENOENT, -EACCES, -EROFS ...), -EISDIR, -EINVAL (not a regular file or
  * block device, unknown flags), -EBUSY (this file is open in the pool already), -EFBIG (over 2^44
  * bytes), -ENOMEM, -EAGAIN (no thread for the flusher). Blocks: yes. Allocates: yes. */

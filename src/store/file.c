@@ -6,6 +6,11 @@
  * that the file's size cuts (writing all of it would make the file longer), and file systems without O_DIRECT. The
  * kernel keeps the two coherent: it writes its cached pages back before a direct read, and drops them at a direct
  * write.
+ *
+ * The pool is the cache; a second copy in the kernel's would double the memory used. So where all goes through the
+ * plain descriptor the kernel reads nothing ahead, and is told to drop what was read, at once, and what was written,
+ * when it is on the disk. It does so with whole clean pages that nobody has mapped, so to others who use the file that
+ * is a matter of speed alone.
  */
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -91,7 +96,6 @@ static ssize_t file_readv(void *store, const struct iovec *iov, int n, uint64_t 
 	got = fd_read(file->plain_fd, iov, n, offset);
 	if (got < 0)
 		return -errno;
-	/* The pool is the cache; a second copy in the kernel's would double the memory used. */
 	if (got > 0)
 		posix_fadvise(file->plain_fd, (off_t)offset, (off_t)got, POSIX_FADV_DONTNEED);
 	return got;
@@ -115,7 +119,11 @@ static int file_sync(void *store)
 {
 	struct file *file = store;
 
-	return fdatasync(file->plain_fd) < 0 ? -errno : 0;
+	if (fdatasync(file->plain_fd) < 0)
+		return -errno;
+	if (file->direct_fd < 0)
+		posix_fadvise(file->plain_fd, 0, 0, POSIX_FADV_DONTNEED);
+	return 0;
 }
 
 static int file_resize(void *store, uint64_t bytes)
@@ -168,13 +176,18 @@ static uint64_t file_device(void *store)
 	return (uint64_t)file->device + 1; /* never 0 */
 }
 
+static void close_descriptors(const struct file *file)
+{
+	if (file->direct_fd >= 0)
+		close(file->direct_fd);
+	close(file->plain_fd);
+}
+
 static void file_close(void *store)
 {
 	struct file *file = store;
 
-	if (file->direct_fd >= 0)
-		close(file->direct_fd);
-	close(file->plain_fd);
+	close_descriptors(file);
 	munmap(file, sizeof(*file));
 }
 
@@ -304,6 +317,8 @@ static int make_store(const struct file *probe, const char *path, struct store *
 
 	if (file == MAP_FAILED)
 		return open_failed(path, ENOMEM);
+	if (probe->direct_fd < 0) /* whole folios that it reads ahead would not be dropped by pages */
+		posix_fadvise(probe->plain_fd, 0, 0, POSIX_FADV_RANDOM);
 	*file = *probe;
 	*store = (struct store){&file_ops, file};
 	return 0;
@@ -325,7 +340,8 @@ int file_store_adopt(int fd, const char *path, struct store *store)
 
 int weir_file_store_open(const char *path, unsigned flags, const struct weir_store_ops **ops, void **store)
 {
-	struct file probe = {.direct_fd = -1}, *file;
+	struct file probe = {.direct_fd = -1};
+	struct store made;
 	int error;
 
 	if (flags & ~OPEN_FLAGS)
@@ -337,19 +353,15 @@ int weir_file_store_open(const char *path, unsigned flags, const struct weir_sto
 	if (probe.plain_fd < 0)
 		return open_failed(path, errno);
 	error = examine(&probe, path);
+	if (!error && !(flags & WEIR_BUFFERED))
+		probe.direct_fd = open_direct(&probe, path, flags);
+	if (!error)
+		error = make_store(&probe, path, &made);
 	if (error) {
-		close(probe.plain_fd);
+		close_descriptors(&probe);
 		return error;
 	}
-	file = mmap(NULL, sizeof(*file), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (file == MAP_FAILED) {
-		close(probe.plain_fd);
-		return open_failed(path, ENOMEM);
-	}
-	if (!(flags & WEIR_BUFFERED))
-		probe.direct_fd = open_direct(&probe, path, flags);
-	*file = probe;
-	*ops = &file_ops;
-	*store = file;
+	*ops = made.ops;
+	*store = made.data;
 	return 0;
 }

@@ -2,8 +2,13 @@
  * Pages in files: on a disk, where O_DIRECT is, and in shared memory; direct and buffered. */
 #include "store_test.h"
 
+#include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/vfs.h>
+
 #define PAGES 32
 #define TAIL 1000
+#define CACHED_PAGES 1024u
 
 static const char *const folders[] = {"/var/tmp", "/dev/shm"};
 static const unsigned modes[] = {WEIR_RDWR | WEIR_CREATE, WEIR_RDWR | WEIR_CREATE | WEIR_BUFFERED};
@@ -271,6 +276,53 @@ static void transfers_survive_a_storm_of_signals(void **state)
 	everywhere(transfers);
 }
 
+static unsigned cached_pages(const char *path, size_t bytes)
+{
+	static unsigned char there[CACHED_PAGES];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	void *mapped = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+	unsigned n = 0;
+
+	assert_true(mapped != MAP_FAILED);
+	assert_int_equal(mincore(mapped, bytes, there), 0);
+	for (size_t i = 0; i < bytes / WEIR_PAGE_SIZE; i++)
+		n += there[i] & 1;
+	munmap(mapped, bytes);
+	close(fd);
+	return n;
+}
+
+/* Breaks when each page that was read or written through the kernel's cache stays there too. */
+static void buffered_pages_do_not_stay_in_the_kernels_cache(void **state)
+{
+	const size_t bytes = CACHED_PAGES * WEIR_PAGE_SIZE;
+	struct store store;
+	struct statfs fs;
+	char path[128];
+
+	(void)state;
+	if (statfs("/var/tmp", &fs) || fs.f_type == TMPFS_MAGIC) {
+		print_message("/var/tmp is memory: there the cache is the file\n");
+		skip();
+	}
+	new_path(path, sizeof(path), "/var/tmp");
+	open_file(&store, path, WEIR_RDWR | WEIR_CREATE | WEIR_BUFFERED);
+	pattern_fill(wanted, sizeof(wanted), 0, 9);
+	for (size_t at = 0; at < bytes / 2; at += sizeof(wanted))
+		assert_int_equal(write_at(&store, wanted, sizeof(wanted), at), sizeof(wanted));
+	for (size_t at = bytes / 2; at < bytes; at += WEIR_PAGE_SIZE)
+		assert_int_equal(write_at(&store, wanted, WEIR_PAGE_SIZE, at), WEIR_PAGE_SIZE);
+	assert_int_equal(store_sync(&store), 0);
+	assert_in_range(cached_pages(path, bytes), 0, CACHED_PAGES / 16);
+	store_close(&store);
+	open_file(&store, path, WEIR_RDONLY | WEIR_BUFFERED);
+	for (size_t at = 0; at < bytes; at += WEIR_PAGE_SIZE)
+		assert_int_equal(read_at(&store, found, WEIR_PAGE_SIZE, at), WEIR_PAGE_SIZE);
+	assert_in_range(cached_pages(path, bytes), 0, CACHED_PAGES / 16);
+	store_close(&store);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +334,7 @@ int main(void)
 		cmocka_unit_test(buffered_and_direct_see_each_others_bytes),
 		cmocka_unit_test(a_file_is_the_same_by_any_name_and_no_other_is),
 		cmocka_unit_test(transfers_survive_a_storm_of_signals),
+		cmocka_unit_test(buffered_pages_do_not_stay_in_the_kernels_cache),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
