@@ -232,7 +232,7 @@ int weir_resize(weir_object *object, uint64_t bytes);
 struct weir_swap_config {
 	size_t size;      /* sizeof(struct weir_swap_config) */
 	const char *path; /* a directory to make the file in, or the name of a file that is not there yet */
-	uint64_t bytes;   /* 4096 to 16 TiB, rounded down to pages */
+	uint64_t bytes;   /* 4096 to 16 TiB, rounded down to pages; of exactly 16 TiB the last page is left out */
 	int priority;     /* higher ones are used first, equal ones in turn */
 	unsigned flags;   /* 0, or WEIR_SWAP_ENCRYPT and WEIR_SWAP_LATE */
 };

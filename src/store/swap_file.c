@@ -20,6 +20,7 @@
 #include "observe/error.h"
 #include "store/swap.h"
 
+#define SWAP_BYTES_MAX (1ull << 44) /* a page more than the most slots */
 #define KNOWN_FLAGS (WEIR_SWAP_ENCRYPT | WEIR_SWAP_LATE)
 
 static const char *remedy(int error)
@@ -89,7 +90,7 @@ static int check(const struct weir_swap_config *config)
 				      sizeof(*config));
 	if (config->flags & ~KNOWN_FLAGS)
 		return weir_error_set(-EINVAL, "weir_swap_add: unknown flags 0x%x", config->flags & ~KNOWN_FLAGS);
-	if (config->bytes < PAGE_SIZE || config->bytes >> PAGE_SHIFT > SWAP_SLOTS_MAX)
+	if (config->bytes < PAGE_SIZE || config->bytes > SWAP_BYTES_MAX)
 		return weir_error_set(-EINVAL, "config.bytes is %llu; a swap area has 4096 bytes to 16 TiB",
 				      (unsigned long long)config->bytes);
 	return 0;
@@ -117,7 +118,7 @@ int swap_add_file(struct swap *swap, const struct weir_swap_config *config)
 
 	if (error)
 		return error;
-	slots = config->bytes >> PAGE_SHIFT;
+	slots = MIN(config->bytes >> PAGE_SHIFT, SWAP_SLOTS_MAX);
 	bytes = slots << PAGE_SHIFT;
 	fd = create(config->path, name);
 	if (fd < 0)

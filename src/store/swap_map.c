@@ -13,10 +13,12 @@ static uint32_t cluster_first(uint32_t cluster)
 	return cluster * SWAP_CLUSTER_SLOTS;
 }
 
-/* The last cluster may be short. */
+/* The last cluster may be short; of the largest map it ends where 32 bits do. */
 static uint32_t cluster_end(const struct swap_map *map, uint32_t cluster)
 {
-	return MIN(cluster_first(cluster) + SWAP_CLUSTER_SLOTS, map->nr_slots);
+	uint32_t first = cluster_first(cluster);
+
+	return first + MIN(SWAP_CLUSTER_SLOTS, map->nr_slots - first);
 }
 
 static void line_up(struct swap_map *map, uint32_t cluster)

@@ -494,6 +494,7 @@ static void a_swap_file_has_no_name_and_all_its_room(void **state)
 	snprintf(path, sizeof(path), "%s/none/swap", folder);
 	assert_int_equal(add_file(&f, path, 1 << 20), -ENOENT);
 	assert_int_equal(add_file(&f, folder, 4095), -EINVAL);
+	assert_int_equal(add_file(&f, folder, (1ull << 44) + 1), -EINVAL);
 	assert_int_equal(rmdir(folder), 0); /* nothing was left in it */
 	stop(&f);
 }

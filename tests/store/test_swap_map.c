@@ -4,6 +4,8 @@
  */
 #include "store_test.h"
 
+#include <sys/mman.h>
+
 #include "store/swap_map.h"
 
 /* Breaks when a run is torn although its cluster has room, or when a cluster's end is overrun. */
@@ -144,6 +146,31 @@ static void shared_slots_are_kept(void **state)
 	swap_map_destroy(&map);
 }
 
+/* Breaks when the end of the largest map's last cluster is reckoned past 32 bits: then it has none, and a take that
+ * should succeed ends the process. */
+static void the_largest_map_has_its_last_cluster(void **state)
+{
+	const uint32_t cluster = UINT32_MAX / SWAP_CLUSTER_SLOTS, cluster_slots = UINT32_MAX % SWAP_CLUSTER_SLOTS;
+	/* By hand, and of all others nothing: swap_map_init would fill 4 GiB. */
+	struct swap_map map = {.nr_slots = UINT32_MAX,
+			       .nr_clusters = cluster + 1,
+			       .current = cluster,
+			       .next = cluster * SWAP_CLUSTER_SLOTS};
+	size_t bytes = map.nr_clusters * sizeof(*map.clusters);
+	uint32_t first;
+
+	(void)state;
+	map.slots = mmap(NULL, 1ul << 32, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	map.clusters = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	assert_true(map.slots != MAP_FAILED && map.clusters != MAP_FAILED);
+	assert_int_equal(swap_map_take(&map, 64, &first), 64);
+	assert_int_equal(first, cluster * SWAP_CLUSTER_SLOTS);
+	assert_int_equal(swap_map_take(&map, 256, &first), cluster_slots - 64); /* and no further */
+	assert_int_equal(first + cluster_slots - 64, UINT32_MAX);
+	munmap(map.slots, 1ul << 32);
+	munmap(map.clusters, bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -152,6 +179,7 @@ int main(void)
 		cmocka_unit_test(empty_clusters_come_before_holes),
 		cmocka_unit_test(a_bad_slot_is_never_given_again),
 		cmocka_unit_test(any_order_gives_each_slot_once),
+		cmocka_unit_test(the_largest_map_has_its_last_cluster),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
