@@ -184,9 +184,10 @@ void swap_unshare(struct swap *swap)
 void swap_write_failed(struct swap *swap, uint64_t slot)
 {
 	struct swap_area *area = area_of(swap, slot);
+	bool tried = atomic_load_explicit(&area->has_room, memory_order_acquire);
 
 	lock_acquire(&swap->lock);
-	if (atomic_fetch_add_explicit(&area->nr_failed, 1, memory_order_relaxed) < SWAP_RETIRE_MAX) {
+	if (tried && atomic_fetch_add_explicit(&area->nr_failed, 1, memory_order_relaxed) < SWAP_RETIRE_MAX) {
 		swap_map_retire(&area->map, (uint32_t)slot);
 		atomic_fetch_add(&swap->nr_bad, 1);
 	} else if (swap_map_give(&area->map, (uint32_t)slot)) {

@@ -6,7 +6,8 @@
  *            the same priority in turn; as many neighbours as there are
  *   write, read, submit    neighbouring slots of one area
  *   give     the page was changed or dropped
- *   failed   its write did: it is bad and never given again; unless many fail in a row, for then the device does
+ *   failed   its write did: it is bad and never given again; unless many fail in a row, for then the device does, or
+ *            there was no room for the area's file
  *
  * All areas together are a store too, by_slot, for transfers on a channel: the offset is the slot's name << 12.
  *
@@ -92,8 +93,9 @@ static inline bool swap_tight(const struct swap *swap)
 /* Up to n neighbouring slots: *first is the first. Returns how many; 0: there are none. Blocks: for the lock. */
 unsigned swap_take(struct swap *swap, unsigned n, uint64_t *first);
 void swap_give(struct swap *swap, uint64_t slot);
-/* The write to a taken slot failed. It is retired for good; or, where SWAP_RETIRE_MAX in a row failed, given back, since
- * a device that fails as a whole and comes back must find its slots. Blocks: for the lock. */
+/* The write to a taken slot failed. It is retired for good; or given back, where SWAP_RETIRE_MAX in a row failed, since
+ * a device that fails as a whole and comes back must find its slots, and where the area has no room yet, since then
+ * nothing was written that could have failed. Blocks: for the lock. */
 void swap_write_failed(struct swap *swap, uint64_t slot);
 /* A write to slots of that area has succeeded. Blocks: no. */
 void swap_write_succeeded(struct swap *swap, uint64_t slot);

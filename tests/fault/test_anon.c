@@ -160,6 +160,7 @@ static void a_late_area_takes_its_room_with_the_first_page(void **state)
 	weir_advise(rig.object, 0, 64 * PAGE_SIZE, WEIR_ADV_PAGEOUT);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 	assert_int_equal(counter(rig.pool, "pswpout"), 0);
+	assert_int_equal(counter(rig.pool, "nr_swap_bad"), 0); /* nothing was written that could have been bad */
 	for (uint64_t page = 0; page < 64; page++)
 		assert_true(has_stamp(rig.object, page, 1));
 	assert_int_equal(weir_advise(rig.object, 0, 64 * PAGE_SIZE, WEIR_ADV_PAGEOUT), 0);

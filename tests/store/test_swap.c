@@ -499,6 +499,47 @@ static void a_swap_file_has_no_name_and_all_its_room(void **state)
 	stop(&f);
 }
 
+/* Breaks when a disk that was full when a late area wanted its room costs the area its slots: there is nothing bad
+ * about them, and an area of fewer than are retired in a row would have none left. */
+static void a_late_area_on_a_full_disk_keeps_its_slots(void **state)
+{
+	struct weir_swap_config config = {.size = sizeof(config), .bytes = 32 << PAGE_SHIFT, .flags = WEIR_SWAP_LATE};
+	char folder[256], path[300];
+	struct fixture f;
+	struct store store;
+	int error, fd;
+
+	(void)state;
+	temporary_directory(folder, sizeof(folder));
+	if (mount("weir-test", folder, "tmpfs", 0, "size=1m") < 0) {
+		rmdir(folder);
+		skip();
+	}
+	start(&f);
+	config.path = folder;
+	assert_int_equal(swap_add_file(&f.swap, &config), 0);
+	snprintf(path, sizeof(path), "%s/full", folder);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_int_equal(posix_fallocate(fd, 0, 1 << 20), 0);
+	store = anon_store(&f, 100);
+	for (unsigned tries = 0; tries < 3; tries++) {
+		assert_int_equal(write_pages(&f, &store, 0, 32, 1, &error), 32);
+		assert_int_equal(error, -ENOSPC);
+	}
+	assert_int_equal(swap_nr_bad(&f.swap), 0);
+	assert_int_equal(swap_nr_free(&f.swap), 32);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	close(fd);
+	assert_int_equal(write_pages(&f, &store, 0, 32, 2, &error), 32);
+	assert_int_equal(error, 0);
+	check_pages(&f, &store, 0, 32, 2);
+	store_close(&store);
+	stop(&f);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(umount(folder), 0);
+	assert_int_equal(rmdir(folder), 0);
+}
+
 /* Breaks when a disk without room is found out when pages are written, and not before; or the room that was tried is
  * kept. */
 static void a_full_disk_is_told_of_at_once(void **state)
@@ -538,6 +579,7 @@ int main(void)
 		cmocka_unit_test(encrypted_reads_are_deciphered_when_they_are_reaped),
 		cmocka_unit_test(a_swap_file_has_no_name_and_all_its_room),
 		cmocka_unit_test(a_full_disk_is_told_of_at_once),
+		cmocka_unit_test(a_late_area_on_a_full_disk_keeps_its_slots),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
