@@ -47,7 +47,7 @@ static int show_in_slot(struct weir_object *object, uint64_t page, struct frame 
 		pin_unprepare(&pin);
 		return error;
 	}
-	error = pin_published(object, page, frame, WEIR_WRITE, &pin);
+	error = pin_published(object, page, &pin);
 	if (!error)
 		weir_unpin(&pin);
 	return error;
