@@ -508,6 +508,8 @@ int weir_advise(weir_object *object, uint64_t offset, uint64_t bytes, enum weir_
  * nest. Errors: as weir_pin (pages before the failing one stay locked), -EINVAL as weir_advise.
  * Blocks: yes. Allocates: no. */
 int weir_mlock(weir_object *object, uint64_t offset, uint64_t bytes);
+/* From here on the pages may go again, also those that can't be pinned just now. Errors: -EINVAL as weir_advise.
+ * Blocks: briefly. Allocates: no. */
 int weir_munlock(weir_object *object, uint64_t offset, uint64_t bytes);
 
 /* Write the dirty pages of a range (bytes 0: to the end) and make them durable (fdatasync). 0 means that

@@ -95,15 +95,13 @@ static bool drop_page(struct drop *drop, uint64_t page)
 		drop->result = -EBUSY;
 		return true;
 	}
-	if (drop->mode != DROP_CLEAN && (seen & WORD_MLOCKED)) {
-		word_change(word, &seen, seen & ~WORD_MLOCKED);
-		return false;
-	}
 	frame = pool_frame(pool, seen);
 	if (!lru_isolate_frame(&pool->lruvecs[frame->node], frame, object, (uint32_t)page, &from)) {
 		sched_yield();
 		return drop->mode == DROP_CLEAN;
 	}
+	if (drop->mode != DROP_CLEAN) /* now: should it stay after all, it goes back to a list for unlocked ones */
+		atomic_fetch_and(word, ~WORD_MLOCKED);
 	seen = word_load(word); /* ours now: only flags can change */
 	drop->from[drop->batch.n] = from;
 	batch_add(&drop->batch, object, frame, word, seen);

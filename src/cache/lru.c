@@ -37,8 +37,19 @@ static void leave_hint(struct lruvec *lruvec, struct frame *frame, enum lru_list
 	lruvec->recent[list].frames[slot] = frame;
 }
 
+/* Whoever has the frame off its list may have seen its page mlocked. But weir_munlock waits for nobody: it clears the
+ * bit, and moves the frame if that is on the list. So here, under the same lock, is the last look. */
+static enum lru_list list_now(struct lruvec *lruvec, const struct frame *frame, enum lru_list list)
+{
+	if (likely(list != LRU_UNEVICTABLE) || (word_load(frame_word(frame)) & WORD_MLOCKED))
+		return list;
+	count(lruvec->pool, frame->node, COUNT_UNEVICTABLE_PGS_RESCUED, 1);
+	return lru_list_of(frame_lru_type(frame), false);
+}
+
 static void list_insert_frame(struct lruvec *lruvec, struct frame *frame, enum lru_list list, bool tail)
 {
+	list = list_now(lruvec, frame, list);
 	weir_assert(list < NR_LRU_LISTS && frame_state(frame) == FRAME_CACHE);
 	weir_assert(atomic_load_explicit(&frame->lru_list, memory_order_relaxed) >= NR_LRU_LISTS);
 	if (tail)
@@ -160,6 +171,17 @@ bool lru_isolate_frame(struct lruvec *lruvec, struct frame *frame, const struct 
 	lru_unlock(lruvec);
 	*from = list;
 	return true;
+}
+
+void lru_munlocked(struct lruvec *lruvec, struct frame *frame, const struct weir_object *object, uint32_t index)
+{
+	lru_lock(lruvec, true);
+	if (atomic_load_explicit(&frame->lru_list, memory_order_relaxed) == LRU_UNEVICTABLE &&
+	    frame_holds(frame, object, index)) {
+		take_off(lruvec, frame, LRU_UNEVICTABLE);
+		list_insert_frame(lruvec, frame, LRU_UNEVICTABLE, false); /* or where it belongs now */
+	}
+	lru_unlock(lruvec);
 }
 
 void lru_put_back_nowait(struct lruvec *lruvec, struct frame *frame, enum lru_list list)

@@ -109,6 +109,10 @@ unsigned lru_isolate_tail(struct lruvec *lruvec, enum lru_list list, struct fram
  * its list. Takes the lock itself. */
 bool lru_isolate_frame(struct lruvec *lruvec, struct frame *frame, const struct weir_object *object, uint32_t index,
 		       enum lru_list *from);
+/* The page's WORD_MLOCKED was cleared: if this frame holds it, and is on the unevictable list, it leaves that. Who has
+ * it off the lists just now need not know: what is put on that list without the bit goes to the inactive one instead.
+ * Takes the lock itself. */
+void lru_munlocked(struct lruvec *lruvec, struct frame *frame, const struct weir_object *object, uint32_t index);
 /* Put an isolated frame back to (the head of) a list without ever waiting. Signal-safe. */
 void lru_put_back_nowait(struct lruvec *lruvec, struct frame *frame, enum lru_list list);
 /* n isolated frames have left the cache: they are free, or about to be. */

@@ -118,21 +118,39 @@ int weir_advise(weir_object *object, uint64_t offset, uint64_t bytes, enum weir_
 	return -EINVAL;
 }
 
-/* Set or clear the bit of a page that the caller has pinned, and put its frame on the list that goes with it. */
-static void set_mlocked(struct weir_object *object, uint64_t page, bool locked)
+/* The caller has the page pinned. Where reclaim has its frame just now, that puts it on an ordinary list: a later scan
+ * will see the bit. */
+static void mlock_page(struct weir_object *object, uint64_t page)
 {
 	page_word *word = &object->words[page];
 	uint64_t seen = word_load(word);
 
-	while (!word_change(word, &seen, locked ? seen | WORD_MLOCKED : seen & ~WORD_MLOCKED))
-		;
-	if (!!(seen & WORD_MLOCKED) == locked)
-		return;
-	/* Where reclaim has the frame it will see the bit, or the unevictable list's page is found at the next
-	 * munlock. */
-	if (move_page(object, page, seen, locked ? LRU_UNEVICTABLE : lru_list_of(object_lru_type(object), false),
-		      false))
-		count(object->pool, 0, locked ? COUNT_UNEVICTABLE_PGS_CULLED : COUNT_UNEVICTABLE_PGS_RESCUED, 1);
+	while (!(seen & WORD_MLOCKED))
+		if (word_change(word, &seen, seen | WORD_MLOCKED)) {
+			if (move_page(object, page, seen, LRU_UNEVICTABLE, false))
+				count(object->pool, pool_frame(object->pool, seen)->node, COUNT_UNEVICTABLE_PGS_CULLED,
+				      1);
+			return;
+		}
+}
+
+/* Needs nothing of the page's data, so no pin: it may be out of reach (PROT_NONE). What is absent is not locked. */
+static void munlock_page(struct weir_object *object, uint64_t page)
+{
+	page_word *word = &object->words[page];
+	uint64_t seen = word_load(word);
+	struct frame *frame;
+
+	do {
+		while (word_state(seen) == PAGE_ISOLATED) { /* its isolator's alone, who has it for a moment */
+			word_wait(word, seen, 1000000);
+			seen = word_load(word);
+		}
+		if ((word_state(seen) != PAGE_RESIDENT && word_state(seen) != PAGE_WRITEBACK) || !(seen & WORD_MLOCKED))
+			return;
+	} while (!word_change(word, &seen, seen & ~WORD_MLOCKED));
+	frame = pool_frame(object->pool, seen);
+	lru_munlocked(&object->pool->lruvecs[frame->node], frame, object, (uint32_t)page);
 }
 
 int weir_mlock(weir_object *object, uint64_t offset, uint64_t bytes)
@@ -147,7 +165,7 @@ int weir_mlock(weir_object *object, uint64_t offset, uint64_t bytes)
 		error = weir_pin(object, page, WEIR_READ, &pin);
 		if (error)
 			break;
-		set_mlocked(object, page, true);
+		mlock_page(object, page);
 		weir_unpin(&pin);
 	}
 	return error;
@@ -161,14 +179,7 @@ int weir_munlock(weir_object *object, uint64_t offset, uint64_t bytes)
 
 	if (error)
 		return error;
-	for (uint64_t page = first; (page = object_next_touched(object, page, last)) < last; page++) {
-		struct weir_pin pin;
-
-		/* Only resident pages can be locked; the pin keeps the page while its list is changed. */
-		if (!(word_load(&object->words[page]) & WORD_MLOCKED) || weir_pin(object, page, WEIR_READ, &pin))
-			continue;
-		set_mlocked(object, page, false);
-		weir_unpin(&pin);
-	}
+	for (uint64_t page = first; (page = object_next_touched(object, page, last)) < last; page++)
+		munlock_page(object, page);
 	return 0;
 }
