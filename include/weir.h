@@ -389,11 +389,13 @@ int weir_queue_create(weir_pool *pool, unsigned depth, weir_queue **queue);
 int weir_queue_destroy(weir_queue *queue);
 /* Ask for a pin; a read that it needs is started at once. Errors: -EINVAL, -ERANGE, -EROFS at once; -EAGAIN
  * (depth requests are under way or not yet reaped; or WRITE at the dirty limit while this queue has any: reap first).
- * -ENOMEM (WRITE: the limit held for config.wait_ms). Everything else arrives as a completion. Blocks: when frames are
- * short (it reclaims). Allocates: no. */
+ * -ENOMEM (WRITE: the limit held for config.wait_ms). Everything else arrives as a completion: also -ETIMEDOUT, where
+ * others, or this thread itself, had held the page for config.wait_ms; and -EAGAIN, where TRY would have waited, for a
+ * read under way too. Blocks: when frames are short (it reclaims), and while a resize may cut the page off (-ETIMEDOUT
+ * as weir_pin; with TRY -EAGAIN). Allocates: no. */
 int weir_queue_pin(weir_queue *queue, weir_object *object, uint64_t page, unsigned flags, uint64_t user_data);
 /* Collect completions: waits until at least `min` (at most those under
- * way) are there, returns their number, at most `max`. min 0 polls. Errors: -EINVAL.
+ * way) are there, returns their number, at most `max`. min 0 polls. Errors: -EINVAL (min above max, no out).
  * Blocks: when min > 0. Allocates: no. */
 int weir_queue_wait(weir_queue *queue, struct weir_completion *out, unsigned max, unsigned min);
 

@@ -4,7 +4,7 @@
  *
  *   asked ── resident ───────────────────────────────► ready ─► given back by weir_queue_wait
  *     │ └─── absent: load_begin, read on the channel ──► ready
- *     └───── loading or held by someone else: waiting, tried again at each weir_queue_wait
+ *     └───── loading or held by someone else: waiting, tried again at each weir_queue_wait, every millisecond there
  *
  * The owner may be busy elsewhere while its reads are done, and another thread may wait for one of those pages. So
  * the channel has a lock, and who waits for a page of a queue reaps the queue (queues_help).
@@ -33,6 +33,7 @@ struct request {
 	uint64_t page;
 	unsigned flags;
 	uint64_t user_data;
+	uint64_t deadline; /* of its waits for what others hold; 0: none yet */
 	struct frame *frame;
 	int result;
 	struct weir_pin pin;
@@ -194,6 +195,18 @@ static void start_read(struct request *request)
 	channel_flush(request->queue->channel);
 }
 
+/* What came of a look, as weir_pin would say it. -EAGAIN: someone has the page in hand, maybe for ever, maybe this
+ * thread itself. False: to be looked at again. */
+static bool answer(struct request *request, int error)
+{
+	bool wait = error == -EAGAIN && !(request->flags & WEIR_TRY);
+
+	if (wait && !deadline_passed(request->queue->pool, &request->deadline))
+		return false;
+	make_ready(request, wait ? -ETIMEDOUT : error);
+	return true;
+}
+
 /* Try to bring a request on. False: it has to wait for someone else. */
 static bool advance(struct request *request)
 {
@@ -204,23 +217,16 @@ static bool advance(struct request *request)
 		uint64_t seen = word_load(&object->words[request->page]);
 		int error;
 
-		if (word_state(seen) == PAGE_LOADING)
-			return false;
+		if (word_state(seen) == PAGE_LOADING) /* that ends with its read */
+			return flags & WEIR_TRY ? answer(request, -EAGAIN) : false;
 		error = pin_range(object, request->page, WEIR_TRY);
-		if (error == -EAGAIN && !(flags & WEIR_TRY))
-			return false;
-		if (error) {
-			make_ready(request, error);
-			return true;
-		}
+		if (error)
+			return answer(request, error);
 		if (word_state(seen) != PAGE_ABSENT) {
 			error = pin_resident(object, request->page, flags | WEIR_TRY, &request->pin);
 			if (error == PIN_AGAIN || error == -ERANGE)
 				continue;
-			if (error == -EAGAIN && !(flags & WEIR_TRY))
-				return false;
-			make_ready(request, error);
-			return true;
+			return answer(request, error);
 		}
 		if (object_window(object) && (flags & WEIR_OVERWRITE)) { /* there is nothing to read */
 			error = touch_page(object, request->page, flags & ~WEIR_EXCLUSIVE, false);
@@ -229,10 +235,8 @@ static bool advance(struct request *request)
 		} else {
 			error = flags & WEIR_TRY ? -EAGAIN : frame_take(object->pool, 0, 0, &request->frame);
 		}
-		if (error) {
-			make_ready(request, error);
-			return true;
-		}
+		if (error)
+			return answer(request, error);
 		if (load_begin(object, request->page, request->frame, &seen, 0)) {
 			list_del(&request->link);
 			start_read(request);
@@ -280,6 +284,7 @@ int weir_queue_pin(weir_queue *queue, weir_object *object, uint64_t page, unsign
 	request->page = page;
 	request->flags = flags;
 	request->user_data = user_data;
+	request->deadline = 0;
 	request->pin = (struct weir_pin){0};
 	atomic_fetch_add(&object->nr_requests, 1);
 	if (!advance(request)) {
@@ -329,7 +334,8 @@ int weir_queue_wait(weir_queue *queue, struct weir_completion *out, unsigned max
 			retry_waiting(queue);
 		if (queue->nr_ready >= MIN(min, queue->nr_ready + queue->nr_reading + queue->nr_waiting))
 			break;
-		/* Others' pages tell nobody when they are there: then look every millisecond. */
+		/* Others' pages tell nobody when they are there, nor when they have been waited for long enough: then
+		 * look every millisecond. */
 		if (queue->nr_waiting && !queue->nr_reading)
 			queues_help(queue->pool);
 		channel_reap(queue->channel, 1, queue->nr_waiting ? 1 : UINT32_MAX);

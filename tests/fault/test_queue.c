@@ -113,6 +113,7 @@ static void what_can_not_be_asked_for_is_said_at_once(void **state)
 	assert_int_equal(weir_queue_pin(queue, q.file, 2, WEIR_READ, 2), 0);
 	assert_int_equal(weir_queue_pin(queue, q.file, 3, WEIR_READ, 3), -EAGAIN);
 	assert_int_equal(weir_queue_wait(queue, done, 1, 2), -EINVAL);
+	assert_int_equal(weir_queue_wait(queue, done, 0, 0), 0);
 	assert_int_equal(weir_queue_wait(queue, done, 2, 2), 2);
 	check_and_unpin(&done[0]);
 	check_and_unpin(&done[1]);
@@ -239,6 +240,57 @@ static void who_helps_does_not_hold_the_page(void **state)
 	assert_int_equal(weir_queue_destroy(queue), 0);
 }
 
+/* Breaks when what is held for ever is waited for for ever: here by the very thread that waits. */
+static void what_others_hold_is_waited_for_with_a_bound(void **state)
+{
+	struct weir_completion done[2];
+	struct weir_pin pin;
+	weir_queue *queue;
+	int n = 0;
+
+	(void)state;
+	q.rig.pool->config.wait_ms = 20;
+	assert_int_equal(weir_queue_create(q.rig.pool, 4, &queue), 0);
+	assert_int_equal(weir_pin(q.file, 79, WEIR_EXCLUSIVE, &pin), 0);
+	assert_int_equal(weir_queue_pin(queue, q.file, 79, WEIR_READ, 79), 0);
+	for (uint64_t until = now_ms() + 10000; !n && now_ms() < until; sleep_ms(1))
+		n = weir_queue_wait(queue, done, 1, 0); /* by polling */
+	assert_int_equal(n, 1);
+	assert_int_equal(done[0].result, -ETIMEDOUT);
+	assert_int_equal(weir_queue_pin(queue, q.file, 79, WEIR_READ, 79), 0);
+	assert_int_equal(weir_queue_pin(queue, q.file, 79, WEIR_READ | WEIR_TRY, 1), 0);
+	assert_int_equal(weir_queue_wait(queue, done, 2, 2), 2); /* and asleep */
+	assert_int_equal(done[0].result, -EAGAIN);
+	assert_int_equal(done[1].result, -ETIMEDOUT);
+	q.rig.pool->config.wait_ms = 10000;
+	assert_int_equal(weir_queue_pin(queue, q.file, 79, WEIR_READ, 79), 0);
+	assert_int_equal(weir_queue_wait(queue, done, 1, 0), 0); /* not before its time */
+	assert_int_equal(weir_unpin(&pin), 0);
+	assert_int_equal(weir_queue_wait(queue, done, 1, 1), 1);
+	check_and_unpin(&done[0]);
+	assert_int_equal(weir_queue_destroy(queue), 0);
+}
+
+/* Breaks when TRY waits for a read that others have under way. */
+static void try_waits_for_no_read(void **state)
+{
+	struct weir_completion done;
+	weir_queue *reads, *tries;
+
+	(void)state;
+	assert_int_equal(weir_queue_create(q.rig.pool, 4, &reads), 0);
+	assert_int_equal(weir_queue_create(q.rig.pool, 4, &tries), 0);
+	assert_int_equal(weir_queue_pin(reads, q.file, 80, WEIR_READ, 80), 0);
+	assert_int_equal(state_of(q.file, 80), PAGE_LOADING); /* until its queue is reaped */
+	assert_int_equal(weir_queue_pin(tries, q.file, 80, WEIR_READ | WEIR_TRY, 80), 0);
+	assert_int_equal(weir_queue_wait(tries, &done, 1, 0), 1);
+	assert_int_equal(done.result, -EAGAIN);
+	assert_int_equal(weir_queue_wait(reads, &done, 1, 1), 1);
+	check_and_unpin(&done);
+	assert_int_equal(weir_queue_destroy(tries), 0);
+	assert_int_equal(weir_queue_destroy(reads), 0);
+}
+
 static void *reader(void *seed)
 {
 	uint32_t random = (uint32_t)(uintptr_t)seed;
@@ -291,6 +343,8 @@ int main(void)
 		CASE(a_page_under_way_can_be_had_without_its_owner),
 		CASE(a_close_that_is_refused_discards_nothing),
 		CASE(who_helps_does_not_hold_the_page),
+		CASE(what_others_hold_is_waited_for_with_a_bound),
+		CASE(try_waits_for_no_read),
 		CASE(queues_of_several_threads_meet_at_the_same_pages),
 	};
 
