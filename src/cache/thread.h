@@ -17,7 +17,8 @@
  *
  * The key is the word's address, with the low bit set for a pin that may write, and a generation in the top 16 bits
  * so that a second unpin of the same pin is noticed. Only the owner fills a slot; any thread may empty it. When the
- * slots are full, or the table of records is, the pin is counted in the word instead.
+ * slots are full, or the table of records is, the pin is counted in the word instead. An exclusive pin is in the word
+ * anyway; in a slot too where one is free, so that its holder does not wait for himself.
  *
  * Records live in one table that is mapped when the pool is made; a record whose thread has ended is
  * used again by the next newcomer that finds no fresh one.

@@ -88,17 +88,33 @@ int unpin_exclusive(page_word *word)
 	return 0;
 }
 
+static _Atomic uint64_t *pin_slot(const struct weir_pin *pin)
+{
+	return (_Atomic uint64_t *)(uintptr_t)(pin->private_[1] & ~PIN_KIND);
+}
+
+/* The slot first: once the word is free, the page may be anybody's. */
+static int unpin_holder(const struct weir_pin *pin)
+{
+	_Atomic uint64_t *slot = pin_slot(pin);
+
+	if (slot && atomic_load_explicit(slot, memory_order_relaxed) != pin->private_[0])
+		return -EINVAL; /* released already */
+	if (slot)
+		slot_give(slot);
+	return unpin_exclusive((page_word *)(uintptr_t)(pin->private_[0] & PIN_KEY_ADDRESS));
+}
+
 static noinline int unpin_slow(struct weir_pin *pin)
 {
-	page_word *word = (page_word *)(uintptr_t)(pin->private_[1] & ~PIN_KIND);
 	int error = -EINVAL;
 
-	if (!pin->data || !word)
+	if (!pin->data)
 		return -EINVAL;
 	if ((pin->private_[1] & PIN_KIND) == PIN_COUNTED)
-		error = unpin_counted(word);
+		error = unpin_counted((page_word *)(uintptr_t)(pin->private_[1] & ~PIN_KIND));
 	else if ((pin->private_[1] & PIN_KIND) == PIN_EXCLUSIVE)
-		error = unpin_exclusive(word);
+		error = unpin_holder(pin);
 	if (!error)
 		*pin = (struct weir_pin){0};
 	return error;
@@ -120,6 +136,17 @@ int weir_unpin(struct weir_pin *pin)
 
 /* ---- pages that come in ---- */
 
+void pin_note_holder(struct thread_record *record, page_word *word, unsigned flags, struct weir_pin *pin)
+{
+	uint64_t key = pin_key(word, 0, flags & WEIR_WRITE);
+	_Atomic uint64_t *slot = record ? slot_take(record, word, flags & WEIR_WRITE, &key) : NULL;
+
+	if (slot)
+		record->other_pins++;
+	pin->private_[0] = key;
+	pin->private_[1] = (uint64_t)(uintptr_t)slot | PIN_EXCLUSIVE;
+}
+
 void pin_prepare(struct weir_object *object, uint64_t page, struct frame *frame, unsigned flags, bool counted,
 		 struct weir_pin *pin, uint64_t *word_flags)
 {
@@ -132,8 +159,10 @@ void pin_prepare(struct weir_object *object, uint64_t page, struct frame *frame,
 	pin->data = frame_address(&object->pool->mem, frame);
 	if (flags & WEIR_EXCLUSIVE) {
 		*word_flags |= WORD_EXCLUSIVE;
-		pin->private_[1] = (uint64_t)(uintptr_t)word | PIN_EXCLUSIVE;
-	} else if (record && (slot = slot_take(record, word, flags & WEIR_WRITE, &key))) {
+		pin_note_holder(record, word, flags, pin);
+		return;
+	}
+	if (record && (slot = slot_take(record, word, flags & WEIR_WRITE, &key))) {
 		record->other_pins++;
 		pin->private_[1] = (uint64_t)(uintptr_t)slot | PIN_SLOT;
 	} else {
@@ -145,8 +174,8 @@ void pin_prepare(struct weir_object *object, uint64_t page, struct frame *frame,
 
 void pin_unprepare(struct weir_pin *pin)
 {
-	if ((pin->private_[1] & PIN_KIND) == PIN_SLOT)
-		slot_give((_Atomic uint64_t *)(uintptr_t)pin->private_[1]);
+	if ((pin->private_[1] & PIN_KIND) != PIN_COUNTED && pin_slot(pin))
+		slot_give(pin_slot(pin));
 	*pin = (struct weir_pin){0};
 }
 

@@ -12,7 +12,7 @@
 #define PIN_KIND 7ull
 #define PIN_SLOT 0ull      /* address of the slot; private_[0] is the key in it */
 #define PIN_COUNTED 1ull   /* address of the page word; private_[0] has PIN_KEY_WRITE */
-#define PIN_EXCLUSIVE 2ull /* address of the page word */
+#define PIN_EXCLUSIVE 2ull /* address of the slot that names its holder, or 0; private_[0] is the key, also without */
 
 /* Not an errno: look at the word again. */
 #define PIN_AGAIN 1
@@ -49,6 +49,10 @@ int miss_begin(struct weir_object *object, uint64_t page, unsigned flags, uint64
 	       struct frame **frame);
 /* Then read it to `data`; WEIR_OVERWRITE: zeros instead. What load_check wants to know. Blocks: for the read. */
 ssize_t miss_read(struct weir_object *object, uint64_t page, struct frame *frame, void *data, unsigned flags);
+
+/* Fill in an exclusive pin. The word alone is what keeps others off; that the holder has a slot too, where one is free,
+ * tells himself (pins_mine). record: the calling thread's; NULL: the pin is another's. */
+void pin_note_holder(struct thread_record *record, page_word *word, unsigned flags, struct weir_pin *pin);
 
 /* For whoever reads a page in: prepare the pin before the page is published; *word_flags go to load_finish. After its
  * success pin_published, which may still withdraw the pin (-ERANGE: the object was cut meanwhile); after its failure

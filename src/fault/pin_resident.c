@@ -308,8 +308,7 @@ static int pin_exclusive(struct weir_object *object, uint64_t page, unsigned fla
 	if (flags & WEIR_WRITE)
 		frame_new_version(&object->pool->mem, pool_frame(object->pool, word_load(word)));
 	pin->data = page_data(object, page, word_load(word));
-	pin->private_[0] = flags & WEIR_WRITE ? PIN_KEY_WRITE : 0;
-	pin->private_[1] = (uint64_t)(uintptr_t)word | PIN_EXCLUSIVE;
+	pin_note_holder(thread_record(object->threads), word, flags, pin);
 	count(object->pool, 0, COUNT_PIN_HIT, 1);
 	return 0;
 }

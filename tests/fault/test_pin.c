@@ -117,6 +117,58 @@ static void waiting_for_oneself_is_a_deadlock_and_said_to_be(void **state)
 	assert_int_equal(weir_unpin(&b), 0);
 }
 
+static void *release(void *pin)
+{
+	assert_int_equal(weir_unpin(pin), 0);
+	return NULL;
+}
+
+/* Breaks when a thread waits for an exclusive pin of its own, read in or found there; and when it believes in one that
+ * was given back, by it or by another thread. */
+static void an_exclusive_pin_of_ones_own_is_known(void **state)
+{
+	struct weir_pin a, b, copy;
+	pthread_t thread;
+
+	(void)state;
+	for (int resident = 0; resident < 2; resident++) {
+		assert_int_equal(weir_pin(rig.object, 17, WEIR_EXCLUSIVE | WEIR_WRITE, &a), 0);
+		assert_int_equal(weir_pin(rig.object, 17, WEIR_EXCLUSIVE, &b), -EDEADLK);
+		assert_int_equal(weir_pin(rig.object, 17, WEIR_EXCLUSIVE | WEIR_TRY, &b), -EDEADLK);
+		copy = a;
+		if (resident) {
+			pthread_create(&thread, NULL, release, &a);
+			pthread_join(thread, NULL);
+		} else {
+			assert_int_equal(weir_unpin(&a), 0);
+		}
+		assert_int_equal(weir_pin(rig.object, 17, WEIR_EXCLUSIVE, &b), 0);
+		assert_int_equal(weir_unpin(&copy), -EINVAL); /* that is b's now */
+		assert_int_equal(weir_pin(rig.object, 17, WEIR_READ | WEIR_TRY, &a), -EAGAIN);
+		assert_int_equal(weir_unpin(&b), 0);
+	}
+}
+
+/* Breaks when a pin past the slots is waited for for ever, or one that has no slot is not given back. */
+static void what_has_no_slot_is_waited_for_with_a_bound(void **state)
+{
+	struct weir_pin pins[PIN_SLOTS], alone, pin;
+
+	(void)state;
+	rig.pool->config.wait_ms = 20;
+	for (uint64_t i = 0; i < PIN_SLOTS; i++)
+		assert_int_equal(weir_pin(rig.object, i, WEIR_READ, &pins[i]), 0);
+	for (unsigned flags = WEIR_READ; flags <= WEIR_EXCLUSIVE; flags += WEIR_EXCLUSIVE) {
+		assert_int_equal(weir_pin(rig.object, 20, flags, &alone), 0);
+		assert_int_equal(weir_pin(rig.object, 20, WEIR_EXCLUSIVE, &pin), -ETIMEDOUT);
+		assert_int_equal(weir_unpin(&alone), 0);
+	}
+	assert_int_equal(weir_pin(rig.object, 20, WEIR_EXCLUSIVE, &alone), 0);
+	assert_int_equal(weir_unpin(&alone), 0);
+	for (uint64_t i = 0; i < PIN_SLOTS; i++)
+		assert_int_equal(weir_unpin(&pins[i]), 0);
+}
+
 /* Breaks when TRY reads a page in, or waits. */
 static void try_never_waits(void **state)
 {
@@ -285,6 +337,8 @@ int main(void)
 		CASE(an_exclusive_pin_keeps_others_out),
 		CASE(an_exclusive_pin_waits_for_shared_ones),
 		CASE(waiting_for_oneself_is_a_deadlock_and_said_to_be),
+		CASE(an_exclusive_pin_of_ones_own_is_known),
+		CASE(what_has_no_slot_is_waited_for_with_a_bound),
 		CASE(try_never_waits),
 		CASE(overwrite_reads_nothing_and_shows_zeros),
 		CASE(a_failed_read_leaves_nothing_behind),

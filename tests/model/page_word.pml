@@ -21,7 +21,8 @@
  * of which nobody tells him: the code polls, so the model lets him go on as soon as they are.
  *
  * Left out: references, shadow, mlock and durability bits (so a hit never has to change the word, which leaves reclaim
- * more to get wrong, not less); epochs; growing; a second page; a pin that another thread gives back.
+ * more to get wrong, not less); epochs; growing; a second page; a pin that another thread gives back; the slot that an
+ * exclusive pin has beside its bit, from when it is held until just before the bit goes: it keeps nobody off.
  *
  * What the word is measured against, the model knows by itself:
  *
