@@ -7,7 +7,8 @@
  *     └───── loading or held by someone else: waiting, tried again at each weir_queue_wait, every millisecond there
  *
  * The owner may be busy elsewhere while its reads are done, and another thread may wait for one of those pages. So
- * the channel has a lock, and who waits for a page of a queue reaps the queue (queues_help).
+ * the channel has a lock, and who waits for a page of a queue reaps the queue (queues_help). That may read, where the
+ * ring could not, so he holds no lock of the pool's meanwhile, but is counted: the queue stays until he is gone.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -41,8 +42,9 @@ struct request {
 
 struct weir_queue {
 	weir_pool *pool;
-	struct list_head link; /* pool->objects_lock */
-	struct lock lock;      /* all below. Held while the owner waits in the channel: helpers only try it */
+	struct list_head link;       /* pool->objects_lock */
+	_Atomic unsigned nr_helpers; /* raised under pool->objects_lock: while there are any it stays in the list */
+	struct lock lock;            /* all below. Held while the owner waits in the channel: helpers only try it */
 	struct weir_channel *channel;
 	struct list_head free, waiting, ready;
 	unsigned depth, nr_waiting, nr_ready, nr_reading;
@@ -86,20 +88,33 @@ int weir_queue_create(weir_pool *pool, unsigned depth, weir_queue **result)
 	return 0;
 }
 
+/* Nothing under way and nothing to give back: its owner may be made to wait (else he might wait for what he himself
+ * holds), or destroy it. */
+static bool queue_is_idle(weir_queue *queue)
+{
+	bool idle;
+
+	lock_acquire(&queue->lock);
+	idle = !queue->nr_waiting && !queue->nr_ready && !queue->nr_reading;
+	lock_release(&queue->lock);
+	return idle;
+}
+
 int weir_queue_destroy(weir_queue *queue)
 {
 	HOLD_SIGNALS(queue->pool);
 	weir_pool *pool = queue->pool;
+	unsigned helpers;
 
-	lock_acquire(&pool->objects_lock);
-	lock_acquire(&queue->lock);
-	if (queue->nr_waiting || queue->nr_ready || queue->nr_reading) {
-		lock_release(&queue->lock);
-		lock_release(&pool->objects_lock);
+	if (!queue_is_idle(queue))
 		return -EBUSY;
+	lock_acquire(&pool->objects_lock);
+	while ((helpers = atomic_load(&queue->nr_helpers))) { /* there is nothing to reap: that ends at once */
+		lock_release(&pool->objects_lock);
+		futex_wait(&queue->nr_helpers, helpers, 1000000);
+		lock_acquire(&pool->objects_lock);
 	}
 	list_del(&queue->link); /* no helper finds it from here on */
-	lock_release(&queue->lock);
 	lock_release(&pool->objects_lock);
 	channel_destroy(queue->channel);
 	munmap(queue, queue->mapped_bytes);
@@ -246,18 +261,6 @@ static bool advance(struct request *request)
 	}
 }
 
-/* Nothing under way and nothing to give back: its owner may be made to wait. Else he might wait for what he himself
- * holds. */
-static bool queue_is_idle(weir_queue *queue)
-{
-	bool idle;
-
-	lock_acquire(&queue->lock);
-	idle = !queue->nr_waiting && !queue->nr_ready && !queue->nr_reading;
-	lock_release(&queue->lock);
-	return idle;
-}
-
 int weir_queue_pin(weir_queue *queue, weir_object *object, uint64_t page, unsigned flags, uint64_t user_data)
 {
 	HOLD_SIGNALS(queue->pool);
@@ -345,18 +348,35 @@ int weir_queue_wait(weir_queue *queue, struct weir_completion *out, unsigned max
 	return (int)n;
 }
 
+/* The queue behind `from` in the pool's list (NULL: the first), which stays until it is `from` in turn; that one is let
+ * go. NULL: there is none, or the list is in use just now. */
+static struct weir_queue *next_queue(weir_pool *pool, struct weir_queue *from)
+{
+	struct weir_queue *next = NULL;
+
+	if (lock_try(&pool->objects_lock)) {
+		struct list_head *link = from ? from->link.next : pool->queues.next;
+
+		if (link != &pool->queues) {
+			next = list_entry(link, struct weir_queue, link);
+			atomic_fetch_add(&next->nr_helpers, 1);
+		}
+		lock_release(&pool->objects_lock);
+	}
+	if (from)
+		atomic_fetch_sub(&from->nr_helpers, 1);
+	return next;
+}
+
 void queues_help(weir_pool *pool)
 {
-	struct weir_queue *queue;
+	struct weir_queue *queue = NULL;
 
-	if (!lock_try(&pool->objects_lock))
-		return;
-	list_for_each_entry(queue, &pool->queues, link)
+	while ((queue = next_queue(pool, queue)))
 		if (lock_try(&queue->lock)) {
 			queue->helped = true;
 			channel_reap(queue->channel, 0, 0);
 			queue->helped = false;
 			lock_release(&queue->lock);
 		}
-	lock_release(&pool->objects_lock);
 }

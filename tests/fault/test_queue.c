@@ -291,6 +291,135 @@ static void try_waits_for_no_read(void **state)
 	assert_int_equal(weir_queue_destroy(reads), 0);
 }
 
+/* A store that sends back what it is asked for, so that who reaps reads, and that is shut for a while. */
+static struct {
+	atomic_bool shut;
+	_Atomic int inside;
+} own;
+
+static ssize_t own_readv(void *store, const struct iovec *iov, int n, uint64_t offset)
+{
+	ssize_t bytes = 0;
+
+	(void)store, (void)offset;
+	atomic_fetch_add(&own.inside, 1);
+	while (atomic_load(&own.shut))
+		sleep_ms(1);
+	for (int i = 0; i < n; bytes += (ssize_t)iov[i++].iov_len)
+		memset(iov[i].iov_base, 0, iov[i].iov_len);
+	return bytes;
+}
+static ssize_t own_writev(void *store, const struct iovec *iov, int n, uint64_t offset)
+{
+	(void)store, (void)iov, (void)n, (void)offset;
+	return -EIO;
+}
+static int own_sync(void *store)
+{
+	(void)store;
+	return 0;
+}
+static int own_size(void *store, uint64_t *bytes)
+{
+	(void)store;
+	*bytes = 64 * PAGE_SIZE;
+	return 0;
+}
+static int own_submit(void *store, struct weir_io *io)
+{
+	(void)store;
+	weir_io_complete(io, -EAGAIN);
+	return 0;
+}
+
+static void *pin_and_unpin(void *object)
+{
+	touch(object, 7, 1);
+	return NULL;
+}
+static void *look(void *seen)
+{
+	struct weir_meminfo info;
+
+	assert_int_equal(weir_meminfo(q.rig.pool, 0, &info), 0);
+	atomic_store((atomic_bool *)seen, true);
+	return NULL;
+}
+
+/* Breaks when a thread that helps a queue reads with the list of queues and objects in hand. */
+static void a_helper_reads_without_a_lock_of_the_pool(void **state)
+{
+	static const struct weir_store_ops ops = {.size = sizeof(ops),
+						  .readv = own_readv,
+						  .writev = own_writev,
+						  .sync = own_sync,
+						  .get_size = own_size,
+						  .submit = own_submit};
+	struct weir_completion done;
+	atomic_bool seen = false;
+	bool free_meanwhile;
+	pthread_t helper, looker;
+	weir_object *object;
+	weir_queue *queue;
+
+	(void)state;
+	assert_int_equal(weir_open_store(q.rig.pool, &ops, NULL, WEIR_RDONLY, &object), 0);
+	assert_int_equal(weir_queue_create(q.rig.pool, 4, &queue), 0);
+	atomic_store(&own.shut, true);
+	assert_int_equal(weir_queue_pin(queue, object, 7, WEIR_READ, 7), 0);
+	assert_int_equal(pthread_create(&helper, NULL, pin_and_unpin, object), 0);
+	wait_until(atomic_load(&own.inside));
+	assert_int_equal(pthread_create(&looker, NULL, look, &seen), 0);
+	for (uint64_t until = now_ms() + 10000; !atomic_load(&seen) && now_ms() < until;)
+		sleep_ms(1);
+	free_meanwhile = atomic_load(&seen);
+	atomic_store(&own.shut, false);
+	pthread_join(helper, NULL);
+	pthread_join(looker, NULL);
+	assert_int_equal(weir_queue_wait(queue, &done, 1, 1), 1);
+	assert_int_equal(done.result, 0);
+	assert_int_equal(weir_unpin(&done.pin), 0);
+	assert_int_equal(weir_queue_destroy(queue), 0);
+	assert_int_equal(weir_close(object, 0), 0);
+	assert_true(free_meanwhile);
+}
+
+static atomic_bool enough;
+
+static void *help_all(void *arg)
+{
+	(void)arg;
+	while (!atomic_load(&enough))
+		queues_help(q.rig.pool);
+	return NULL;
+}
+
+/* Breaks when a queue goes while a helper looks at it. */
+static void queues_come_and_go_under_helpers(void **state)
+{
+	pthread_t helpers[2];
+
+	(void)state;
+	atomic_store(&enough, false);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&helpers[i], NULL, help_all, NULL), 0);
+	for (uint64_t round = 0; round < 200; round++) {
+		struct weir_completion done;
+		weir_queue *queues[2];
+
+		for (int i = 0; i < 2; i++)
+			assert_int_equal(weir_queue_create(q.rig.pool, 4, &queues[i]), 0);
+		assert_int_equal(weir_queue_pin(queues[0], q.file, round, WEIR_READ, round), 0);
+		assert_int_equal(weir_queue_destroy(queues[1]), 0);
+		assert_int_equal(weir_queue_wait(queues[0], &done, 1, 1), 1);
+		check_and_unpin(&done);
+		assert_int_equal(weir_queue_destroy(queues[0]), 0);
+	}
+	atomic_store(&enough, true);
+	for (int i = 0; i < 2; i++)
+		pthread_join(helpers[i], NULL);
+}
+
 static void *reader(void *seed)
 {
 	uint32_t random = (uint32_t)(uintptr_t)seed;
@@ -345,6 +474,8 @@ int main(void)
 		CASE(who_helps_does_not_hold_the_page),
 		CASE(what_others_hold_is_waited_for_with_a_bound),
 		CASE(try_waits_for_no_read),
+		CASE(a_helper_reads_without_a_lock_of_the_pool),
+		CASE(queues_come_and_go_under_helpers),
 		CASE(queues_of_several_threads_meet_at_the_same_pages),
 	};
 
