@@ -203,7 +203,7 @@ void bdi_wake_all(weir_pool *pool, uint64_t pages)
 
 int bdi_write_range(struct weir_object *object, uint64_t first, uint64_t last, bool *passed_over)
 {
-	struct flush_work work = {.object = object, .page = first, .last = last};
+	struct flush_work work = {.object = object, .first = first, .page = first, .last = last};
 	struct bdi *bdi = object->bdi;
 
 	lock_acquire(&bdi->lock);

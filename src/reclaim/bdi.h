@@ -20,8 +20,8 @@
 struct flush_work {
 	struct list_head link; /* bdi->lock */
 	struct weir_object *object;
-	uint64_t page, last; /* where it is, where it ends */
-	bool passed_over;    /* a page that others had in writeback */
+	uint64_t first, page, last; /* where it began, where it is, where it ends */
+	bool passed_over;           /* a page that others had in writeback */
 	int result;
 	_Atomic uint32_t done; /* futex */
 };
@@ -75,7 +75,7 @@ void bdi_queue_read(struct frame *frame); /* server_wake(&bdi->reader) starts wh
 /* Ask all flushers for so many pages together. Blocks: briefly. */
 void bdi_wake_all(weir_pool *pool, uint64_t pages);
 /* Start writing [first, last) of the object and wait until all is started. Returns 0 or -EAGAIN (the hook held pages
- * back). *passed_over: others had a page of the range in writeback; it may still come back unwritten. Blocks. */
+ * of it back). *passed_over: others had a page of the range in writeback; it may still come back unwritten. Blocks. */
 int bdi_write_range(struct weir_object *object, uint64_t first, uint64_t last, bool *passed_over);
 
 /* Serve a stack of frames (pageouts, reads), oldest first, in lots that fit on the stack of this thread. */

@@ -124,9 +124,18 @@ static void write_to_swap(struct bdi *bdi, struct weir_object *object, struct fr
 	}
 }
 
-/* Write pages of one object, neighbours as far as its store or its hook wants them to be, all in writeback. Returns
- * false where the hook held some back. */
-static bool write_run(struct bdi *bdi, struct weir_object *object, struct frame **frames, unsigned n)
+/* The hook says "not yet". A sync is told of the pages that it is for, not of those that were joined to them. */
+static void hold_back(weir_pool *pool, struct frame *frame, struct flush_work *sync)
+{
+	if (sync && frame->index >= sync->first && frame->index < sync->last)
+		sync->result = -EAGAIN;
+	revert_writeback(pool, frame);
+}
+
+/* Write pages of one object, neighbours as far as its store or its hook wants them to be, all in writeback. sync: what
+ * for, or NULL. Returns false where the hook held some back. */
+static bool write_run(struct bdi *bdi, struct weir_object *object, struct frame **frames, unsigned n,
+		      struct flush_work *sync)
 {
 	weir_pool *pool = bdi->pool;
 	uint64_t first = frames[0]->index;
@@ -137,11 +146,13 @@ static bool write_run(struct bdi *bdi, struct weir_object *object, struct frame 
 	if (!n)
 		return true;
 	if (hook_refuses(object, frames, n)) {
+		bool all = n > 1;
+
 		if (n == 1)
-			revert_writeback(pool, frames[0]);
+			hold_back(pool, frames[0], sync);
 		for (unsigned i = 0; n > 1 && i < n; i++) /* one page that must wait holds back none of the others */
-			write_run(bdi, object, &frames[i], 1);
-		return false;
+			all &= write_run(bdi, object, &frames[i], 1, sync);
+		return all;
 	}
 	if (object->anon)
 		write_to_swap(bdi, object, frames, n);
@@ -152,7 +163,7 @@ static bool write_run(struct bdi *bdi, struct weir_object *object, struct frame 
 }
 
 /* Write n frames in writeback: sorted, neighbours joined, runs grown by the dirty pages that follow them. */
-static bool write_frames(struct bdi *bdi, struct frame **frames, unsigned n)
+static bool write_frames(struct bdi *bdi, struct frame **frames, unsigned n, struct flush_work *sync)
 {
 	struct frame *run[TRANSFER_PAGES];
 	bool all = true;
@@ -173,7 +184,7 @@ static bool write_frames(struct bdi *bdi, struct frame **frames, unsigned n)
 		       (i == n || frames[i]->object != object || frames[i]->index != first + length) &&
 		       (next = join_neighbour(bdi->pool, object, first + length)))
 			run[length++] = next;
-		all &= write_run(bdi, object, run, length);
+		all &= write_run(bdi, object, run, length, sync);
 		atomic_fetch_sub(&object->flusher_holds, 1);
 	}
 	pool_progress(bdi->pool);
@@ -397,8 +408,8 @@ static bool serve_works(struct bdi *bdi)
 
 		if (work->page >= atomic_load(&work->object->npages))
 			work->page = work->last;
-		if (n && !write_frames(bdi, frames, n))
-			work->result = -EAGAIN;
+		if (n)
+			write_frames(bdi, frames, n, work);
 	}
 	if (work->page < work->last)
 		return true;
@@ -441,7 +452,7 @@ static uint64_t write_object(struct bdi *bdi, struct weir_object *object, enum c
 		while (written < max && object->writeback_cursor < atomic_load(&object->npages)) {
 			unsigned n = collect_dirty(object, &object->writeback_cursor, UINT64_MAX, what, NULL, frames);
 
-			if (n && !write_frames(bdi, frames, n))
+			if (n && !write_frames(bdi, frames, n, NULL))
 				return written; /* held back: look again later, not at once */
 			written += n;
 		}
@@ -492,7 +503,7 @@ static bool serve_age(struct bdi *bdi)
 
 static void write_pageouts(struct bdi *bdi, struct frame **frames, unsigned n)
 {
-	write_frames(bdi, frames, n);
+	write_frames(bdi, frames, n, NULL);
 }
 
 bool flusher_step(struct bdi *bdi)

@@ -168,6 +168,22 @@ static void the_hook_orders_writes(void **state)
 	assert_int_equal(weir_set_write_hook(rig.object, NULL, NULL), 0);
 }
 
+/* Breaks when a sync is told of a page that is not its own, only because it was to be written together with one. */
+static void the_hook_speaks_of_the_range_alone(void **state)
+{
+	struct log log = {.durable = 6};
+
+	(void)state;
+	assert_int_equal(weir_set_write_hook(rig.object, log_before_data, &log), 0);
+	write_byte(rig.object, 5, 1);
+	write_byte(rig.object, 6, 1);
+	assert_int_equal(weir_sync(rig.object, 5 * PAGE_SIZE, PAGE_SIZE), 0);
+	assert_int_equal(word_of(rig.object, 5) & WORD_DIRTY, 0);
+	assert_int_equal(weir_sync(rig.object, 5 * PAGE_SIZE, 2 * PAGE_SIZE), -EAGAIN);
+	assert_true(word_of(rig.object, 6) & WORD_DIRTY);
+	assert_int_equal(weir_set_write_hook(rig.object, NULL, NULL), 0);
+}
+
 /* Breaks when what was written while it was pinned is called clean: its holder may have gone on writing. */
 static void a_page_synced_under_a_writing_pin_stays_dirty(void **state)
 {
@@ -352,6 +368,7 @@ int main(void)
 		CASE(sync_writes_all_and_tells_an_error_once),
 		CASE(sync_of_a_range_writes_the_range),
 		CASE(the_hook_orders_writes),
+		CASE(the_hook_speaks_of_the_range_alone),
 		CASE(a_page_synced_under_a_writing_pin_stays_dirty),
 		CASE(advice_is_taken),
 		CASE(locked_pages_stay_until_they_are_unlocked),
