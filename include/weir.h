@@ -502,7 +502,8 @@ enum weir_advice {
  * that name means. It may change speed, never contents, but for DONTNEED and FREE on anonymous objects. NORMAL,
  * SEQUENTIAL and RANDOM hold for the whole object.
  * Errors: -EINVAL (unknown advice, FREE on a file, a range that overflows or starts past the end), -EBUSY (DONTNEED and
- * FREE on anonymous objects: pages are pinned; nothing was changed), PAGEOUT: the store's, POPULATE: those of weir_pin.
+ * FREE on anonymous objects: pages are pinned; nothing was changed), PAGEOUT: the store's, which weir_sync tells too;
+ * -EAGAIN (the write hook), POPULATE: those of weir_pin.
  * Blocks: PAGEOUT, POPULATE, and what changes contents. Allocates: no. */
 int weir_advise(weir_object *object, uint64_t offset, uint64_t bytes, enum weir_advice advice);
 

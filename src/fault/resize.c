@@ -115,10 +115,7 @@ static void zero_tail(struct weir_object *object, uint64_t bytes)
 /* The flusher leaves frozen pages alone; what it has begun must end. */
 static void await_flusher(struct weir_object *object)
 {
-	int error = object_write_and_wait(object, 0, 0), none = 0; /* an empty range: only the wait */
-
-	if (error) /* of writes before: weir_sync's to tell, not ours */
-		atomic_compare_exchange_strong(&object->wb_error, &none, error);
+	object_write_keep_errors(object, 0, 0); /* an empty range: only the wait */
 }
 
 /* Nobody has pins on frozen pages any more; what looks like one is a pinner about to see that the page is gone. */

@@ -27,18 +27,24 @@ static void wait_for_writeback(struct weir_object *object)
 /* A page that reclaim had in writeback is passed over, as its write is waited for; but it may come back unwritten, as
  * someone has it pinned. Then it is ours to write; but not where it is anonymous, which is never written under a
  * pin. */
-int object_write_and_wait(struct weir_object *object, uint64_t first, uint64_t last)
+int object_write_keep_errors(struct weir_object *object, uint64_t first, uint64_t last)
 {
 	unsigned reverted;
 	bool passed_over;
-	int held, error;
+	int held;
 
 	do {
 		reverted = atomic_load(&object->nr_reverted);
 		held = bdi_write_range(object, first, last, &passed_over);
 		wait_for_writeback(object);
 	} while (!held && passed_over && !object->anon && atomic_load(&object->nr_reverted) != reverted);
-	error = atomic_exchange(&object->wb_error, 0);
+	return held;
+}
+
+int object_write_and_wait(struct weir_object *object, uint64_t first, uint64_t last)
+{
+	int held = object_write_keep_errors(object, first, last), error = atomic_exchange(&object->wb_error, 0);
+
 	return error ? error : held;
 }
 

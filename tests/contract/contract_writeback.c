@@ -332,6 +332,9 @@ static void contract_30_a_failed_write_loses_nothing_and_is_told_once(void **sta
 	store.error = -EIO;
 	bdi_wake_all(rig.pool, UINT64_MAX);
 	wait_until(atomic_load(&object->wb_error) == -EIO && counter(rig.pool, "nr_dirty") == 1);
+	/* Who pages out is told of his own pages, and the sync all the same. */
+	assert_int_equal(weir_advise(object, 50 << PAGE_SHIFT, PAGE_SIZE, WEIR_ADV_PAGEOUT), 0);
+	assert_int_equal(weir_advise(object, 20 << PAGE_SHIFT, PAGE_SIZE, WEIR_ADV_PAGEOUT), -EIO);
 	store.error = 0;
 	assert_int_equal(weir_sync(object, 0, 0), -EIO);
 	assert_int_equal(weir_sync(object, 0, 0), 0);
