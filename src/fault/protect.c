@@ -129,7 +129,7 @@ void window_unbar_all(struct weir_object *object)
 
 int weir_protect(weir_object *object, uint64_t offset, uint64_t bytes, int prot)
 {
-	size_t length = (bytes + (offset & (PAGE_SIZE - 1)) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+	uint64_t first = offset >> PAGE_SHIFT, last = object_pages_of(offset + bytes); /* unless they overflow */
 	int error = 0;
 
 	if (prot != PROT_NONE)
@@ -138,11 +138,9 @@ int weir_protect(weir_object *object, uint64_t offset, uint64_t bytes, int prot)
 		return error;
 	if (object->copy)
 		return weir_protect(object->copy, offset, bytes, prot);
-	offset &= ~(uint64_t)(PAGE_SIZE - 1);
-	if (!object_window(object) || !length || offset + length < offset || offset + length > object->window_bytes)
-		return weir_error_set(-EINVAL, "weir_protect: %zu bytes at %llu are not in a window of this object",
-				      length, (unsigned long long)offset);
-	if (prot == PROT_NONE)
-		return window_bar(object, offset >> PAGE_SHIFT, (offset + length) >> PAGE_SHIFT, false);
-	return window_unbar(object, offset >> PAGE_SHIFT, (offset + length) >> PAGE_SHIFT, prot);
+	if (!object_window(object) || bytes > object->window_bytes || offset > object->window_bytes - bytes ||
+	    first == last)
+		return weir_error_set(-EINVAL, "weir_protect: %llu bytes at %llu are not in a window of this object",
+				      (unsigned long long)bytes, (unsigned long long)offset);
+	return prot == PROT_NONE ? window_bar(object, first, last, false) : window_unbar(object, first, last, prot);
 }

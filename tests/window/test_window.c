@@ -313,6 +313,9 @@ static void protection_is_mprotects(void)
 	assert_int_equal(signal_of_write(mark(5), 1), 0);
 	assert_int_equal(weir_protect(rig.object, 0, PAGE_SIZE, PROT_EXEC), -EINVAL);
 	assert_int_equal(weir_protect(rig.object, UINT64_MAX - 4096, 8192, PROT_READ), -EINVAL);
+	assert_int_equal(weir_protect(rig.object, 4095, UINT64_MAX, PROT_READ), -EINVAL);
+	assert_int_equal(weir_protect(rig.object, 0, UINT64_MAX, PROT_READ), -EINVAL);
+	assert_int_equal(weir_protect(rig.object, 0, 0, PROT_READ), -EINVAL);
 	assert_int_equal(weir_pin(rig.object, 5, WEIR_WRITE, &pin), 0);
 	assert_int_equal(weir_unpin(&pin), 0);
 }
