@@ -392,7 +392,8 @@ int weir_queue_destroy(weir_queue *queue);
  * -ENOMEM (WRITE: the limit held for config.wait_ms). Everything else arrives as a completion: also -ETIMEDOUT, where
  * others, or this thread itself, had held the page for config.wait_ms; and -EAGAIN, where TRY would have waited, for a
  * read under way too. Blocks: when frames are short (it reclaims), and while a resize may cut the page off (-ETIMEDOUT
- * as weir_pin; with TRY -EAGAIN). Allocates: no. */
+ * as weir_pin; with TRY -EAGAIN). WAIT means nothing here: where no frame can be had the completion is -ENOMEM.
+ * Allocates: no. */
 int weir_queue_pin(weir_queue *queue, weir_object *object, uint64_t page, unsigned flags, uint64_t user_data);
 /* Collect completions: waits until at least `min` (at most those under
  * way) are there, returns their number, at most `max`. min 0 polls. Errors: -EINVAL (min above max, no out).
