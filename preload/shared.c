@@ -290,7 +290,7 @@ void shared_settle(int fd)
 
 	if (!shared)
 		return;
-	object_write_back(shared->object, 0, UINT64_MAX);
+	object_settle(shared->object, 0, UINT64_MAX);
 	shared_leave(shared);
 }
 

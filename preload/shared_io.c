@@ -34,7 +34,7 @@ static bool is_dirty(const weir_object *object)
 void shared_before_read(struct shared *shared, uint64_t from, uint64_t to)
 {
 	if (to > from && is_dirty(shared->object))
-		object_write_back(shared->object, from >> PAGE_SHIFT, object_pages_of(to));
+		object_settle(shared->object, from >> PAGE_SHIFT, object_pages_of(to));
 }
 
 int shared_before_sync(struct shared *shared)
@@ -88,7 +88,7 @@ static ssize_t read_page(void *user, uint64_t page, char *data)
 static void renew(struct shared *shared, uint64_t page)
 {
 	for (unsigned tries = 0; tries < 100 && !object_renew(shared->object, page, read_page, shared); tries++)
-		object_write_back(shared->object, page, page + 1);
+		object_settle(shared->object, page, page + 1);
 }
 
 /* Bytes [from, to), which are in page, become those at data. */

@@ -40,7 +40,7 @@ static int show_dirty(struct weir_object *object, uint64_t page)
 		return 0;
 	if (word_state(seen) != PAGE_WRITEBACK && !object_barred(object, page))
 		return touch_page(object, page, WEIR_WAIT, false);
-	return object_write_and_wait(object, page, page + 1);
+	return object_write_pages(object, page, page + 1);
 }
 
 int adopt_parent_before(struct weir_object *object)

@@ -48,31 +48,17 @@ static void cool_down(struct weir_object *object, uint64_t first, uint64_t last)
 	}
 }
 
-static bool any_dirty(const struct weir_object *object, uint64_t first, uint64_t last)
-{
-	for (uint64_t page = first; (page = object_next_dirty(object, page, last)) < last; page++) {
-		uint64_t seen = word_load(&object->words[page]);
-
-		if (word_state(seen) != PAGE_ABSENT && (seen & WORD_DIRTY))
-			return true;
-	}
-	return false;
-}
-
-/* An error that the object has may be of other pages than these, from before. Of these it is where one is still dirty.
- * weir_sync tells it all the same: this is not what asks whether the data is safe. */
 static int page_out(struct weir_object *object, uint64_t first, uint64_t last)
 {
-	int held = 0, error = 0;
+	int error = 0;
 
 	if (object->writable) {
 		lock_acquire(&object->resize);
-		held = object_write_keep_errors(object, first, last);
-		error = any_dirty(object, first, last) ? atomic_load(&object->wb_error) : 0;
+		error = object_write_pages(object, first, last);
 		lock_release(&object->resize);
 	}
 	object_drop(object, first, last, DROP_CLEAN);
-	return error ? error : held;
+	return error;
 }
 
 /* As if each page was read from, or written to. */

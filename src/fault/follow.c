@@ -62,6 +62,15 @@ int object_reserve(struct weir_object *object, uint64_t bytes)
 	return error;
 }
 
+void object_settle(struct weir_object *object, uint64_t first, uint64_t last)
+{
+	HOLD_SIGNALS(object->pool);
+
+	lock_acquire(&object->resize);
+	object_write_keep_errors(object, first, MIN(last, atomic_load(&object->npages)));
+	lock_release(&object->resize);
+}
+
 int object_write_back(struct weir_object *object, uint64_t first, uint64_t last)
 {
 	HOLD_SIGNALS(object->pool);
@@ -142,7 +151,7 @@ int window_give_up(struct weir_object *object, window_replace replace, void *use
 	if (object_window(object))
 		error = hide(object);
 	if (!error) {
-		error = object_write_and_wait(object, 0, atomic_load(&object->npages));
+		error = object_write_pages(object, 0, atomic_load(&object->npages));
 		if (!error)
 			error = replace(object_window(object), object->window_bytes, user);
 		if (error)

@@ -20,6 +20,8 @@ int object_reserve(struct weir_object *object, uint64_t bytes);
 /* Write what is dirty of [first, last) and wait for it, and for what was being written before; durable or not. Errors:
  * the store's, also of writes in the background since the last one. Blocks: yes. Allocates: no. */
 int object_write_back(struct weir_object *object, uint64_t first, uint64_t last);
+/* The same, by whoever is not asked whether the data is safe: errors are kept for the next who is. */
+void object_settle(struct weir_object *object, uint64_t first, uint64_t last);
 
 /* Drop [first, last), in whatever state it is: what is dirty there is lost. Waits for writes and reads under way.
  * -EBUSY: a page is pinned. With `clean`: one is dirty; nothing is lost. */

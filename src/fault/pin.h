@@ -108,8 +108,11 @@ void window_unbar_all(struct weir_object *object);
 /* sync.c: write the dirty pages of [first, last) and wait for them, and for what was in writeback before; durable or
  * not. object->resize held. Errors: of background writeback, once; -EAGAIN (the hook). */
 int object_write_and_wait(struct weir_object *object, uint64_t first, uint64_t last);
-/* The same, by whoever is not asked about errors: they are kept for weir_sync to tell. 0 or -EAGAIN (the hook). */
+/* The same, by whoever is not asked whether the data is safe: errors are kept for weir_sync to tell. 0 or -EAGAIN (the
+ * hook). */
 int object_write_keep_errors(struct weir_object *object, uint64_t first, uint64_t last);
+/* And where one of these could not be written the error, which is kept too. */
+int object_write_pages(struct weir_object *object, uint64_t first, uint64_t last);
 /* A byte range as pages [*first, *last), bytes 0: to the end. -EINVAL: it overflows or starts past the end. */
 int object_range(const struct weir_object *object, uint64_t offset, uint64_t bytes, uint64_t *first, uint64_t *last);
 

@@ -41,6 +41,27 @@ int object_write_keep_errors(struct weir_object *object, uint64_t first, uint64_
 	return held;
 }
 
+static bool any_dirty(const struct weir_object *object, uint64_t first, uint64_t last)
+{
+	for (uint64_t page = first; (page = object_next_dirty(object, page, last)) < last; page++) {
+		uint64_t seen = word_load(&object->words[page]);
+
+		if (word_state(seen) != PAGE_ABSENT && (seen & WORD_DIRTY))
+			return true;
+	}
+	return false;
+}
+
+/* An error that the object has may be of other pages than these, from before. Of these it is where one is still
+ * dirty. */
+int object_write_pages(struct weir_object *object, uint64_t first, uint64_t last)
+{
+	int held = object_write_keep_errors(object, first, last);
+	int error = any_dirty(object, first, last) ? atomic_load(&object->wb_error) : 0;
+
+	return error ? error : held;
+}
+
 int object_write_and_wait(struct weir_object *object, uint64_t first, uint64_t last)
 {
 	int held = object_write_keep_errors(object, first, last), error = atomic_exchange(&object->wb_error, 0);

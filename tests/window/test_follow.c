@@ -335,6 +335,34 @@ static void pins_keep_a_window(void **state)
 	stop();
 }
 
+/* Breaks when those who are not asked whether the data is safe take an error from weir_sync, which is. */
+static void errors_are_kept_for_sync(void **state)
+{
+	struct rig rig;
+	void *address;
+
+	(void)state;
+	rig_config(&rig, 4 << 20);
+	rig.config.windows = true;
+	rig.config.dirty_expire_ms = 100; /* after a failed write it is tried again then */
+	rig_start(&rig, 16);
+	assert_int_equal(weir_map(rig.object, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, &address), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		write_byte(rig.object, 3, 42);
+		fault_rule(rig.fault, WEIR_FAULT_ERROR, WEIR_FAULT_WRITE, EIO, 0);
+		if (i)
+			assert_int_equal(window_give_up(rig.object, by_nothing, NULL), -EIO);
+		else
+			object_settle(rig.object, 0, 16);
+		assert_ptr_equal(object_window(rig.object), address);
+		assert_int_equal(weir_fault_store_rules(rig.fault, NULL, 0), 0);
+		assert_int_equal(weir_sync(rig.object, 0, 0), -EIO);
+		assert_int_equal(weir_sync(rig.object, 0, 0), 0);
+	}
+	assert_int_equal(weir_unmap(rig.object), 0);
+	rig_stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +375,7 @@ int main(void)
 		cmocka_unit_test(a_window_is_given_up_under_stores),
 		cmocka_unit_test(a_window_is_given_up_under_stores_with_fault_threads),
 		cmocka_unit_test(pins_keep_a_window),
+		cmocka_unit_test(errors_are_kept_for_sync),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
