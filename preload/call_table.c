@@ -8,7 +8,7 @@
 
 #include "inside.h"
 
-#if defined(__x86_64__) /* elsewhere nothing is dispatched, and some of these calls are not there */
+#if defined(__x86_64__) /* elsewhere some of these calls are not there */
 
 #define IN(argument, bytes) \
 	{ \
@@ -246,13 +246,33 @@ const struct rule *call_rules(long nr, bool *refused)
 	return rules[nr];
 }
 
-#else
+#else /* nothing is dispatched there */
 
 const struct rule *call_rules(long nr, bool *refused)
 {
-	(void)nr;
+	static const struct rule in[RULES_MAX] = {{WRITES, 1, 2, 1}}, out[RULES_MAX] = {{READS, 1, 2, 1}},
+				 in_vector[RULES_MAX] = {{VECTOR_WRITES, 1, 2, 0}},
+				 out_vector[RULES_MAX] = {{VECTOR_READS, 1, 2, 0}};
+
 	*refused = false;
-	return NULL;
+	switch (nr) { /* those that may be by O_DIRECT */
+	case SYS_read:
+	case SYS_pread64:
+		return in;
+	case SYS_write:
+	case SYS_pwrite64:
+		return out;
+	case SYS_readv:
+	case SYS_preadv:
+	case SYS_preadv2:
+		return in_vector;
+	case SYS_writev:
+	case SYS_pwritev:
+	case SYS_pwritev2:
+		return out_vector;
+	default:
+		return NULL;
+	}
 }
 
 #endif

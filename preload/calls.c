@@ -9,7 +9,8 @@
  *
  * Where not all could be held (too much is already), a page may be gone before the kernel came to it. Then the call
  * says EFAULT, and is made once more: what had been done by then it would have reported instead. The same where holding is
- * needless: the words of futex, which many threads wait on for long.
+ * needless: the words of futex, which many threads wait on for long. By O_DIRECT (direct.c) nobody would say so: there
+ * it waits until all can be held; and this goes for threads that serve the faults, too.
  */
 #include "calls.h"
 
@@ -17,12 +18,14 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include "held.h"
 #include "inside.h"
 #include "raw.h"
 
 #define TRIES_MAX 1000
+#define UNHELD 2        /* not called at all: it is by O_DIRECT, and not all could be held */
 #define GUESS_BYTES 256 /* what an argument of an unknown call points to, as a guess */
 #define VECTOR_MAX 1024 /* the kernel's IOV_MAX: longer ones are EINVAL, which it says itself */
 #define MESSAGES_MAX 1024
@@ -236,10 +239,20 @@ static long try(long nr, const long args[6], const struct rule *rules, int *wors
 		guess(&call);
 	for (unsigned i = 0; rules && i < RULES_MAX && rules[i].what != POINTS_NOWHERE; i++)
 		apply(&call, &rules[i]);
-	result = raw_call(nr, call.args);
+	if (call.worst == 1 && direct_is(nr, args))
+		call.worst = UNHELD;
+	result = call.worst == UNHELD ? -ENOMEM : raw_call(nr, call.args);
 	held_end(call.held);
 	*worst = call.worst;
 	return result;
+}
+
+/* Until others' calls have ended. */
+static void nap(unsigned tries)
+{
+	struct timespec time = {.tv_nsec = tries * 10000};
+
+	raw(SYS_nanosleep, &time, NULL);
 }
 
 static bool points_on(enum pointed what)
@@ -279,7 +292,9 @@ long call_once(long nr, const long args[6])
 		return raw_call(nr, args);
 	for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
 		result = try(nr, args, rules, &worst);
-		if (result != -EFAULT || worst != 1)
+		if (worst == UNHELD)
+			nap(tries);
+		else if (result != -EFAULT || worst != 1)
 			break;
 	}
 	return result;
@@ -288,9 +303,17 @@ long call_once(long nr, const long args[6])
 long call_with_pages(long nr, const long args[6])
 {
 	long result;
+	int error;
 
-	if (settings.threads || !is_ours())
+	if (!is_ours())
 		return raw_call(nr, args);
+	if (settings.threads) {
+		if (!direct_is(nr, args))
+			return raw_call(nr, args);
+		error = direct_prepare(nr, args);
+		if (error)
+			return error;
+	}
 	atomic_fetch_add_explicit(&tallies.calls, 1, memory_order_relaxed);
 	return transfer_call(nr, args, &result) ? result : call_once(nr, args);
 }

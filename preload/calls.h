@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 /* Do the call; what it uses of the arena is in memory meanwhile. The result, or -errno: as the kernel has it; errno is
- * left alone. Where the kernel's faults are served by threads, or where the thread is inside the engine, it is the bare
- * call. Any call but those that concern the calling thread's own signals, and clone and its kin (dispatch.c). Blocks:
+ * left alone. Where the kernel's faults are served by threads, unless it is by O_DIRECT, or where the thread is inside
+ * the engine, it is the bare call. Any call but those that concern the calling thread's own signals, and clone and its kin (dispatch.c). Blocks:
  * as the call does, and for I/O. Signal-safe: yes. */
 long call_with_pages(long nr, const long args[6]);
 
@@ -72,6 +72,12 @@ const struct rule *call_rules(long nr, bool *refused);
 
 /* calls.c: the call as it is, with all its memory held. */
 long call_once(long nr, const long args[6]);
+/* async.c: at the start. */
+void async_start(void);
+/* direct.c: is it a read or write by O_DIRECT, of memory that may be ours? Its windows' files become the kernel's: 0 or
+ * -errno. */
+bool direct_is(long nr, const long args[6]);
+int direct_prepare(long nr, const long args[6]);
 /* transfer.c: reads and writes that are large; true, and *result. False: do it at once. */
 bool transfer_call(long nr, const long args[6], long *result);
 

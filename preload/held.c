@@ -22,6 +22,7 @@
  */
 #include "held.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
@@ -49,6 +50,21 @@ static __thread struct area *area __attribute__((tls_model("initial-exec")));
 
 static _Atomic uint64_t nr_held; /* pages, of all threads, each as often as it is held */
 
+/* Where no dispatcher sees a thread end: of those that have an area. */
+static pthread_key_t at_end;
+static bool has_key;
+
+static void thread_ends(void *unused)
+{
+	(void)unused;
+	held_give_all();
+}
+
+void held_start(void)
+{
+	has_key = !pthread_key_create(&at_end, thread_ends);
+}
+
 static struct area *own_area(void)
 {
 	long mapped;
@@ -57,6 +73,8 @@ static struct area *own_area(void)
 		return area;
 	mapped = raw(SYS_mmap, 0, sizeof(*area), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	area = raw_failed(mapped) ? NULL : (struct area *)mapped;
+	if (area && has_key)
+		pthread_setspecific(at_end, area);
 	return area;
 }
 

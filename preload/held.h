@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* At the start, where calls are not dispatched. */
+void held_start(void);
 /* A call of this thread's begins: of the thread's calls under way. Negative: there are too many; nothing is held. */
 int held_begin(void);
 /* Bytes of the arena (others need nothing) are there, and stay there until the call's end; `write`: the kernel writes

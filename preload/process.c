@@ -28,6 +28,7 @@
 #include "cache/hold.h"
 #include "calls.h"
 #include "descriptors.h"
+#include "held.h"
 #include "inside.h"
 #include "interval.h"
 #include "shared.h"
@@ -248,6 +249,8 @@ static void in_child(void)
 	inside++;
 	shared_fork_child();
 	brk_after_fork();
+	if (!settings.dispatch) /* else it was done at once */
+		held_forget();
 	leave_parents_pool();
 	report_begin();
 	descriptors_expect();

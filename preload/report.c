@@ -91,6 +91,8 @@ static void as_text(struct text *text, const struct figures *f)
 			 "  calls    %llu system calls seen, %llu of unknown kinds, %llu refused (io_uring, aio)\n",
 			 (unsigned long long)tallies.calls, (unsigned long long)tallies.calls_unknown,
 			 (unsigned long long)tallies.calls_refused);
+	else if (tallies.calls_refused)
+		text_add(text, "  calls    %llu refused (io_uring, aio)\n", (unsigned long long)tallies.calls_refused);
 	for (unsigned i = 0; i < NR_PASSED; i++)
 		if (tallies.passed[i])
 			text_add(text, "  not taken over: %llu %s, %.1f MiB\n", (unsigned long long)tallies.passed[i],

@@ -14,6 +14,7 @@
 
 #include "calls.h"
 #include "descriptors.h"
+#include "held.h"
 #include "inside.h"
 #include "interval.h"
 #include "observe/error.h"
@@ -165,6 +166,9 @@ __attribute__((constructor(101))) static void start(void)
 	report_to(descriptors_take(dup(STDERR_FILENO)));
 	process_start();
 	settings.dispatch = !settings.threads && !dispatch_start();
+	if (!settings.dispatch)
+		held_start();
+	async_start();
 	inside--;
 	atomic_store_explicit(&started, true, memory_order_release);
 }

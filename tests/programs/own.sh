@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# usage: own.sh WEIR full|"" FORKS MAPS SIGNALS SHARED BREAK MODEL - small programs that do one thing each, compared with
+# usage: own.sh WEIR full|"" FORKS MAPS SIGNALS SHARED BREAK MODEL DIRECT - small programs that do one thing each, compared with
 # themselves.
 [ "$5" ] && forks=$(realpath "$3") maps=$(realpath "$4") signals=$(realpath "$5")
 [ "$8" ] && shared=$(realpath "$6") break=$(realpath "$7") model=$(realpath "$8")
+[ "$9" ] && direct=$(realpath "$9")
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh" "$@"
 if ! [ "$forks" ]; then
@@ -30,4 +31,8 @@ same "a break that the program moves, paged" 4M "$break" 12
 [ "$(sum pswpin)" -gt 0 ]
 result $? "... which went to swap and came back"
 same "signals of all kinds" 4M "$signals" 6
+same "reads and writes by O_DIRECT" 4M "$direct" direct.data 8
+run 16M "$direct" direct.data 1 async
+[ $? -eq 0 ] && [ "$(cat out)" = "1 1" ] && [ "$(sum calls_refused)" -eq 2 ]
+result $? "asynchronous ones are refused, and counted"
 done_testing
