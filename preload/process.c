@@ -10,7 +10,8 @@
  *
  * Until the child's arena is there, a page that is absent would be the kernel's zeros to it. What the C library touches
  * of the heap that early hangs on its own variables: its streams, their locks, a table or two. So what those point to
- * is brought in and pinned before.
+ * is brought in and pinned before. It also empties what other threads had set by pthread_setspecific: blocks of its
+ * own, which are kept out of the arena. If it touches a page nevertheless, that is not taken for content (fault/adopt.c).
  *
  * That a child is gone is seen by a pipe that it holds open: closed at exec and at its end. vfork and posix_spawn are
  * not concerned: such a child has its parent's memory, and the parent's pool serves its faults, until it calls exec.
@@ -26,6 +27,7 @@
 #include <string.h>
 
 #include "cache/hold.h"
+#include "fault/pin.h"
 #include "calls.h"
 #include "descriptors.h"
 #include "held.h"
@@ -34,11 +36,11 @@
 #include "shared.h"
 #include "total.h"
 
-#define PINS_MAX 512
+#define PINS_MAX (1u << 17) /* streams may be as many as descriptors; most of the table is never touched */
 #define CHILDREN_MAX 64
 
 static struct hold held;
-static struct weir_pin pins[PINS_MAX];
+static uint64_t pins[PINS_MAX]; /* pages */
 static unsigned nr_pins;
 static int alive[2]; /* of the child that is being made: -1, or the pipe */
 
@@ -69,11 +71,18 @@ static int find_libc(struct dl_phdr_info *info, size_t size, void *unused)
 	return 1;
 }
 
+extern FILE *_IO_list_all; /* the C library's: the newest stream, and by _chain all others */
+void _IO_list_lock(void);
+void _IO_list_unlock(void);
+
 static void pin(uintptr_t address)
 {
-	if (in_arena((void *)address) && nr_pins < PINS_MAX &&
-	    !weir_pin(arena, (address - (uintptr_t)arena_base) >> PAGE_SHIFT, WEIR_READ, &pins[nr_pins]))
-		nr_pins++;
+	uint64_t page = (address - (uintptr_t)arena_base) >> PAGE_SHIFT;
+
+	if (!in_arena((void *)address) || nr_pins == PINS_MAX || (nr_pins && pins[nr_pins - 1] == page))
+		return;
+	if (!pin_counted(arena, page, WEIR_READ))
+		pins[nr_pins++] = page;
 }
 
 static void pin_object(uintptr_t address)
@@ -89,17 +98,18 @@ static void pin_handles(void)
 	for (uintptr_t *word = libc_data; word < libc_data_end; word++)
 		if (in_arena((void *)*word))
 			pin_object(*word);
-	for (FILE *stream = libc_data ? stdin->_chain : NULL; stream && nr_pins < PINS_MAX - 4;
-	     stream = stream->_chain) {
+	_IO_list_lock();
+	for (FILE *stream = _IO_list_all; stream; stream = stream->_chain) {
 		pin_object((uintptr_t)stream);
 		pin_object((uintptr_t)stream->_lock);
 	}
+	_IO_list_unlock();
 }
 
 static void unpin_handles(void)
 {
 	while (nr_pins)
-		weir_unpin(&pins[--nr_pins]);
+		unpin_counted(&arena->words[pins[--nr_pins]]);
 }
 
 /* ---- children that read our swap ---- */
@@ -273,5 +283,6 @@ static void in_child(void)
 void process_start(void)
 {
 	dl_iterate_phdr(find_libc, NULL);
+	specific_start();
 	pthread_atfork(before, in_parent, in_child);
 }

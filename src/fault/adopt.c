@@ -11,6 +11,9 @@
  * copies, so no page comes or goes, or has its protection lifted; an absent page's entry changes with its page alone,
  * or under object->resize, which is held. A clean page is clean in the child too: it equals what would be read.
  *
+ * What the child touched before it was adopted may be there and yet be nobody's content, where its parent had none in
+ * the window: the kernel's zeros, and what was stored to them. It is dropped, and read as the others are.
+ *
  * What the parent has in swap must stay there while the child lives: swap_share.
  */
 #include "fault/adopt.h"
@@ -88,6 +91,18 @@ static int adopt_page(struct weir_object *object, uint64_t page, bool dirty)
 	return 0;
 }
 
+/* Had the parent surely nothing there? A page comes into the window, and leaves it, while it is loading or busy. */
+static bool was_elsewhere(uint64_t was)
+{
+	return word_state(was) == PAGE_ABSENT ||
+	       (word_state(was) == PAGE_RESIDENT && !(was & (WORD_MAPPED | WORD_BUSY | WORD_DIRTY)));
+}
+
+static int drop_page(struct weir_object *object, uint64_t page)
+{
+	return madvise(page_in_window(object, page), PAGE_SIZE, MADV_DONTNEED) ? -errno : 0;
+}
+
 /* A chunk of pages, by what the kernel says is there. */
 static int adopt_chunk(struct weir_object *object, const struct weir_object *before, uint64_t first)
 {
@@ -103,7 +118,7 @@ static int adopt_chunk(struct weir_object *object, const struct weir_object *bef
 			     !(was & (WORD_DIRTY | WORD_BUSY));
 
 		if (there[page - first] & 1)
-			error = adopt_page(object, page, !clean);
+			error = was_elsewhere(was) ? drop_page(object, page) : adopt_page(object, page, !clean);
 	}
 	return error;
 }

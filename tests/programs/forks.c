@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * forks.c - for tests: three generations, each with memory of its own from the moment of fork on. usage: forks MIB
+ * forks.c - for tests: three generations, each with memory of its own from the moment of fork on; and what the C library
+ * touches of it in a child. usage: forks MIB
  */
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -79,6 +82,74 @@ static size_t protected_and_freed(void)
 	return bad + child_fails(pid);
 }
 
+#define STREAMS 64
+#define THREADS 8
+#define KEYS 40
+#define BLOCKS 16
+
+static FILE *streams[STREAMS];
+static pthread_key_t keys[KEYS];
+static pthread_barrier_t ready;
+static unsigned char *blocks[THREADS][BLOCKS];
+
+static unsigned char *block(unsigned thread, unsigned i)
+{
+	return memset(malloc(512), (int)(thread * BLOCKS + i), 512);
+}
+
+/* What it sets by the last key is kept in a block of the C library's, which may lie between these. */
+static void *set_keys(void *argument)
+{
+	unsigned thread = (unsigned)(uintptr_t)argument;
+
+	for (unsigned i = 0; i < BLOCKS / 2; i++)
+		blocks[thread][i] = block(thread, i);
+	pthread_setspecific(keys[KEYS - 1], &ready);
+	for (unsigned i = BLOCKS / 2; i < BLOCKS; i++)
+		blocks[thread][i] = block(thread, i);
+	pthread_barrier_wait(&ready);
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static size_t wrong_blocks(void)
+{
+	size_t bad = 0;
+
+	for (unsigned i = 0; i < THREADS * BLOCKS; i++)
+		for (unsigned j = 0; j < 512; j++)
+			bad += blocks[i / BLOCKS][i % BLOCKS][j] != i;
+	return bad;
+}
+
+/* The C library goes over its streams, and over other threads' values, in the child, before anybody else. */
+static size_t touched_early(void)
+{
+	pthread_t thread;
+	size_t bad = 0;
+	pid_t pid;
+
+	pthread_barrier_init(&ready, NULL, THREADS + 1);
+	for (unsigned i = 0; i < KEYS; i++)
+		bad += pthread_key_create(&keys[i], NULL) != 0;
+	for (uintptr_t i = 0; i < THREADS; i++)
+		bad += pthread_create(&thread, NULL, set_keys, (void *)i) != 0;
+	pthread_barrier_wait(&ready);
+	for (unsigned i = 0; i < STREAMS; i++) {
+		streams[i] = fopen("/dev/null", "w");
+		memset(malloc(8192), 1, 8192);
+	}
+	fill(9);
+	pid = fork();
+	for (unsigned i = 0; i < STREAMS; i++)
+		bad += fprintf(streams[i], "%u\n", i) < 0 || fflush(streams[i]);
+	bad += wrong(9) + wrong_blocks();
+	if (pid == 0)
+		_exit(bad != 0);
+	return bad + child_fails(pid);
+}
+
 int main(int argc, char **argv)
 {
 	size_t bytes = (size_t)(argc > 1 ? atoi(argv[1]) : 8) << 20, bad;
@@ -90,5 +161,7 @@ int main(int argc, char **argv)
 	printf("generations: %zu wrong\n", bad);
 	bad += protected_and_freed();
 	printf("protected and freed: %zu wrong\n", bad);
+	bad += touched_early();
+	printf("touched by the C library: %zu wrong\n", bad);
 	return bad != 0;
 }

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_adopt.c - a child of fork() goes on with its parent's window, in a pool of its own.
+ */
+#include "anon_rig.h"
+#include "sanitizer.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fault/adopt.h"
+
+#define MEMORY (4ull << 20)
+#define PAGES 64u
+#define OUT_FROM 32u /* these pages are in swap, the others in the window */
+
+static struct rig rig;
+static char *window;
+
+static char *page_of(uint64_t page)
+{
+	return window + (page << PAGE_SHIFT);
+}
+
+/* How many pages are not what they were. */
+static int wrong_in_child(void)
+{
+	weir_object *before = rig.object, *own;
+	weir_pool *pool;
+	int wrong = 0;
+
+	if (weir_create(&rig.config, &pool) || weir_anon(pool, PAGES << PAGE_SHIFT, &own) || adopt_window(own, before))
+		return 100;
+	for (uint64_t page = 0; page < PAGES; page++)
+		wrong += !stamped(page_of(page), page, 1);
+	return wrong;
+}
+
+/* Before the child has adopted it: what it reads is the kernel's zeros, and what it stores is nobody's content. */
+static void touch_early(void)
+{
+	for (uint64_t page = 0; page < PAGES; page += 3)
+		(void)*(volatile char *)page_of(page);
+	*(volatile char *)page_of(OUT_FROM + 1) = 1;
+}
+
+static void pages_touched_early_are_the_parents(void **state)
+{
+	void *address;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	skip_under_tsan("a child of fork makes threads");
+	signal(SIGBUS, SIG_DFL);
+	rig_config(&rig, MEMORY);
+	rig.config.windows = true;
+	anon_start(&rig, PAGES, 1024);
+	assert_int_equal(weir_map(rig.object, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, &address), 0);
+	window = address;
+	for (uint64_t page = 0; page < PAGES; page++)
+		stamp(page_of(page), page, 1);
+	assert_int_equal(weir_advise(rig.object, OUT_FROM << PAGE_SHIFT, 0, WEIR_ADV_PAGEOUT), 0);
+	assert_int_equal(word_state(word_load(&rig.object->words[OUT_FROM + 1])), PAGE_ABSENT);
+	assert_int_equal(adopt_parent_before(rig.object), 0);
+	pid = fork();
+	if (!pid) {
+		alarm(60);
+		touch_early();
+		_exit(wrong_in_child());
+	}
+	adopt_parent_after(rig.object);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(weir_unmap(rig.object), 0);
+	anon_stop(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pages_touched_early_are_the_parents),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
