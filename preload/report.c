@@ -171,15 +171,35 @@ void report_out(const struct text *text)
 
 static uint64_t started_ns;
 static locale_t c_locale; /* the C library's own constant: needs no memory */
-static _Atomic bool done, quick;
+static _Atomic bool done, registered;
+
+static void at_quick_end(void)
+{
+	if (atomic_load(&started))
+		shared_write_all();
+	report_write();
+}
+
+static void at_end(void *unused)
+{
+	(void)unused;
+	at_quick_end();
+}
+
+/* What is registered this early, even before the loader's own handler is, comes last: after the destructors of all
+ * libraries, which may store to mapped files yet. A destructor of ours would not. quick_exit(3) calls none of these, and
+ * libc's own _exit. */
+int __cxa_atexit(void (*function)(void *), void *argument, void *library);
 
 void report_begin(void)
 {
 	started_ns = now_ns();
 	c_locale = newlocale(LC_ALL_MASK, "C", NULL);
 	memset(&tallies, 0, sizeof(tallies));
-	if (!atomic_exchange(&quick, true))
-		at_quick_exit(report_write); /* quick_exit(3) calls no destructor, and libc's own _exit */
+	if (!atomic_exchange(&registered, true)) {
+		__cxa_atexit(at_end, NULL, NULL);
+		at_quick_exit(at_quick_end);
+	}
 	atomic_store(&done, false);
 }
 
@@ -204,13 +224,6 @@ void report_write(void)
 		as_text(&text, &f);
 	uselocale(before);
 	report_out(&text);
-}
-
-__attribute__((destructor)) static void at_exit(void)
-{
-	if (atomic_load(&started))
-		shared_write_all();
-	report_write();
 }
 
 /* Without exit handlers: no destructor runs. */
