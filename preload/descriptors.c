@@ -11,6 +11,10 @@
 #include "descriptors.h"
 #include "inside.h"
 
+#ifndef F_OFD_GETLK
+#define F_OFD_GETLK 36
+#endif
+
 #define OWN_MAX 64
 
 static _Atomic uint64_t own; /* bit i: fd_floor + i is the engine's */
@@ -68,6 +72,13 @@ int __wrap_close(int fd)
 void descriptors_close(int fd)
 {
 	__wrap_close(fd);
+}
+
+bool descriptors_locked(int fd)
+{
+	struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return syscall(SYS_fcntl, fd, F_OFD_GETLK, &range) || range.l_type != F_UNLCK;
 }
 
 static int not_there(void)

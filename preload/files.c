@@ -11,15 +11,19 @@
  * It is read when it is touched, dropped for nothing while it is clean, and goes to swap once it was written to. Each
  * process is a level over its parent's; a page that is not in this level's store is asked for in the next one's.
  *
- * The descriptors are our own and stay open: closing one would drop the program's locks on that file (fcntl).
+ * The files are opened once more, by /proc/self/fd and to be read only, so that nothing of the program's own descriptors
+ * lives on: no lock (flock), and nobody who may write, so that a program can be run. They are closed after their last
+ * range; but not while this process has locks on the file (fcntl), as that would drop them.
  */
 #include "files.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "cache/hold.h"
 #include "descriptors.h"
 #include "fault/adopt.h"
 #include "inside.h"
@@ -34,18 +38,20 @@
 struct range {
 	struct span pages;
 	uint64_t offset; /* of the file, in bytes, at the first */
-	int fd;
+	unsigned file;
 };
 
 static struct lock lock; /* all below. Signals are held; no file is read under it */
 static struct range ranges[RANGES_MAX];
 static size_t nr_ranges;
-static struct {
+static struct file {
 	dev_t device;
 	ino_t inode;
 	int fd;
+	unsigned ranges, users; /* who reads just now */
+	bool open;
 } files[FILES_MAX];
-static unsigned nr_files;
+static unsigned nr_files; /* that are open */
 
 /* What lies under this process's pages: its parent's object, and which pages of it were given up. */
 struct level {
@@ -65,6 +71,7 @@ static void insert(size_t at, const struct range *range)
 	weir_assert(nr_ranges < RANGES_MAX);
 	memmove(&ranges[at + 1], &ranges[at], (nr_ranges - at) * sizeof(*ranges));
 	ranges[at] = *range;
+	files[range->file].ranges++;
 	nr_ranges++;
 }
 
@@ -89,13 +96,15 @@ static void cut(uint64_t first, uint64_t last)
 		struct range range = ranges[at];
 
 		memmove(&ranges[at], &ranges[at + 1], (nr_ranges - at - 1) * sizeof(*ranges));
+		files[range.file].ranges--;
 		nr_ranges--;
 		at = insert_part(at, &range, range.pages.first, first);
 		at = insert_part(at, &range, last, range.pages.last);
 	}
 }
 
-static bool find(uint64_t page, struct range *range)
+/* With the file, until done_with, if it is to be read. */
+static bool find(uint64_t page, struct range *range, bool read)
 {
 	bool found;
 	size_t at;
@@ -103,14 +112,48 @@ static bool find(uint64_t page, struct range *range)
 	lock_acquire(&lock);
 	at = range_at(page);
 	found = at < nr_ranges && ranges[at].pages.first <= page;
-	if (found)
+	if (found) {
 		*range = ranges[at];
+		files[range->file].users += read;
+	}
 	lock_release(&lock);
 	return found;
 }
 
+static void done_with(const struct range *range)
+{
+	lock_acquire(&lock);
+	files[range->file].users--;
+	lock_release(&lock);
+}
+
+static bool is_unused(const struct file *file)
+{
+	return file->open && !file->ranges && !file->users;
+}
+
+static void close_unused(void)
+{
+	for (unsigned i = 0; i < FILES_MAX; i++) {
+		bool close;
+		int fd;
+
+		lock_acquire(&lock);
+		fd = files[i].fd;
+		close = is_unused(&files[i]) && !descriptors_locked(fd);
+		if (close) {
+			files[i].open = false;
+			nr_files--;
+		}
+		lock_release(&lock);
+		if (close)
+			descriptors_close(fd);
+	}
+}
+
 bool files_meet(uint64_t first, uint64_t last)
 {
+	HOLD_SIGNALS(pool);
 	bool met;
 	size_t at;
 
@@ -123,10 +166,16 @@ bool files_meet(uint64_t first, uint64_t last)
 
 void files_cut(uint64_t first, uint64_t last)
 {
+	bool unused = false;
+
 	lock_acquire(&lock);
 	if (nr_ranges)
 		cut(first, last);
+	for (unsigned i = 0; nr_files && i < FILES_MAX; i++)
+		unused |= is_unused(&files[i]);
 	lock_release(&lock);
+	if (unused)
+		close_unused();
 }
 
 /* ---- reading ---- */
@@ -136,10 +185,10 @@ static ssize_t read_file(const struct range *range, uint64_t page, void *data)
 {
 	off_t offset = (off_t)(range->offset + ((page - range->pages.first) << PAGE_SHIFT));
 	size_t done = 0;
+	int fd = files[range->file].fd;
 
 	while (done < PAGE_SIZE) {
-		ssize_t got =
-			syscall(SYS_pread64, range->fd, (char *)data + done, PAGE_SIZE - done, offset + (off_t)done);
+		ssize_t got = syscall(SYS_pread64, fd, (char *)data + done, PAGE_SIZE - done, offset + (off_t)done);
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -157,11 +206,15 @@ static ssize_t read_original(void *original, uint64_t page, void *data)
 {
 	const struct level *level = original;
 	struct range range;
+	ssize_t got;
 
 	if (level->before && !(atomic_load(&level->given_up[page / 64]) >> page % 64 & 1))
 		return adopt_read(level->before, page, data);
-	if (find(page, &range))
-		return read_file(&range, page, data);
+	if (find(page, &range, true)) {
+		got = read_file(&range, page, data);
+		done_with(&range);
+		return got;
+	}
 	memset(data, 0, PAGE_SIZE);
 	return (ssize_t)PAGE_SIZE;
 }
@@ -173,7 +226,7 @@ static bool has_original(void *original, uint64_t page)
 
 	if (level->before && !(atomic_load(&level->given_up[page / 64]) >> page % 64 & 1))
 		return anon_has_content(level->before->anon, page);
-	return find(page, &range);
+	return find(page, &range, false);
 }
 
 static void forget_original(void *original, uint64_t page)
@@ -201,27 +254,40 @@ int files_level(weir_object *object, weir_object *before)
 void files_after_fork(void)
 {
 	lock_init(&lock, NULL);
+	for (unsigned i = 0; i < FILES_MAX; i++)
+		files[i].users = 0;
 }
 
 /* ---- mapping ---- */
 
-/* Our own descriptor of that file; -1: none is to be had. */
-static int own_descriptor(int fd, const struct stat *st)
+static int open_again(int fd)
 {
-	int own = -1;
+	char path[32];
+	int own;
 
-	for (unsigned i = 0; i < nr_files; i++)
-		if (files[i].device == st->st_dev && files[i].inode == st->st_ino)
-			return files[i].fd;
-	if (nr_files < FILES_MAX)
-		own = fcntl(fd, F_DUPFD_CLOEXEC, fd_floor);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	own = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	return own < 0 ? -1 : descriptors_take(own);
+}
+
+/* That file, open; NULL: it can't be. */
+static struct file *own_file(int fd, const struct stat *st)
+{
+	struct file *free = NULL;
+	int own;
+
+	for (unsigned i = 0; i < FILES_MAX; i++) {
+		if (!files[i].open)
+			free = &files[i];
+		else if (files[i].device == st->st_dev && files[i].inode == st->st_ino)
+			return &files[i];
+	}
+	own = free ? open_again(fd) : -1;
 	if (own < 0)
-		return -1;
-	own = descriptors_take(own);
-	files[nr_files].device = st->st_dev;
-	files[nr_files].inode = st->st_ino;
-	files[nr_files++].fd = own;
-	return own;
+		return NULL;
+	*free = (struct file){.device = st->st_dev, .inode = st->st_ino, .fd = own, .open = true};
+	nr_files++;
+	return free;
 }
 
 bool files_can(size_t bytes, int prot, int flags, int fd, off_t offset)
@@ -238,13 +304,18 @@ bool files_can(size_t bytes, int prot, int flags, int fd, off_t offset)
 /* The range is of that file from now on, as far as there is room in the tables. */
 static bool add(struct range *range, int fd, const struct stat *st)
 {
+	HOLD_SIGNALS(pool);
+	struct file *file;
 	bool room;
 
+	close_unused();
 	lock_acquire(&lock);
-	range->fd = own_descriptor(fd, st);
-	room = range->fd >= 0 && nr_ranges < MAPPED_MAX && (arena->anon->read_original || !files_level(arena, NULL));
-	if (room)
+	file = own_file(fd, st);
+	room = file && nr_ranges < MAPPED_MAX && (arena->anon->read_original || !files_level(arena, NULL));
+	if (room) {
+		range->file = (unsigned)(file - files);
 		insert(range_at(range->pages.first), range);
+	}
 	lock_release(&lock);
 	return room;
 }

@@ -19,7 +19,6 @@
  */
 #include "shared.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -28,10 +27,6 @@
 #include "descriptors.h"
 #include "fault/follow.h"
 #include "kernels.h"
-
-#ifndef F_OFD_GETLK
-#define F_OFD_GETLK 36
-#endif
 
 #define SHARED_MAX 10 /* two descriptors each, of those that are the engine's (descriptors.c) */
 
@@ -131,20 +126,12 @@ void shared_leave(struct shared *shared)
 
 /* ---- closing ---- */
 
-/* Has this process locked a part of the file? Asked as by someone else, whom its locks would keep out. */
-static bool has_locks(int fd)
-{
-	struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-
-	return syscall(SYS_fcntl, fd, F_OFD_GETLK, &range) || range.l_type != F_UNLCK;
-}
-
 void shared_close_unused(void)
 {
 	for (unsigned i = 0; i < SHARED_MAX; i++) {
 		struct shared *shared = &files[i];
 
-		if (!shared->object || shared->base || shared->users || has_locks(shared->plain))
+		if (!shared->object || shared->base || shared->users || descriptors_locked(shared->plain))
 			continue;
 		if (!weir_close(shared->object, WEIR_DISCARD)) /* a pin that is about to see that it should not be */
 			shared->object = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * maps.c - for tests: private mappings of a file, one written to and one only read; their ends; children. usage: maps
- * PAGES
+ * maps.c - for tests: private mappings of a file, one written to and one only read; their ends; children; and who may do
+ * what with the file afterwards. usage: maps PAGES
  */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -101,13 +102,95 @@ static size_t child(char *written, char *read_only, int fd)
 	return bad + child_fails(pid);
 }
 
+#define LENGTH ((size_t)32 * PAGE)
+
+static int open_and_map(const char *path, char **map)
+{
+	int fd = open(path, O_RDWR);
+
+	*map = mmap(NULL, LENGTH, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (fd < 0 || *map == MAP_FAILED)
+		exit(2);
+	(void)*(volatile char *)*map;
+	return fd;
+}
+
+static size_t not_locked(const char *path)
+{
+	char *map;
+	int fd = open_and_map(path, &map), error = flock(fd, LOCK_EX | LOCK_NB);
+
+	munmap(map, LENGTH);
+	close(fd);
+	return error != 0;
+}
+
+static size_t not_run(const char *path)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		execl(path, path, "again", (char *)NULL);
+		_exit(1);
+	}
+	return child_fails(pid);
+}
+
+static void copy(const char *from, const char *to)
+{
+	char page[PAGE];
+	int source = open(from, O_RDONLY), target = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0700);
+	ssize_t got;
+
+	while ((got = read(source, page, PAGE)) > 0)
+		if (write(target, page, (size_t)got) != got)
+			exit(2);
+	close(source);
+	close(target);
+}
+
+/* What a mapping, and who opened it, kept others from ends with them; what it did not touch stays. */
+static size_t ends(void)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	char *map;
+	size_t bad;
+	pid_t pid;
+	int fd;
+
+	copy("/proc/self/exe", "maps.program");
+	fd = open_and_map("maps.program", &map);
+	bad = flock(fd, LOCK_EX) != 0;
+	munmap(map, LENGTH);
+	close(fd);
+	bad += not_locked("maps.program");
+	printf("locked again: %zu wrong\n", bad);
+	fd = open_and_map("maps.program", &map);
+	munmap(map, LENGTH);
+	close(fd);
+	bad += not_run("maps.program");
+	unlink("maps.program");
+	printf("run: %zu wrong\n", bad);
+	fflush(stdout);
+	fd = open_and_map("maps.data", &map);
+	bad += fcntl(fd, F_SETLK, &lock) != 0;
+	munmap(map, LENGTH);
+	pid = fork();
+	if (!pid)
+		_exit(fcntl(fd, F_GETLK, &lock) || lock.l_type != F_WRLCK);
+	return bad + child_fails(pid);
+}
+
 int main(int argc, char **argv)
 {
-	int fd = open("maps.data", O_RDWR | O_CREAT | O_TRUNC, 0600);
 	char *written, *read_only;
 	size_t bad;
 	pid_t pid;
+	int fd;
 
+	if (argc > 1 && !strcmp(argv[1], "again"))
+		return 0;
+	fd = open("maps.data", O_RDWR | O_CREAT | O_TRUNC, 0600);
 	pages = argc > 1 ? (size_t)atoi(argv[1]) : 500;
 	make_file(fd);
 	written = mmap(NULL, (pages + 3) * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
@@ -130,6 +213,9 @@ int main(int argc, char **argv)
 	printf("after children and a move: %zu wrong\n", bad);
 	munmap(read_only, (pages - 1) * PAGE);
 	printf("unmapped: signal %d\n", signal_of(read_only));
+	close(fd);
+	bad += ends();
+	printf("what others were kept from: %zu wrong\n", bad);
 	unlink("maps.data");
 	return bad != 0;
 }
