@@ -11,8 +11,8 @@
 
 /* Do the call; what it uses of the arena is in memory meanwhile. The result, or -errno: as the kernel has it; errno is
  * left alone. Where the kernel's faults are served by threads, unless it is by O_DIRECT, or where the thread is inside
- * the engine, it is the bare call. Any call but those that concern the calling thread's own signals, and clone and its kin (dispatch.c). Blocks:
- * as the call does, and for I/O. Signal-safe: yes. */
+ * the engine, it is the bare call. Any call but those that concern the calling thread's own signals, and clone and its
+ * kin (dispatch.c). Blocks: as the call does, and for I/O. Signal-safe: yes. */
 long call_with_pages(long nr, const long args[6]);
 
 /* The same as the C library has it: -1 and errno. */
