@@ -4,7 +4,7 @@
 # themselves.
 [ "$5" ] && forks=$(realpath "$3") maps=$(realpath "$4") signals=$(realpath "$5")
 [ "$8" ] && shared=$(realpath "$6") break=$(realpath "$7") model=$(realpath "$8")
-[ "$9" ] && direct=$(realpath "$9") ends=$(realpath "${10}")
+[ "$9" ] && direct=$(realpath "$9") stores_last=$(realpath "${10}")
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh" "$@"
 if ! [ "$forks" ]; then
@@ -35,8 +35,8 @@ same "reads and writes by O_DIRECT" 4M "$direct" direct.data 8
 run 16M "$direct" direct.data 1 async
 [ $? -eq 0 ] && [ "$(cat out)" = "1 1" ] && [ "$(sum calls_refused)" -eq 2 ]
 result $? "asynchronous ones are refused, and counted"
-same "what was stored to a mapped file is in it after quick_exit" 16M sh -c '"$0" quick end; head -c 4 end' "$ends"
-same "... and what destructors of libraries stored" 16M sh -c '"$0" return end; head -c 4 end' "$ends"
+same "what was stored to a mapped file is in it after quick_exit" 16M sh -c '"$0" quick end; head -c 4 end' "$stores_last"
+same "... and what destructors of libraries stored" 16M sh -c '"$0" return end; head -c 4 end' "$stores_last"
 took_files shared_bytes 2000000
 result $? "... which was Weir's, or the kernel's with signals"
 done_testing

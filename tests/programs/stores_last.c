@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ends.c - for tests: a program that ends after something was stored to a mapped file. usage: ends HOW FILE
+ * stores_last.c - for tests: a program that ends after something was stored to a mapped file. usage: stores_last HOW FILE
  */
 #include <stdlib.h>
 #include <string.h>
