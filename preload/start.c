@@ -20,6 +20,7 @@
 #include "observe/error.h"
 #include "process.h"
 #include "shared.h"
+#include "threads.h"
 #include "total.h"
 
 #define EXIT_CANNOT_START 125
@@ -155,6 +156,7 @@ __attribute__((constructor(101))) static void start(void)
 	report_begin();
 	read_settings();
 	fd_floor = high_descriptors();
+	threads_start();
 	if (!total_find(&why))
 		refuse(why);
 	if (pool_start() || arena_start())

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WEIR_THREADS_H
+#define WEIR_THREADS_H
+
+/* Before the engine has its first thread. */
+void threads_start(void);
+
+#endif
