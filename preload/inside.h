@@ -169,6 +169,7 @@ int pool_start(void);
 void report_begin(void);
 void report_to(int fd);
 void report_to_nobody(void);
+int report_stderr(void); /* where sentences go; -1: nowhere any more */
 /* report.c: once. */
 void report_write(void);
 struct text;

@@ -34,6 +34,7 @@
 #include "inside.h"
 #include "interval.h"
 #include "shared.h"
+#include "stack.h"
 #include "total.h"
 
 #define PINS_MAX (1u << 17) /* streams may be as many as descriptors; most of the table is never touched */
@@ -186,7 +187,7 @@ static void share_swap(void)
 
 _Noreturn static void lost(const char *why)
 {
-	dprintf(STDERR_FILENO, "weir run: process %d can't go on after fork: %s\n", (int)getpid(), why);
+	dprintf(report_stderr(), "weir run: process %d can't go on after fork: %s\n", (int)getpid(), why);
 	syscall(SYS_exit_group, 125);
 	__builtin_unreachable();
 }
@@ -249,13 +250,13 @@ static void leave_parents_pool(void)
 	memset(&thread_context, 0, sizeof(thread_context));
 }
 
-static void in_child(void)
+/* On a stack of its own, as the thread that called fork may have a small one. */
+static void go_on(void *unused)
 {
 	struct hold mine = held;
 	weir_pool *parents = pool;
 
-	if (!atomic_load(&started) || inside)
-		return;
+	(void)unused;
 	inside++;
 	shared_fork_child();
 	brk_after_fork();
@@ -276,6 +277,13 @@ static void in_child(void)
 	kernel_munmap(parents->mem.frames, parents->mem.metadata_bytes);
 	release_signals(&mine);
 	inside--;
+}
+
+static void in_child(void)
+{
+	if (!atomic_load(&started) || inside)
+		return;
+	on_own_stack(go_on, NULL);
 	if (settings.dispatch)
 		signals_hold_stack();
 }

@@ -2,8 +2,8 @@
  *
  * report.c - what was done, at the end: on stderr, or where it was asked for. And the sentence of those who end early.
  *
- * By one write(2) from a buffer on the stack: the program's own streams may be closed, or in use, by now. And in the C
- * locale: the program's may say 0,5, which is no JSON, and lies in the program's heap, which may be paged out where
+ * By one write(2) from a buffer on a stack of its own: the program's streams may be closed, or in use, by now, and its
+ * stack small. And in the C locale: the program's may say 0,5, which is no JSON, and lies in the program's heap, which may be paged out where
  * a thread that serves faults says its last sentence.
  */
 #include <fcntl.h>
@@ -13,10 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "descriptors.h"
 #include "inside.h"
+#include "raw.h"
 #include "shared.h"
+#include "stack.h"
 #include "text.h"
 #include "total.h"
 
@@ -136,13 +139,24 @@ static void as_json(struct text *text, const struct figures *f)
 	text_add(text, "}}\n");
 }
 
-/* The process's stderr as it was at its start: many programs have closed theirs by the end. A child has none: it may
- * live on when others wait for the end of what stderr is. */
+/* The process's stderr as it was at its start: many programs have closed theirs by the end, and what has its number then
+ * is their data. A child of fork has no descriptor for it: it may live on when others wait for the end of what stderr
+ * is. */
 static int at_start = -1;
+static struct {
+	bool open;
+	dev_t device;
+	ino_t inode;
+} begun_with;
 
 void report_to(int fd)
 {
+	struct stat st = {0};
+
 	at_start = fd;
+	begun_with.open = fstat(STDERR_FILENO, &st) == 0;
+	begun_with.device = st.st_dev;
+	begun_with.inode = st.st_ino;
 }
 
 void report_to_nobody(void)
@@ -152,6 +166,18 @@ void report_to_nobody(void)
 	at_start = -1;
 }
 
+int report_stderr(void)
+{
+	struct stat st;
+
+	if (at_start >= 0)
+		return at_start;
+	if (begun_with.open && fstat(STDERR_FILENO, &st) == 0 && st.st_dev == begun_with.device &&
+	    st.st_ino == begun_with.inode)
+		return STDERR_FILENO;
+	return -1;
+}
+
 bool report_wanted(void)
 {
 	return settings.report != REPORT_NONE && (!settings.main_pid || getpid() == settings.main_pid);
@@ -159,7 +185,7 @@ bool report_wanted(void)
 
 void report_out(const struct text *text)
 {
-	int fd = at_start >= 0 ? at_start : STDERR_FILENO;
+	int fd = report_stderr();
 
 	if (settings.report_path)
 		fd = open(settings.report_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
@@ -170,14 +196,56 @@ void report_out(const struct text *text)
 }
 
 static uint64_t started_ns;
+static pid_t own_pid;
 static locale_t c_locale; /* the C library's own constant: needs no memory */
 static _Atomic bool done, registered;
 
+/* A child of vfork, which has our memory, ends without us. */
+static bool is_own_process(void)
+{
+	return atomic_load(&started) && raw(SYS_getpid) == own_pid;
+}
+
+static void write_once(void *unused)
+{
+	struct text text = {.length = 0};
+	struct rusage usage;
+	struct figures f;
+	locale_t before;
+
+	(void)unused;
+	if (!report_wanted() || atomic_exchange(&done, true))
+		return;
+	f = (struct figures){.seconds = (double)(now_ns() - started_ns) / 1e9, .name = program_invocation_short_name};
+	getrusage(RUSAGE_SELF, &usage);
+	f.peak_bytes = (uint64_t)usage.ru_maxrss << 10;
+	weir_meminfo(pool, WEIR_ALL_NODES, &f.info);
+	f.total_bytes = total_bytes(&f.granted_bytes);
+	before = uselocale(c_locale);
+	if (settings.report == REPORT_JSON)
+		as_json(&text, &f);
+	else
+		as_text(&text, &f);
+	uselocale(before);
+	report_out(&text);
+}
+
+void report_write(void)
+{
+	if (is_own_process())
+		on_own_stack(write_once, NULL);
+}
+
+static void write_all(void *unused)
+{
+	shared_write_all();
+	write_once(unused);
+}
+
 static void at_quick_end(void)
 {
-	if (atomic_load(&started))
-		shared_write_all();
-	report_write();
+	if (is_own_process())
+		on_own_stack(write_all, NULL);
 }
 
 static void at_end(void *unused)
@@ -196,6 +264,7 @@ void report_begin(void)
 	started_ns = now_ns();
 	c_locale = newlocale(LC_ALL_MASK, "C", NULL);
 	memset(&tallies, 0, sizeof(tallies));
+	own_pid = getpid();
 	if (!atomic_exchange(&registered, true)) {
 		__cxa_atexit(at_end, NULL, NULL);
 		at_quick_exit(at_quick_end);
@@ -203,36 +272,11 @@ void report_begin(void)
 	atomic_store(&done, false);
 }
 
-void report_write(void)
-{
-	struct text text = {.length = 0};
-	struct rusage usage;
-	struct figures f;
-	locale_t before;
-
-	if (!atomic_load(&started) || !report_wanted() || atomic_exchange(&done, true))
-		return;
-	f = (struct figures){.seconds = (double)(now_ns() - started_ns) / 1e9, .name = program_invocation_short_name};
-	getrusage(RUSAGE_SELF, &usage);
-	f.peak_bytes = (uint64_t)usage.ru_maxrss << 10;
-	weir_meminfo(pool, WEIR_ALL_NODES, &f.info);
-	f.total_bytes = total_bytes(&f.granted_bytes);
-	before = uselocale(c_locale);
-	if (settings.report == REPORT_JSON)
-		as_json(&text, &f);
-	else
-		as_text(&text, &f);
-	uselocale(before);
-	report_out(&text);
-}
-
 /* Without exit handlers: no destructor runs. */
 EXPORT _Noreturn void _exit(int status)
 {
-	if (!inside && atomic_load(&started))
-		shared_write_all();
 	if (!inside)
-		report_write();
+		at_quick_end();
 	for (;;)
 		syscall(SYS_exit_group, status);
 }
@@ -242,8 +286,9 @@ EXPORT _Noreturn void _Exit(int status)
 	_exit(status);
 }
 
-_Noreturn void end_out_of_memory(const struct weir_fault *fault)
+static void say_out_of_memory(void *user)
 {
+	const struct weir_fault *fault = user;
 	struct text text = {.length = 0};
 	uint64_t granted;
 	bool memory = fault->error == -ENOMEM || fault->error == -ETIMEDOUT;
@@ -258,8 +303,15 @@ _Noreturn void end_out_of_memory(const struct weir_fault *fault)
 			 total_bytes(&granted) ? ", --total" : "");
 	else
 		text_add(&text, "its swap file failed; see --swap\n");
-	(void)!write(STDERR_FILENO, text.bytes, text.length);
-	report_write();
+	(void)!write(report_stderr(), text.bytes, text.length);
+	write_once(NULL);
+}
+
+_Noreturn void end_out_of_memory(const struct weir_fault *fault)
+{
+	struct weir_fault copy = *fault;
+
+	on_own_stack(say_out_of_memory, &copy);
 	kill(getpid(), SIGKILL);
 	for (;;)
 		pause();

@@ -162,7 +162,7 @@ static int give_up(struct shared *shared, window_replace replace)
 
 static void say_lost(int error)
 {
-	dprintf(STDERR_FILENO, "weir run: process %d: what was stored to a mapped file can't be written to it: %s\n",
+	dprintf(report_stderr(), "weir run: process %d: what was stored to a mapped file can't be written to it: %s\n",
 		(int)getpid(), strerror(-error));
 }
 
@@ -195,7 +195,7 @@ void shared_end(struct shared *shared)
 
 _Noreturn static void end_half_way(int error)
 {
-	dprintf(STDERR_FILENO,
+	dprintf(report_stderr(),
 		"weir run: process %d can't go on: a part of a mapped file could not be given to the kernel: %s (is "
 		"vm.max_map_count too low?)\n",
 		(int)getpid(), strerror(error));
@@ -308,7 +308,7 @@ static void share_with_child(struct shared *shared)
 	int error = to_kernel(shared, PASSED_FORK, give_up_and_lose);
 
 	if (error)
-		dprintf(STDERR_FILENO,
+		dprintf(report_stderr(),
 			"weir run: process %d: what it stores to a mapped file its child sees late: %s\n",
 			(int)getpid(), strerror(-error));
 }

@@ -22,7 +22,7 @@
 #include "fault/follow.h"
 #include "io.h"
 
-#define CHUNK (16u << 10) /* on the stack */
+#define CHUNK (16u << 10)
 #define CHUNK_SPANS (CHUNK / PAGE_SIZE + 1)
 
 static bool is_dirty(const weir_object *object)
@@ -240,9 +240,9 @@ static ssize_t write_chunk(struct shared *shared, const struct write *write, con
 	return put_in;
 }
 
-static ssize_t write_in_chunks(struct shared *shared, const struct write *write)
+/* Data that lies in a window is copied to `copy`, where there is one. */
+static ssize_t write_in_chunks(struct shared *shared, const struct write *write, char *copy)
 {
-	char copy[CHUNK];
 	size_t done = 0;
 
 	for (int i = 0; i < write->n; i++)
@@ -252,7 +252,7 @@ static ssize_t write_in_chunks(struct shared *shared, const struct write *write)
 			const char *data = part.iov_base;
 			ssize_t put_in;
 
-			if (in_window(&part, 1))
+			if (copy && in_window(&part, 1))
 				data = memcpy(copy, data, bytes);
 			put_in = write_chunk(shared, write, data, bytes, done);
 			if (put_in <= 0)
@@ -265,6 +265,22 @@ static ssize_t write_in_chunks(struct shared *shared, const struct write *write)
 	return (ssize_t)done;
 }
 
+/* Not on the stack, which may be a small one. */
+static ssize_t write_from_window(struct shared *shared, const struct write *write)
+{
+	char *copy = kernel_mmap(NULL, CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ssize_t put_in;
+	int error;
+
+	if (copy == MAP_FAILED)
+		return -1;
+	put_in = write_in_chunks(shared, write, copy);
+	error = errno;
+	kernel_munmap(copy, CHUNK);
+	errno = error;
+	return put_in;
+}
+
 ssize_t shared_write(struct shared *shared, const struct write *write)
 {
 	size_t bytes = iov_bytes(write->iov, write->n);
@@ -273,8 +289,10 @@ ssize_t shared_write(struct shared *shared, const struct write *write)
 	ssize_t put_in;
 	int error;
 
-	if (bytes && (any_stored_to(shared) || in_window(write->iov, write->n)))
-		return write_in_chunks(shared, write);
+	if (bytes && in_window(write->iov, write->n))
+		return write_from_window(shared, write);
+	if (bytes && any_stored_to(shared))
+		return write_in_chunks(shared, write, NULL);
 	from = offset_of(write, 0);
 	shared_before_read(shared, from, from + bytes);
 	put_in = io_call(write->nr, write->at[0], write->at[1], write->at[2], write->at[3], write->at[4], write->at[5]);

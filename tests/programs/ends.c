@@ -2,10 +2,14 @@
  *
  * ends.c - for tests: ends of threads and processes. usage: ends WHICH [arguments]
  */
+#include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,10 +53,99 @@ static int threads(char **arguments)
 	return 1;
 }
 
+/* ---- stderr is closed: the program's data has its number ---- */
+
+static int data(char **arguments)
+{
+	int fd = open(arguments[0], O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	pid_t pid;
+
+	if (fd != STDERR_FILENO || write(fd, "data\n", 5) != 5)
+		return 1;
+	pid = fork();
+	if (!pid)
+		exit(0);
+	return status_of(pid);
+}
+
+/* ---- a child of vfork ends by _exit, and its parent goes on ---- */
+
+static int vfork_child(char **arguments)
+{
+	pid_t pid = vfork();
+
+	(void)arguments;
+	if (!pid)
+		_exit(7);
+	printf("child: %d\n", WEXITSTATUS(status_of(pid)));
+	return 5;
+}
+
+/* ---- little stack ---- */
+
+static void end_here(int signal)
+{
+	(void)signal;
+	_exit(3);
+}
+
+/* An alternate stack of 8 KiB, with nothing to grow into. */
+static int alternate(char **arguments)
+{
+	struct sigaction action = {.sa_handler = end_here, .sa_flags = SA_ONSTACK};
+	char *memory = mmap(NULL, 3 << 12, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	stack_t stack = {.ss_sp = memory + (1 << 12), .ss_size = 2 << 12};
+
+	(void)arguments;
+	if (memory == MAP_FAILED || mprotect(memory, 1 << 12, PROT_NONE) || sigaltstack(&stack, NULL))
+		return 1;
+	sigaction(SIGUSR1, &action, NULL);
+	raise(SIGUSR1);
+	return 2;
+}
+
+static int file;
+
+static void *on_little_stack(void *unused)
+{
+	pid_t pid;
+
+	(void)unused;
+	if (write(file, "hello", 5) != 5)
+		return (void *)1;
+	pid = fork();
+	if (!pid)
+		_exit(0);
+	return (void *)(intptr_t)status_of(pid);
+}
+
+/* A thread with 16 KiB writes to a mapped file, and forks. */
+static int stack(char **arguments)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	void *result;
+	char *mapped;
+
+	file = open(arguments[0], O_RDWR | O_CREAT | O_TRUNC, 0644);
+	if (file < 0 || ftruncate(file, 4 << 20))
+		return 1;
+	mapped = mmap(NULL, 4 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	if (mapped == MAP_FAILED)
+		return 1;
+	mapped[0] = 'x';
+	pthread_attr_init(&attr);
+	if (pthread_attr_setstacksize(&attr, 16 << 10) || pthread_create(&thread, &attr, on_little_stack, NULL))
+		return 1;
+	pthread_join(thread, &result);
+	printf("%.5s, child: %d\n", mapped, (int)(intptr_t)result);
+	return result != NULL;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(char **arguments);
-} all[] = {{"threads", threads}};
+} all[] = {{"threads", threads}, {"data", data}, {"vfork", vfork_child}, {"alternate", alternate}, {"stack", stack}};
 
 int main(int n, char **arguments)
 {

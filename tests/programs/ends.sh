@@ -13,5 +13,15 @@ limit=30
 for WEIR_FAULTS in auto signal; do
 	export WEIR_FAULTS
 	same "the last thread ends the process ($WEIR_FAULTS)" 16M "$ends" threads
+	same "a child of vfork ends by _exit ($WEIR_FAULTS)" 16M "$ends" vfork
+	run 16M sh -c 'echo $$; exec "$0" vfork' "$ends"
+	[ "$(wc -l <report)" -eq 1 ] && grep -q "\"pid\": $(head -n 1 out)," report
+	result $? "... and its parent has its report"
+	same "_exit on a small alternate stack ($WEIR_FAULTS)" 16M "$ends" alternate
 done
+export WEIR_FAULTS=auto
+same "a thread with little stack writes to a mapped file, and forks" 16M "$ends" stack "$work/file"
+timeout 30 "$weir" run -m 16M --report-all -- sh -c 'exec "$0" data "$1" 2>&-' "$ends" "$work/data" >out
+[ $? -eq 0 ] && [ "$(cat data)" = data ]
+result $? "where stderr is closed, the program's data has no report in it"
 done_testing
