@@ -192,6 +192,17 @@ static int set_interval(void)
 	return set_number("WEIR_INTERVAL_MS", (uint64_t)(seconds * 1000));
 }
 
+/* The program, and what it starts, may be in other directories: there the path is the same. */
+static int set_path(const char *variable, const char *path)
+{
+	char here[PATH_MAX], whole[2 * PATH_MAX];
+
+	if (path[0] == '/' || !getcwd(here, sizeof(here)))
+		return setenv(variable, path, 1);
+	snprintf(whole, sizeof(whole), "%s/%s", here, path);
+	return setenv(variable, whole, 1);
+}
+
 static int set_swap(uint64_t memory)
 {
 	const char *path = getenv("TMPDIR"), *colon = said[SWAP] ? strrchr(said[SWAP], ':') : NULL;
@@ -203,7 +214,8 @@ static int set_swap(uint64_t memory)
 		return say_error("run: --swap %s: PATH:BYTES is wanted, such as /var/tmp:4G", said[SWAP]);
 	if (said[SWAP] && colon != said[SWAP])
 		snprintf(text, sizeof(text), "%.*s", colon ? (int)(colon - said[SWAP]) : INT_MAX, said[SWAP]);
-	setenv("WEIR_SWAP_PATH", text, 1);
+	if (set_path("WEIR_SWAP_PATH", text))
+		return -1;
 	return set_number("WEIR_SWAP_BYTES", bytes);
 }
 
@@ -258,8 +270,8 @@ static int set_settings(void)
 
 	snprintf(pid, sizeof(pid), "%d", report_all ? 0 : (int)getpid());
 	setenv("WEIR_RUN_PID", pid, 1);
-	if (said[REPORT_FILE])
-		setenv("WEIR_REPORT_FILE", said[REPORT_FILE], 1);
+	if (said[REPORT_FILE] && set_path("WEIR_REPORT_FILE", said[REPORT_FILE]))
+		return -1;
 	if (set_total(&total) || set_memory(&memory, total) || set_interval() || set_swap(memory) || set_policy() ||
 	    set_count(SWAPPINESS, 200, false) || set_count(THRESHOLD, 1ull << 44, true) ||
 	    set_count(SHARED_THRESHOLD, 1ull << 44, true) || set_word(SHARED_FILES, files, "all, read-only or none") ||

@@ -163,8 +163,9 @@ uint64_t holes_free_in(uint64_t first, uint64_t last); /* how much of it is */
 
 /* brk.c: in the child. */
 void brk_after_fork(void);
-/* start.c: a pool as the settings want it, with swap. 0, or -errno with weir_error_text(). */
-int pool_start(void);
+/* start.c: a pool as the settings want it, with swap, in a child of fork(). It may have fewer rights than its parent had:
+ * then its faults are signals (settings.threads), or it has no swap. 0, or -errno with weir_error_text(). */
+int pool_start_in_child(void);
 /* report.c: the clock runs and counts from here. */
 void report_begin(void);
 void report_to(int fd);

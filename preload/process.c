@@ -265,7 +265,7 @@ static void go_on(void *unused)
 	leave_parents_pool();
 	report_begin();
 	descriptors_expect();
-	if (pool_start())
+	if (pool_start_in_child())
 		lost(weir_error_text());
 	descriptors_note();
 	thread_context.signals_held = true;
@@ -284,7 +284,9 @@ static void in_child(void)
 	if (!atomic_load(&started) || inside)
 		return;
 	on_own_stack(go_on, NULL);
-	if (settings.dispatch)
+	if (!settings.threads && !settings.dispatch) /* it has lost the right that its parent had, or neither has any */
+		settings.dispatch = !dispatch_start();
+	else if (settings.dispatch)
 		signals_hold_stack();
 }
 

@@ -7,10 +7,12 @@
  * runs.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "calls.h"
 #include "descriptors.h"
@@ -29,6 +31,8 @@ struct settings settings;
 weir_pool *pool;
 _Atomic bool started;
 __thread int inside __attribute__((tls_model("initial-exec")));
+
+static const char *swap_name; /* in swap_directory */
 
 _Noreturn static void refuse(const char *sentence)
 {
@@ -68,16 +72,30 @@ static const char *kept(const char *name)
 	return text && *text ? strdup(text) : NULL;
 }
 
-/* May threads serve the kernel's own touches? */
-static bool threads_allowed(void)
+/* What children need, which the program may no longer be allowed, or able, to open when it forks: it gives up rights,
+ * or goes to another root. */
+static void keep_device(void)
 {
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	uffd_device = fd_high((int)syscall(SYS_openat, AT_FDCWD, "/dev/userfaultfd", O_RDWR | O_CLOEXEC));
+}
 
-	if (fd < 0)
-		fd = (int)syscall(SYS_openat, AT_FDCWD, "/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+static void keep_swap_directory(void)
+{
+	struct stat st;
+	char path[PATH_MAX], *slash;
+	int fd;
+
+	if (!settings.swap_bytes || snprintf(path, sizeof(path), "%s", settings.swap_path) >= (int)sizeof(path))
+		return;
+	swap_name = ".";
+	slash = strrchr(path, '/');
+	if ((stat(path, &st) || !S_ISDIR(st.st_mode)) && slash) {
+		swap_name = settings.swap_path + (slash + 1 - path);
+		slash[1] = 0;
+	}
+	fd = fd_high((int)syscall(SYS_openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC));
 	if (fd >= 0)
-		syscall(SYS_close, fd);
-	return fd >= 0;
+		swap_directory = fd;
 }
 
 static void read_settings(void)
@@ -97,7 +115,9 @@ static void read_settings(void)
 	settings.report = is("WEIR_REPORT", "json")   ? REPORT_JSON
 			  : is("WEIR_REPORT", "none") ? REPORT_NONE
 						      : REPORT_TEXT;
-	settings.threads = is("WEIR_FAULTS", "thread") || (!is("WEIR_FAULTS", "signal") && threads_allowed());
+	if (!is("WEIR_FAULTS", "signal"))
+		keep_device();
+	settings.threads = is("WEIR_FAULTS", "thread") || (!is("WEIR_FAULTS", "signal") && uffd_serves_kernel());
 	settings.interval_ms = number("WEIR_INTERVAL_MS", 0);
 	settings.main_pid = (pid_t)number("WEIR_RUN_PID", 0);
 	if (!settings.swap_path)
@@ -114,14 +134,10 @@ static int high_descriptors(void)
 	return limit.rlim_cur > 128 ? (int)limit.rlim_cur - 64 : 64;
 }
 
-int pool_start(void)
+static int create_pool(void)
 {
 	const char *why;
 	struct weir_config config;
-	struct weir_swap_config swap = {.size = sizeof(swap),
-					.path = settings.swap_path,
-					.bytes = settings.swap_bytes,
-					.flags = WEIR_SWAP_LATE};
 	uint64_t budget = total_enter(settings.memory_bytes, &why);
 	int error;
 
@@ -140,8 +156,29 @@ int pool_start(void)
 	error = weir_create(&config, &pool);
 	if (!error && budget < settings.memory_bytes)
 		error = weir_set_budget(pool, budget);
-	if (!error && settings.swap_bytes)
-		error = weir_swap_add(pool, &swap);
+	return error;
+}
+
+static int add_swap(void)
+{
+	struct weir_swap_config swap = {.size = sizeof(swap),
+					.path = swap_directory >= 0 ? swap_name : settings.swap_path,
+					.bytes = settings.swap_bytes,
+					.flags = WEIR_SWAP_LATE};
+
+	return settings.swap_bytes ? weir_swap_add(pool, &swap) : 0;
+}
+
+int pool_start_in_child(void)
+{
+	int error;
+
+	settings.threads = settings.threads && uffd_serves_kernel();
+	error = create_pool();
+	if (!error && add_swap()) {
+		dprintf(report_stderr(), "weir run: process %d has no swap: %s\n", (int)getpid(), weir_error_text());
+		settings.swap_bytes = 0;
+	}
 	return error;
 }
 
@@ -154,15 +191,16 @@ __attribute__((constructor(101))) static void start(void)
 		return; /* loaded by hand, and told nothing */
 	inside++;
 	report_begin();
-	read_settings();
 	fd_floor = high_descriptors();
+	read_settings();
 	threads_start();
 	if (!total_find(&why))
 		refuse(why);
-	if (pool_start() || arena_start())
+	if (create_pool() || add_swap() || arena_start())
 		refuse(weir_error_text());
 	if (total_follow() || interval_start())
 		refuse("there can't be more threads");
+	keep_swap_directory();
 	descriptors_note();
 	shared_start();
 	report_to(descriptors_take(dup(STDERR_FILENO)));

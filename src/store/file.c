@@ -294,9 +294,9 @@ static int examine(struct file *file, const char *path)
 }
 
 /* The same file once more with O_DIRECT; -1 where that is not to be had. */
-static int open_direct(const struct file *file, const char *path, unsigned flags)
+static int open_direct(const struct file *file, int directory, const char *path, unsigned flags)
 {
-	int fd = open(path, O_CLOEXEC | O_DIRECT | (flags & WEIR_RDWR ? O_RDWR : O_RDONLY));
+	int fd = openat(directory, path, O_CLOEXEC | O_DIRECT | (flags & WEIR_RDWR ? O_RDWR : O_RDONLY));
 	struct stat st;
 
 	if (fd < 0)
@@ -324,14 +324,14 @@ static int make_store(const struct file *probe, const char *path, struct store *
 	return 0;
 }
 
-int file_store_adopt(int fd, const char *path, struct store *store)
+int file_store_adopt(int fd, int directory, const char *path, struct store *store)
 {
 	struct file probe = {.direct_fd = -1, .plain_fd = fd};
 	int error = examine(&probe, path);
 
 	if (error)
 		return error;
-	probe.direct_fd = open_direct(&probe, path, WEIR_RDWR);
+	probe.direct_fd = open_direct(&probe, directory, path, WEIR_RDWR);
 	error = make_store(&probe, path, store);
 	if (error && probe.direct_fd >= 0)
 		close(probe.direct_fd);
@@ -354,7 +354,7 @@ int weir_file_store_open(const char *path, unsigned flags, const struct weir_sto
 		return open_failed(path, errno);
 	error = examine(&probe, path);
 	if (!error && !(flags & WEIR_BUFFERED))
-		probe.direct_fd = open_direct(&probe, path, flags);
+		probe.direct_fd = open_direct(&probe, AT_FDCWD, path, flags);
 	if (!error)
 		error = make_store(&probe, path, &made);
 	if (error) {

@@ -43,9 +43,9 @@ int store_size(const struct store *store, uint64_t *bytes);
 uint64_t store_device(const struct store *store); /* 0: none of its own */
 void store_close(const struct store *store);
 
-/* The store of a file that is open for reading and writing as fd, which becomes the store's; path: its name, to open it
- * for O_DIRECT too. Keeps an error sentence. Allocates: yes. */
-int file_store_adopt(int fd, const char *path, struct store *store);
+/* The store of a file that is open for reading and writing as fd, which becomes the store's; path: its name in
+ * an open directory, or AT_FDCWD, to open it for O_DIRECT too. Keeps an error sentence. Allocates: yes. */
+int file_store_adopt(int fd, int directory, const char *path, struct store *store);
 
 /* Are both the same file (device and inode)? False for stores that are no files. */
 bool store_same(const struct store *a, const struct store *b);

@@ -69,6 +69,8 @@ int swap_add_late(struct swap *swap, const struct store *store, uint32_t slots, 
 /* All blocks of a file. 0 or -errno. Blocks: yes. */
 int swap_file_make_room(int fd, uint64_t bytes);
 /* The same with a file that is made, filled with room and unlinked. Keeps an error sentence. Blocks: yes. */
+/* Where a relative path begins: AT_FDCWD, the working directory, or an open one. */
+extern int swap_directory;
 int swap_add_file(struct swap *swap, const struct weir_swap_config *config);
 
 static inline uint64_t swap_nr_total(const struct swap *swap)

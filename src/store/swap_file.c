@@ -49,16 +49,38 @@ static int failed(const char *path, int error)
 	return weir_error_set(-error, "cannot make the swap file %s: %s; %s", path, strerror(error), remedy(error));
 }
 
+int swap_directory = AT_FDCWD;
+
+/* A file of a name that is nobody's: what mkostemp does, at swap_directory. */
+static int create_in(const char *path, char name[PATH_MAX])
+{
+	int fd = -1;
+
+	for (unsigned tries = 0; fd < 0 && tries < 1000; tries++) {
+		if (snprintf(name, PATH_MAX, "%s/weir-swap.%d.%llx", path, (int)getpid(),
+			     (unsigned long long)now_ns() + tries) >= PATH_MAX) {
+			errno = ENAMETOOLONG;
+			return -1;
+		}
+		fd = openat(swap_directory, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd < 0 && errno != EEXIST)
+			return -1;
+	}
+	return fd;
+}
+
 /* Create it: in the directory that path names, or as path. `name`: what it is called, for as long as it is. */
 static int create(const char *path, char name[PATH_MAX])
 {
 	struct stat st;
-	bool directory = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 	int fd;
 
-	if (snprintf(name, PATH_MAX, "%s%s", path, directory ? "/weir-swap.XXXXXX" : "") >= PATH_MAX)
+	if (snprintf(name, PATH_MAX, "%s", path) >= PATH_MAX)
 		return failed(path, ENAMETOOLONG);
-	fd = directory ? mkostemp(name, O_CLOEXEC) : open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fstatat(swap_directory, path, &st, 0) == 0 && S_ISDIR(st.st_mode))
+		fd = create_in(path, name);
+	else
+		fd = openat(swap_directory, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	return fd < 0 ? failed(name, errno) : fd_high(fd);
 }
 
@@ -123,8 +145,8 @@ int swap_add_file(struct swap *swap, const struct weir_swap_config *config)
 	fd = create(config->path, name);
 	if (fd < 0)
 		return fd;
-	error = file_store_adopt(fd, name, &store);
-	unlink(name);
+	error = file_store_adopt(fd, swap_directory, name, &store);
+	unlinkat(swap_directory, name, 0);
 	if (error) {
 		close(fd);
 		return error;

@@ -40,27 +40,43 @@ static const char *reason(int error)
 
 #define USERFAULTFD_NEW _IO(0xAA, 0) /* USERFAULTFD_IOC_NEW, Linux 6.1 */
 
+int uffd_device = -1;
+
 /* Who may open the device may serve the kernel's faults too. */
 static int open_by_device(int flags)
 {
-	int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC), fd = -1;
+	int device = uffd_device >= 0 ? uffd_device : open("/dev/userfaultfd", O_RDWR | O_CLOEXEC), fd = -1;
 
-	if (device >= 0) {
+	if (device >= 0)
 		fd = ioctl(device, USERFAULTFD_NEW, flags);
+	if (device >= 0 && device != uffd_device)
 		close(device);
-	}
 	if (fd < 0)
 		errno = EPERM;
 	return fd;
+}
+
+static int open_for_kernel_too(int flags)
+{
+	int fd = (int)syscall(SYS_userfaultfd, flags);
+
+	return fd < 0 && errno == EPERM ? open_by_device(flags) : fd;
+}
+
+bool uffd_serves_kernel(void)
+{
+	int fd = open_for_kernel_too(O_CLOEXEC | O_NONBLOCK);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
 }
 
 static int open_fd(struct uffd *uffd)
 {
 	int flags = O_CLOEXEC | O_NONBLOCK;
 
-	uffd->fd = (int)syscall(SYS_userfaultfd, flags);
-	if (uffd->fd < 0 && errno == EPERM)
-		uffd->fd = open_by_device(flags);
+	uffd->fd = open_for_kernel_too(flags);
 	if (uffd->fd < 0 && errno == EPERM) { /* for faults of user space alone no right is needed */
 		uffd->user_only = true;
 		uffd->fd = (int)syscall(SYS_userfaultfd, flags | UFFD_USER_MODE_ONLY);

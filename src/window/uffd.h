@@ -30,6 +30,10 @@ struct uffd {
 	bool user_only; /* the kernel's own touches of missing pages are refused, as we have no right to serve them */
 };
 
+/* An open /dev/userfaultfd, of who may lose the right to open it while it runs; -1: it is opened where it is needed. */
+extern int uffd_device;
+/* May the kernel's own touches be served here? */
+bool uffd_serves_kernel(void);
 /* Errors: -ENOSYS, -EPERM, -EMFILE ..., with *what a sentence that says what is missing. */
 int uffd_open(struct uffd *uffd, bool threads, const char **what);
 void uffd_close(struct uffd *uffd);
