@@ -22,7 +22,7 @@
 #include "observe/error.h"
 #include "process.h"
 #include "shared.h"
-#include "threads.h"
+#include "own_threads.h"
 #include "total.h"
 
 #define EXIT_CANNOT_START 125

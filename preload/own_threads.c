@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * threads.c - the engine's threads are not the program's: a process whose own threads have all ended has ended.
+ * own_threads.c - the engine's threads are not the program's: a process whose own threads have all ended has ended.
  *
  * main may leave by pthread_exit; the last thread to end then calls exit(0). Which is the last the C library knows by a
  * count of all that it started (__nptl_nthreads, glibc 2.34). Ours take no part in it: they are taken off as they are
  * made, by their maker, and put back by themselves, before the C library takes them off at their end. Where there is no
  * such count, a process that ends in this way does not.
  */
-#include "threads.h"
+#include "own_threads.h"
 
 #include <dlfcn.h>
 

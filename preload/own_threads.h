@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef WEIR_THREADS_H
-#define WEIR_THREADS_H
+#ifndef WEIR_OWN_THREADS_H
+#define WEIR_OWN_THREADS_H
 
 /* Before the engine has its first thread. */
 void threads_start(void);
