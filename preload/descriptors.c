@@ -7,6 +7,7 @@
  */
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 
 #include "descriptors.h"
 #include "inside.h"
@@ -51,12 +52,17 @@ void descriptors_note(void)
 	atomic_store(&own, open_now() & ~programs);
 }
 
+void descriptors_own(int fd)
+{
+	if (fd >= fd_floor && fd < fd_floor + OWN_MAX)
+		atomic_fetch_or(&own, 1ull << (fd - fd_floor));
+}
+
 int descriptors_take(int fd)
 {
 	int high = fd_high(fd);
 
-	if (high >= fd_floor && high < fd_floor + OWN_MAX)
-		atomic_fetch_or(&own, 1ull << (high - fd_floor));
+	descriptors_own(high);
 	return high;
 }
 
@@ -87,10 +93,15 @@ static int not_there(void)
 	return -1;
 }
 
+int descriptors_close_others(int fd)
+{
+	return is_own(fd) ? not_there() : (int)syscall(SYS_close, fd);
+}
+
 EXPORT int close(int fd)
 {
-	/* The call is a cancellation point in the C library; one that is not honoured loses nothing. */
-	return is_own(fd) ? not_there() : (int)syscall(SYS_close, fd);
+	pthread_testcancel();
+	return descriptors_close_others(fd);
 }
 
 EXPORT int dup2(int from, int to)

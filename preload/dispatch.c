@@ -39,6 +39,7 @@
 #include <sys/prctl.h>
 #include <ucontext.h>
 
+#include "descriptors.h"
 #include "held.h"
 #include "inside.h"
 #include "raw.h"
@@ -291,7 +292,7 @@ static long answer(long nr, const long args[6])
 	case SYS_mremap:
 		return (long)mremap(address, bytes, (size_t)args[2], (int)args[3], args[4]);
 	case SYS_close:
-		return close((int)args[0]);
+		return descriptors_close_others((int)args[0]);
 	case SYS_close_range:
 		return close_range((unsigned)args[0], (unsigned)args[1], (int)args[2]);
 	case SYS_dup2:

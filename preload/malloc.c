@@ -111,14 +111,23 @@ double heap_round(double x)
 
 /* ---- what the program asks of us ---- */
 
+/* The C library's are at multiples of 16, however small; jemalloc's are where they have as many bytes. */
+#define LEAST ((size_t)16)
+
 EXPORT void *malloc(size_t bytes)
 {
-	return likely(is_ours()) ? je_malloc(bytes) : __libc_malloc(bytes);
+	return likely(is_ours()) ? je_malloc(MAX(bytes, LEAST)) : __libc_malloc(bytes);
 }
 
 EXPORT void *calloc(size_t n, size_t bytes)
 {
-	return likely(is_ours()) ? je_calloc(n, bytes) : __libc_calloc(n, bytes);
+	size_t product;
+
+	if (!is_ours())
+		return __libc_calloc(n, bytes);
+	if (!__builtin_mul_overflow(n, bytes, &product) && product < LEAST)
+		return je_calloc(1, LEAST);
+	return je_calloc(n, bytes);
 }
 
 EXPORT void free(void *p)
@@ -142,7 +151,7 @@ EXPORT size_t malloc_usable_size(void *p)
 /* From the C library's heap to ours. */
 static void *move_in(void *p, size_t bytes)
 {
-	void *moved = je_malloc(bytes);
+	void *moved = je_malloc(MAX(bytes, LEAST));
 
 	if (!moved)
 		return NULL;
@@ -153,8 +162,12 @@ static void *move_in(void *p, size_t bytes)
 
 EXPORT void *realloc(void *p, size_t bytes)
 {
+	if (in_arena(p) && !bytes) {
+		je_free(p);
+		return NULL;
+	}
 	if (in_arena(p) || (!p && is_ours()))
-		return je_realloc(p, bytes);
+		return je_realloc(p, MAX(bytes, LEAST));
 	return p && bytes && is_ours() ? move_in(p, bytes) : __libc_realloc(p, bytes);
 }
 
@@ -174,7 +187,7 @@ EXPORT int posix_memalign(void **p, size_t alignment, size_t bytes)
 	void *got;
 
 	if (is_ours())
-		return je_posix_memalign(p, alignment, bytes);
+		return je_posix_memalign(p, alignment == sizeof(void *) ? LEAST : alignment, bytes);
 	if (alignment % sizeof(void *) || !alignment || (alignment & (alignment - 1)))
 		return EINVAL;
 	got = __libc_memalign(alignment, bytes);
@@ -186,7 +199,7 @@ EXPORT int posix_memalign(void **p, size_t alignment, size_t bytes)
 
 EXPORT void *memalign(size_t alignment, size_t bytes)
 {
-	size_t power = sizeof(void *);
+	size_t power = LEAST;
 	void *p;
 	int error;
 
@@ -212,6 +225,10 @@ EXPORT void *valloc(size_t bytes)
 
 EXPORT void *pvalloc(size_t bytes)
 {
+	if (page_up(bytes) < bytes) {
+		errno = ENOMEM;
+		return NULL;
+	}
 	return memalign(PAGE_SIZE, page_up(bytes));
 }
 

@@ -196,6 +196,7 @@ __attribute__((constructor(101))) static void start(void)
 	threads_start();
 	if (!total_find(&why))
 		refuse(why);
+	descriptors_expect();
 	if (create_pool() || add_swap() || arena_start())
 		refuse(weir_error_text());
 	if (total_follow() || interval_start())

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "descriptors.h"
 #include "inside.h"
 #include "ledger.h"
 
@@ -32,7 +33,11 @@ static struct ledger_member *member;
 
 static struct ledger *map_inherited(const char *number)
 {
-	return ledger_map(atoi(number)); /* at a high number, as all of ours */
+	struct ledger *found = ledger_map(atoi(number));
+
+	if (found)
+		descriptors_own(atoi(number)); /* it is at a high number, as all of ours */
+	return found;
 }
 
 static struct ledger *map_of_first(const char *number)

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# usage: own.sh WEIR full|"" FORKS MAPS SIGNALS SHARED BREAK MODEL DIRECT ENDS - small programs that do one thing each, compared with
-# themselves.
+# usage: own.sh WEIR full|"" FORKS MAPS SIGNALS SHARED BREAK MODEL DIRECT ENDS CORNERS - small programs that do one
+# thing each, compared with themselves.
 [ "$5" ] && forks=$(realpath "$3") maps=$(realpath "$4") signals=$(realpath "$5")
 [ "$8" ] && shared=$(realpath "$6") break=$(realpath "$7") model=$(realpath "$8")
-[ "$9" ] && direct=$(realpath "$9") stores_last=$(realpath "${10}")
+[ "$9" ] && direct=$(realpath "$9") stores_last=$(realpath "${10}") corners=$(realpath "${11}")
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh" "$@"
 if ! [ "$forks" ]; then
@@ -39,4 +39,5 @@ same "what was stored to a mapped file is in it after quick_exit" 16M sh -c '"$0
 same "... and what destructors of libraries stored" 16M sh -c '"$0" return end; head -c 4 end' "$stores_last"
 took_files shared_bytes 2000000
 result $? "... which was Weir's, or the kernel's with signals"
+same "what the C library promises beyond the plain" 16M "$corners" 963>high
 done_testing

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * corners.c - for tests: what the C library promises beyond the plain: alignment, sizes that can't be, a close that is a
+ * cancellation point, descriptors at high numbers. usage: corners
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TIMES 100
+#define HIGH 963 /* inherited */
+
+static size_t misaligned(const void *p)
+{
+	return !p || (uintptr_t)p % 16;
+}
+
+static size_t alignment(void)
+{
+	size_t bad = 0;
+
+	for (size_t i = 0; i < TIMES; i++) {
+		void *p = NULL;
+
+		bad += misaligned(malloc(i % 9)) + misaligned(calloc(i % 3, 3)) + misaligned(calloc(1, i % 9));
+		bad += misaligned(realloc(malloc(100), 1 + i % 8)) + misaligned(realloc(NULL, i % 9));
+		bad += misaligned(aligned_alloc(8, 8)) + misaligned(memalign(8, i % 9));
+		bad += posix_memalign(&p, 8, 8) || misaligned(p);
+		bad += posix_memalign(&p, 4, 8) != EINVAL;
+	}
+	return bad;
+}
+
+static size_t sizes(void)
+{
+	size_t bad = 0;
+	volatile size_t most = SIZE_MAX;
+
+	errno = 0;
+	bad += pvalloc(most) || errno != ENOMEM;
+	errno = 0;
+	bad += pvalloc(most - 100) || errno != ENOMEM;
+	bad += valloc(most) || malloc(most) || calloc(most, 2) || realloc(NULL, most);
+	return bad + (realloc(malloc(100), most - most) != NULL);
+}
+
+static void *close_for_ever(void *unused)
+{
+	for (;;)
+		close(-1);
+	return unused;
+}
+
+static size_t not_cancelled(void)
+{
+	pthread_t thread;
+	void *result;
+
+	pthread_create(&thread, NULL, close_for_ever, NULL);
+	pthread_cancel(thread);
+	alarm(60);
+	return pthread_join(thread, &result) || result != PTHREAD_CANCELED;
+}
+
+static size_t not_closed(void)
+{
+	return (close(HIGH) != 0) + (close(HIGH) != -1 || errno != EBADF);
+}
+
+int main(void)
+{
+	size_t bad = not_closed();
+
+	alarm(60);
+	printf("high descriptors: %zu wrong\n", bad);
+	bad += alignment();
+	printf("alignment: %zu wrong\n", bad);
+	bad += sizes();
+	printf("sizes: %zu wrong\n", bad);
+	fflush(stdout);
+	bad += not_cancelled();
+	printf("cancellation: %zu wrong\n", bad);
+	return bad != 0;
+}
