@@ -270,6 +270,7 @@ static int set_settings(void)
 
 	snprintf(pid, sizeof(pid), "%d", report_all ? 0 : (int)getpid());
 	setenv("WEIR_RUN_PID", pid, 1);
+	set_number("WEIR_FIRST_PID", (uint64_t)getpid());
 	if (said[REPORT_FILE] && set_path("WEIR_REPORT_FILE", said[REPORT_FILE]))
 		return -1;
 	if (set_total(&total) || set_memory(&memory, total) || set_interval() || set_swap(memory) || set_policy() ||

@@ -182,22 +182,35 @@ int pool_start_in_child(void)
 	return error;
 }
 
+/* A program that another one has put into a sandbox without userfaultfd (the filters of man) runs without limit, as a
+ * static one does: it has to do its work. The first one is refused, so that somebody is told. */
+static bool goes_without(int error)
+{
+	return (error == -EPERM || error == -ENOSYS) && number("WEIR_FIRST_PID", 0) != (uint64_t)getpid();
+}
+
 /* First of the library's constructors: jemalloc's asks to be called at forks too, and has to come later (process.c). */
 __attribute__((constructor(101))) static void start(void)
 {
 	const char *why;
+	int error;
 
 	if (!getenv("WEIR_MEMORY"))
 		return; /* loaded by hand, and told nothing */
 	inside++;
 	report_begin();
 	fd_floor = high_descriptors();
+	descriptors_expect();
 	read_settings();
 	threads_start();
 	if (!total_find(&why))
 		refuse(why);
-	descriptors_expect();
-	if (create_pool() || add_swap() || arena_start())
+	error = create_pool();
+	if (error && goes_without(error)) {
+		inside--;
+		return;
+	}
+	if (error || add_swap() || arena_start())
 		refuse(weir_error_text());
 	if (total_follow() || interval_start())
 		refuse("there can't be more threads");

@@ -35,6 +35,9 @@ same "without any right, and not asked how" 16M sh -c 'echo "$(echo a | cat)"'
 $as "$without" userfaultfd "$weir" run -m 16M true >out 2>err
 [ $? -eq 125 ] && grep -q "userfaultfd is not permitted here" err && [ "$(wc -l <err)" -eq 1 ]
 result $? "no userfaultfd at all is refused"
+$as "$weir" run -m 16M --report none sh -c '"$0" userfaultfd sh -c "echo \$(echo fine | cat)"; exit $?' "$without" >out 2>err
+[ $? -eq 0 ] && [ "$(cat out)" = fine ] && ! [ -s err ]
+result $? "... but a program that another one keeps from it runs without limit"
 WEIR_FAULTS=signal $as "$without" dispatch "$weir" run -m 16M --report none echo fine >out 2>err
 [ $? -eq 0 ] && grep -q "will fail with EFAULT" err && [ "$(cat out)" = fine ]
 result $? "no dispatch is said"
