@@ -29,7 +29,9 @@ done
 [ "$(wc -l <report)" -eq 2 ]
 result $? "... and both reports are where that was"
 if [ "$(id -u)" -eq 0 ]; then
-	forks "... in another root" root
+	timeout $limit "$weir" run -m 4M --report none -- "$gives_up" root >out 2>err # its report would have no place
+	[ $? -eq 0 ] && grep -q "^child: 0 pages wrong, 0 reads failed" out && ! [ -s err ]
+	result $? "... in another root"
 	forks "... without rights" user
 	forks "... without rights, by signals" user --faults signal
 	# No device there: what the parent was served by threads, the child serves itself.
