@@ -3,11 +3,13 @@
  * descriptors.c - the engine's descriptors are not there for the program: it can't close them, nor put others in their
  * places.
  *
- * They are at high numbers (fd_floor), where few programs look; but some close all that there might be.
+ * They are at high numbers, from fd_floor on, where few programs look; but some close all that there might be. Each is
+ * known by its number, as the floor of a child may be another (it is below what the program may open at most).
  */
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include "descriptors.h"
 #include "inside.h"
@@ -16,15 +18,23 @@
 #define F_OFD_GETLK 36
 #endif
 
-#define OWN_MAX 64
+#define OWN_MAX 64       /* from the floor on, at one time */
+#define NUMBERS_MAX 1024 /* where they may be */
 
-static _Atomic uint64_t own; /* bit i: fd_floor + i is the engine's */
+static _Atomic uint64_t own[NUMBERS_MAX / 64]; /* bit by bit: this one is the engine's */
 
 static bool is_own(int fd)
 {
-	return fd >= fd_floor && fd < fd_floor + OWN_MAX && (atomic_load(&own) >> (fd - fd_floor) & 1);
+	return fd >= 0 && fd < NUMBERS_MAX && (atomic_load(&own[fd / 64]) >> fd % 64 & 1);
 }
 
+static void set_own(int fd)
+{
+	if (fd >= 0 && fd < NUMBERS_MAX)
+		atomic_fetch_or(&own[fd / 64], 1ull << fd % 64);
+}
+
+/* Of those from the floor on: bit i is fd_floor + i. */
 static uint64_t open_now(void)
 {
 	struct pollfd fds[OWN_MAX];
@@ -42,20 +52,37 @@ static uint64_t open_now(void)
 
 static uint64_t programs; /* of those numbers, what the program had when descriptors_expect was called */
 
+void descriptors_floor(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= NUMBERS_MAX)
+		fd_floor = NUMBERS_MAX - OWN_MAX;
+	else
+		fd_floor = limit.rlim_cur > 2 * OWN_MAX ? (int)limit.rlim_cur - OWN_MAX : OWN_MAX;
+}
+
 void descriptors_expect(void)
 {
-	programs = open_now() & ~atomic_load(&own);
+	programs = open_now();
+	for (int i = 0; i < OWN_MAX; i++)
+		if (is_own(fd_floor + i))
+			programs &= ~(1ull << i);
 }
 
 void descriptors_note(void)
 {
-	atomic_store(&own, open_now() & ~programs);
+	uint64_t now = open_now() & ~programs;
+
+	for (int i = 0; i < OWN_MAX; i++)
+		if (now >> i & 1)
+			set_own(fd_floor + i);
 }
 
 void descriptors_own(int fd)
 {
-	if (fd >= fd_floor && fd < fd_floor + OWN_MAX)
-		atomic_fetch_or(&own, 1ull << (fd - fd_floor));
+	if (fd >= fd_floor)
+		set_own(fd);
 }
 
 int descriptors_take(int fd)
@@ -71,7 +98,7 @@ int __wrap_close(int fd); /* the engine's own */
 int __wrap_close(int fd)
 {
 	if (is_own(fd))
-		atomic_fetch_and(&own, ~(1ull << (fd - fd_floor)));
+		atomic_fetch_and(&own[fd / 64], ~(1ull << fd % 64));
 	return (int)syscall(SYS_close, fd);
 }
 
@@ -120,10 +147,8 @@ EXPORT int dup3(int from, int to, int flags)
 
 EXPORT int close_range(unsigned first, unsigned last, int flags)
 {
-	for (unsigned i = 0; i < OWN_MAX; i++) {
-		unsigned fd = (unsigned)fd_floor + i;
-
-		if (fd < first || fd > last || !is_own((int)fd))
+	for (unsigned fd = first; fd <= last && fd < NUMBERS_MAX; fd++) {
+		if (!is_own((int)fd))
 			continue;
 		if (fd > first && syscall(SYS_close_range, first, fd - 1, flags))
 			return -1;

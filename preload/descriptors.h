@@ -4,7 +4,10 @@
 
 #include <stdbool.h>
 
-/* At the engine's start. Those above fd_floor that are open now, and are none of the engine's yet, are the program's ... */
+/* Where the engine's are to be from now on: high, but below what the program may open at most. */
+void descriptors_floor(void);
+/* At the engine's start. Those above the floor that are open now, and are none of the engine's yet, are the
+ * program's ... */
 void descriptors_expect(void);
 /* ... and all that are there by now besides are the engine's. */
 void descriptors_note(void);

@@ -264,6 +264,7 @@ static void go_on(void *unused)
 		held_forget();
 	leave_parents_pool();
 	report_begin();
+	descriptors_floor(); /* the program may have set itself another limit */
 	descriptors_expect();
 	if (pool_start_in_child())
 		lost(weir_error_text());

@@ -291,13 +291,17 @@ static void say_out_of_memory(void *user)
 	const struct weir_fault *fault = user;
 	struct text text = {.length = 0};
 	uint64_t granted;
+	struct rlimit file;
 	bool memory = fault->error == -ENOMEM || fault->error == -ETIMEDOUT;
 
 	uselocale(c_locale);
 	text_add(&text, "weir run: process %d touched memory at %p that can't be had (%s): ", (int)getpid(),
 		 fault->address,
 		 strerrordesc_np(-fault->error)); /* strerror would translate, by records of the heap's */
-	if (memory)
+	if (memory && !getrlimit(RLIMIT_FSIZE, &file) && file.rlim_cur < settings.swap_bytes)
+		text_add(&text, "its swap file may have no more than %.0f MiB, by the limit of files (ulimit -f)\n",
+			 mib(file.rlim_cur));
+	else if (memory)
 		text_add(&text, "its budget of %.0f MiB and its swap of %.0f MiB are full; raise -m%s or --swap\n",
 			 mib(settings.memory_bytes), mib(settings.swap_bytes),
 			 total_bytes(&granted) ? ", --total" : "");

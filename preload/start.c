@@ -98,12 +98,26 @@ static void keep_swap_directory(void)
 		swap_directory = fd;
 }
 
+/* How large the arena is to be. Of addresses that the process may have (RLIMIT_AS) its window takes half: an object has
+ * room for twice what it is. */
+static uint64_t room_for_arena(void)
+{
+	struct rlimit limit;
+	uint64_t wanted = number("WEIR_ARENA", 1ull << 40), left;
+
+	if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY)
+		return wanted;
+	left = limit.rlim_cur > settings.memory_bytes ? limit.rlim_cur - settings.memory_bytes : 0;
+	object_room_bytes = MIN(object_room_bytes, left / 32);
+	return MIN(wanted, left / 4);
+}
+
 static void read_settings(void)
 {
 	settings.memory_bytes = number("WEIR_MEMORY", 0);
 	settings.swap_bytes = number("WEIR_SWAP_BYTES", 4 * settings.memory_bytes);
 	settings.swap_path = kept("WEIR_SWAP_PATH");
-	settings.arena_bytes = number("WEIR_ARENA", 1ull << 40) & ~(PAGE_SIZE - 1);
+	settings.arena_bytes = room_for_arena() & ~(PAGE_SIZE - 1);
 	settings.threshold_bytes = number("WEIR_THRESHOLD", 64 << 10);
 	settings.shared_bytes = number("WEIR_SHARED_THRESHOLD", 1 << 20);
 	settings.shared = is("WEIR_SHARED_FILES", "none")        ? SHARED_NONE
@@ -122,16 +136,6 @@ static void read_settings(void)
 	settings.main_pid = (pid_t)number("WEIR_RUN_PID", 0);
 	if (!settings.swap_path)
 		settings.swap_path = "/var/tmp";
-}
-
-/* High, but below what the program may open at most. */
-static int high_descriptors(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= 1024)
-		return 960;
-	return limit.rlim_cur > 128 ? (int)limit.rlim_cur - 64 : 64;
 }
 
 static int create_pool(void)
@@ -199,7 +203,7 @@ __attribute__((constructor(101))) static void start(void)
 		return; /* loaded by hand, and told nothing */
 	inside++;
 	report_begin();
-	fd_floor = high_descriptors();
+	descriptors_floor();
 	descriptors_expect();
 	read_settings();
 	threads_start();

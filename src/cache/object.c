@@ -6,7 +6,7 @@
 #include "pool.h"
 #include "store/anon.h"
 
-#define CAPACITY_MIN_BYTES (64ull << 30)
+uint64_t object_room_bytes = 64ull << 30;
 
 static uint64_t round_to_page(uint64_t bytes)
 {
@@ -40,7 +40,7 @@ static uint64_t whole_chunks(uint64_t pages)
 
 uint64_t object_capacity(uint64_t bytes)
 {
-	return whole_chunks(MIN(MAX(2 * bytes, CAPACITY_MIN_BYTES), OBJECT_MAX_BYTES) >> PAGE_SHIFT);
+	return whole_chunks(MIN(MAX(2 * bytes, object_room_bytes), OBJECT_MAX_BYTES) >> PAGE_SHIFT);
 }
 
 /* What words and chunks are reserved for; they are all zeros. */

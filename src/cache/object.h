@@ -99,6 +99,8 @@ struct weir_object {
 	struct list_head pool_link; /* pool->objects_lock */
 };
 
+/* What every object has room for at least: less where addresses are few (`weir run`, under a limit). */
+extern uint64_t object_room_bytes;
 /* Pages that an object of so many bytes can have in its life. bytes: at most OBJECT_MAX_BYTES. */
 uint64_t object_capacity(uint64_t bytes);
 /* Map words and chunks for a store of that size. Errors: -EFBIG, -ENOMEM. Allocates: yes. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * gives_up.c - for tests: a process gives something up, then forks; its child goes on with memory that is paged out.
- * usage: gives_up nothing|user|root|directory
+ * usage: gives_up nothing|user|root|directory|descriptors
  */
 #include <fcntl.h>
 #include <grp.h>
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #define PIECE (64u << 10)
 
 static int zeros;
+static unsigned few; /* descriptors that there may be; 0: many */
 
 static unsigned char value(size_t i)
 {
@@ -27,6 +29,10 @@ static int child(unsigned char *memory)
 {
 	size_t wrong = 0, failed = 0;
 
+	for (int fd = 3; fd < (int)few; fd++)
+		close(fd);
+	if (few)
+		zeros = open("/dev/zero", O_RDONLY);
 	for (size_t i = 0; i < BYTES; i += 4096)
 		wrong += memory[i] != value(i);
 	memset(memory, 250, BYTES);
@@ -39,6 +45,18 @@ static int child(unsigned char *memory)
 	return wrong || failed;
 }
 
+/* Of descriptors fewer than the engine's numbers; the child closes all that there may be. */
+static int few_descriptors(void)
+{
+	struct rlimit limit;
+
+	few = 256;
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return -1;
+	limit.rlim_cur = few;
+	return setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int give_up(const char *what)
 {
 	if (strcmp(what, "user") == 0)
@@ -47,6 +65,8 @@ static int give_up(const char *what)
 		return chroot(".") || chdir("/");
 	if (strcmp(what, "directory") == 0)
 		return chdir("/");
+	if (strcmp(what, "descriptors") == 0)
+		return few_descriptors();
 	return strcmp(what, "nothing");
 }
 

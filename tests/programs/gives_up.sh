@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# usage: gives_up.sh WEIR full|"" GIVES_UP - children of a process that has changed its rights, its root or its directory.
+# usage: gives_up.sh WEIR full|"" GIVES_UP - children of a process that has changed its rights, its root, its directory or its limits.
 [ "$3" ] && gives_up=$(realpath "$3")
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh" "$@"
@@ -28,6 +28,12 @@ for path in place place/file; do
 done
 [ "$(wc -l <report)" -eq 2 ]
 result $? "... and both reports are where that was"
+for faults in auto signal; do
+	forks "... with few descriptors, all closed by the child ($faults)" descriptors --faults $faults
+done
+(ulimit -v 4000000 && forks "... with few addresses" nothing) >line
+[ "$(cat line)" = "ok $((number + 1)) - ... with few addresses" ]
+result $? "... with few addresses"
 if [ "$(id -u)" -eq 0 ]; then
 	timeout $limit "$weir" run -m 4M --report none -- "$gives_up" root >out 2>err # its report would have no place
 	[ $? -eq 0 ] && grep -q "^child: 0 pages wrong, 0 reads failed" out && ! [ -s err ]
