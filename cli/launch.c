@@ -309,7 +309,9 @@ static int preload(void)
 		return -1;
 	if (strpbrk(path, ": "))
 		return say_error("run: %s: the loader can't load a library from a path with blanks or colons", path);
-	if (snprintf(list, sizeof(list), "%s%s%s", path, others ? ":" : "", others ? others : "") >= (int)sizeof(list))
+	/* Behind those of the user's: they may wrap what this one answers. */
+	if (snprintf(list, sizeof(list), "%s%s%s", others ? others : "", others && *others ? ":" : "", path) >=
+	    (int)sizeof(list))
 		return say_error("run: LD_PRELOAD is too long");
 	return setenv("LD_PRELOAD", list, 1);
 }

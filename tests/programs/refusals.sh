@@ -50,6 +50,26 @@ grep -q "^weir run: true, process" err && grep -q "budget 64.0 MiB" err
 result $? "a report of it all"
 run 4M sh -c 'exit 0'
 result $? "the least memory works"
+cat >wrap.c <<'EOF'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <string.h>
+#include <sys/types.h>
+ssize_t read(int fd, void *data, size_t bytes)
+{
+	ssize_t got = ((ssize_t(*)(int, void *, size_t))dlsym(RTLD_NEXT, "read"))(fd, data, bytes);
+
+	for (ssize_t i = 0; i < got; i++)
+		((char *)data)[i] ^= 32;
+	return got;
+}
+EOF
+if ${CC:-cc} -shared -fPIC wrap.c -o wrap.so 2>/dev/null; then
+	echo Weir >text
+	LD_PRELOAD=$work/wrap.so run 16M head -c 4 text
+	[ $? -eq 0 ] && [ "$(cat out)" = wEIR ] && [ "$(sum pgmajfault)" -gt 0 ]
+	result $? "what is preloaded by the user wraps what Weir answers"
+fi
 cat >more.c <<'EOF'
 #include <errno.h>
 #include <libintl.h>
