@@ -247,6 +247,13 @@ static long begin(long nr, const long args[6], greg_t *registers)
 
 /* ---- calls that this library answers itself ---- */
 
+/* What it exports: by their plain names these are the engine's own (--wrap). */
+int __real_munmap(void *address, size_t bytes);
+int __real_mprotect(void *address, size_t bytes, int prot);
+int __real_madvise(void *address, size_t bytes, int advice);
+int __real_munlock(const void *address, size_t bytes);
+int __real_mincore(void *address, size_t bytes, unsigned char *vec);
+
 static bool is_answered(long nr, const long args[6])
 {
 	switch (nr) {
@@ -284,11 +291,11 @@ static long answer(long nr, const long args[6])
 	case SYS_mmap:
 		return (long)mmap(address, bytes, (int)args[2], (int)args[3], (int)args[4], args[5]);
 	case SYS_munmap:
-		return munmap(address, bytes);
+		return __real_munmap(address, bytes);
 	case SYS_mprotect:
-		return mprotect(address, bytes, (int)args[2]);
+		return __real_mprotect(address, bytes, (int)args[2]);
 	case SYS_madvise:
-		return madvise(address, bytes, (int)args[2]);
+		return __real_madvise(address, bytes, (int)args[2]);
 	case SYS_mremap:
 		return (long)mremap(address, bytes, (size_t)args[2], (int)args[3], args[4]);
 	case SYS_close:
@@ -303,11 +310,11 @@ static long answer(long nr, const long args[6])
 	case SYS_mlock2:
 		return mlock(address, bytes);
 	case SYS_munlock:
-		return munlock(address, bytes);
+		return __real_munlock(address, bytes);
 	case SYS_msync:
 		return msync(address, bytes, (int)args[2]);
 	default:
-		return mincore(address, bytes, (unsigned char *)args[2]);
+		return __real_mincore(address, bytes, (unsigned char *)args[2]);
 	}
 }
 

@@ -93,7 +93,8 @@ static void keep_swap_directory(void)
 		swap_name = settings.swap_path + (slash + 1 - path);
 		slash[1] = 0;
 	}
-	fd = fd_high((int)syscall(SYS_openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC));
+	/* poll, and so descriptors_note, does not see it */
+	fd = descriptors_take((int)syscall(SYS_openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC));
 	if (fd >= 0)
 		swap_directory = fd;
 }

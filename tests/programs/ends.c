@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ends.c - for tests: ends of threads and processes. usage: ends WHICH [arguments]
+ * ends.c - for tests: ends of threads, processes, mappings, descriptors. usage: ends WHICH [arguments]
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -142,10 +143,31 @@ static int stack(char **arguments)
 	return result != NULL;
 }
 
+/* ---- raw calls, of what is the engine's and of what is the program's ---- */
+
+static int raw_calls(char **arguments)
+{
+	size_t bytes = 1 << 20;
+	char *memory = mmap(NULL, 2 * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int closed = 0;
+
+	(void)arguments;
+	for (int fd = 900; fd < 1024; fd++)
+		closed += !syscall(SYS_close, fd);
+	memset(memory, 7, 2 * bytes);
+	printf("%d closed, unmapped: %ld\n", closed, syscall(SYS_munmap, memory, bytes));
+	if (mmap(memory, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != memory)
+		return 1;
+	printf("%d %d\n", memory[0], memory[bytes]);
+	printf("protected: %ld\n", syscall(SYS_mprotect, memory + bytes, bytes, PROT_NONE));
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(char **arguments);
-} all[] = {{"threads", threads}, {"data", data}, {"vfork", vfork_child}, {"alternate", alternate}, {"stack", stack}};
+} all[] = {{"threads", threads},     {"data", data},   {"vfork", vfork_child},
+	   {"alternate", alternate}, {"stack", stack}, {"raw", raw_calls}};
 
 int main(int n, char **arguments)
 {

@@ -19,6 +19,7 @@ for WEIR_FAULTS in auto signal; do
 	result $? "... and its parent has its report"
 	same "_exit on a small alternate stack ($WEIR_FAULTS)" 16M "$ends" alternate
 done
+same "raw calls unmap what is the program's, and close nothing of the engine's" 16M "$ends" raw
 export WEIR_FAULTS=auto
 same "a thread with little stack writes to a mapped file, and forks" 16M "$ends" stack "$work/file"
 timeout 30 "$weir" run -m 16M --report-all -- sh -c 'exec "$0" data "$1" 2>&-' "$ends" "$work/data" >out
