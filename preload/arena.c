@@ -236,10 +236,23 @@ int arena_shrink(void *address, size_t bytes)
 
 /* ---- access ---- */
 
+static bool any_free(uint64_t first, uint64_t last)
+{
+	HOLD_SIGNALS(pool);
+	bool any;
+
+	lock_acquire(&lock);
+	any = holes_free_in(first, last) > 0;
+	lock_release(&lock);
+	return any;
+}
+
 int arena_protect(void *address, size_t bytes, int prot)
 {
 	uint64_t first = page_of(address), last = first + (page_up(bytes) >> PAGE_SHIFT);
 
+	if (any_free(first, last))
+		return result(-ENOMEM);
 	return result(prot == PROT_NONE ? close_pages(first, last, false) : open_pages(first, last, prot));
 }
 

@@ -121,6 +121,10 @@ static void *map(void *address, size_t bytes, int prot, int flags, int fd, off_t
 		return p;
 	}
 	p = arena_map(bytes, prot, flags & MAP_NORESERVE);
+	if (!p && prot == PROT_NONE) { /* more addresses than the arena has left */
+		pass(PASSED_OTHER, bytes);
+		return kernel_mmap(address, bytes, prot, flags, fd, offset);
+	}
 	return p ? p : MAP_FAILED;
 }
 

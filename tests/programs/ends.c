@@ -2,6 +2,7 @@
  *
  * ends.c - for tests: ends of threads, processes, mappings, descriptors. usage: ends WHICH [arguments]
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -163,11 +164,27 @@ static int raw_calls(char **arguments)
 	return 0;
 }
 
+/* ---- ranges: larger than any arena, and with a hole ---- */
+
+static int ranges(char **arguments)
+{
+	size_t bytes = 1 << 20;
+	void *large = mmap(NULL, 1ul << 41, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *memory = mmap(NULL, 4 * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int error;
+
+	(void)arguments;
+	munmap(memory + bytes, bytes);
+	error = mprotect(memory, 4 * bytes, PROT_READ | PROT_WRITE) ? errno : 0;
+	printf("2 TiB: %d, over a hole: %s\n", large != MAP_FAILED, strerror(error));
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(char **arguments);
-} all[] = {{"threads", threads},     {"data", data},   {"vfork", vfork_child},
-	   {"alternate", alternate}, {"stack", stack}, {"raw", raw_calls}};
+} all[] = {{"threads", threads}, {"data", data},     {"vfork", vfork_child}, {"alternate", alternate},
+	   {"stack", stack},     {"raw", raw_calls}, {"ranges", ranges}};
 
 int main(int n, char **arguments)
 {
