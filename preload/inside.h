@@ -171,8 +171,6 @@ void report_begin(void);
 void report_to(int fd);
 void report_to_nobody(void);
 int report_stderr(void); /* where sentences go; -1: nowhere any more */
-/* report.c: once. */
-void report_write(void);
 struct text;
 bool report_wanted(void);                 /* is this the process whose report is wanted? */
 void report_out(const struct text *text); /* to where the report goes */

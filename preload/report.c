@@ -3,8 +3,8 @@
  * report.c - what was done, at the end: on stderr, or where it was asked for. And the sentence of those who end early.
  *
  * By one write(2) from a buffer on a stack of its own: the program's streams may be closed, or in use, by now, and its
- * stack small. And in the C locale: the program's may say 0,5, which is no JSON, and lies in the program's heap, which may be paged out where
- * a thread that serves faults says its last sentence.
+ * stack small. And in the C locale: the program's may say 0,5, which is no JSON, and lies in the program's heap, which
+ * may be paged out where a thread that serves faults says its last sentence.
  */
 #include <fcntl.h>
 #include <locale.h>
@@ -228,12 +228,6 @@ static void write_once(void *unused)
 		as_text(&text, &f);
 	uselocale(before);
 	report_out(&text);
-}
-
-void report_write(void)
-{
-	if (is_own_process())
-		on_own_stack(write_once, NULL);
 }
 
 static void write_all(void *unused)

@@ -1,43 +1,40 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# usage: own.sh WEIR full|"" FORKS MAPS SIGNALS SHARED BREAK MODEL DIRECT ENDS CORNERS - small programs that do one
-# thing each, compared with themselves.
-[ "$5" ] && forks=$(realpath "$3") maps=$(realpath "$4") signals=$(realpath "$5")
-[ "$8" ] && shared=$(realpath "$6") break=$(realpath "$7") model=$(realpath "$8")
-[ "$9" ] && direct=$(realpath "$9") stores_last=$(realpath "${10}") corners=$(realpath "${11}")
+# usage: own.sh WEIR full|"" FOLDER - small programs that do one thing each, compared with themselves. FOLDER has them.
+[ "$3" ] && own=$(realpath "$3")
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh" "$@"
-if ! [ "$forks" ]; then
+if ! [ "$own" ]; then
 	echo "1..0 # SKIP its programs are part of the test build"
 	exit 0
 fi
-same "three generations of fork, with room for all" 32M "$forks" 4
-same "three generations of fork, over memory that is paged" 4M "$forks" 6
+same "three generations of fork, with room for all" 32M "$own/run_forks" 4
+same "three generations of fork, over memory that is paged" 4M "$own/run_forks" 6
 paged
 result $? "... which went to swap and came back"
-same "private mappings of files, with room for all" 32M "$maps" 500
-same "private mappings of files, paged" 4M "$maps" 1500
+same "private mappings of files, with room for all" 32M "$own/run_maps" 500
+same "private mappings of files, paged" 4M "$own/run_maps" 1500
 [ "$(sum pswpout)" -gt 0 ]
 result $? "... what was written there went to swap"
-same "shared mappings of a file, with room for all" 32M "$shared" 300
-same "shared mappings of a file, paged" 4M "$shared" 1100
+same "shared mappings of a file, with room for all" 32M "$own/run_shared" 300
+same "shared mappings of a file, paged" 4M "$own/run_shared" 1100
 took_files shared_bytes 40000000
 result $? "... which were Weir's, or the kernel's with signals"
-same "a fork while a file that is mapped can't be written" 32M "$shared" 300 full
+same "a fork while a file that is mapped can't be written" 32M "$own/run_shared" 300 full
 grep -q "can't be written to it" err
 result $? "... which is said"
-same "a mapped file against a model of it" 4M "$model" 1400 600 5
-same "a break that the program moves, paged" 4M "$break" 12
+same "a mapped file against a model of it" 4M "$own/run_shared_model" 1400 600 5
+same "a break that the program moves, paged" 4M "$own/run_break" 12
 [ "$(sum pswpin)" -gt 0 ]
 result $? "... which went to swap and came back"
-same "signals of all kinds" 4M "$signals" 6
-same "reads and writes by O_DIRECT" 4M "$direct" direct.data 8
-run 16M "$direct" direct.data 1 async
+same "signals of all kinds" 4M "$own/run_signals" 6
+same "reads and writes by O_DIRECT" 4M "$own/run_direct" direct.data 8
+run 16M "$own/run_direct" direct.data 1 async
 [ $? -eq 0 ] && [ "$(cat out)" = "1 1" ] && [ "$(sum calls_refused)" -eq 2 ]
 result $? "asynchronous ones are refused, and counted"
-same "what was stored to a mapped file is in it after quick_exit" 16M sh -c '"$0" quick end; head -c 4 end' "$stores_last"
-same "... and what destructors of libraries stored" 16M sh -c '"$0" return end; head -c 4 end' "$stores_last"
+same "what was stored to a mapped file is in it after quick_exit" 16M sh -c '"$0" quick end; head -c 4 end' "$own/run_stores_last"
+same "... and what destructors of libraries stored" 16M sh -c '"$0" return end; head -c 4 end' "$own/run_stores_last"
 took_files shared_bytes 2000000
 result $? "... which was Weir's, or the kernel's with signals"
-same "what the C library promises beyond the plain" 16M "$corners" 963>high
+same "what the C library promises beyond the plain" 16M "$own/run_corners" 963>high
 done_testing

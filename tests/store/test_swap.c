@@ -499,6 +499,17 @@ static void a_swap_file_has_no_name_and_all_its_room(void **state)
 	stop(&f);
 }
 
+/* A megabyte, mounted in a folder of its own. */
+static void small_disk(char *folder, size_t n)
+{
+	temporary_directory(folder, n);
+	if (mount("weir-test", folder, "tmpfs", 0, "size=1m") == 0)
+		return;
+	print_message("a disk of a megabyte can't be mounted here: %s\n", strerror(errno));
+	rmdir(folder);
+	skip();
+}
+
 /* Breaks when a disk that was full when a late area wanted its room costs the area its slots: there is nothing bad
  * about them, and an area of fewer than are retired in a row would have none left. */
 static void a_late_area_on_a_full_disk_keeps_its_slots(void **state)
@@ -510,11 +521,7 @@ static void a_late_area_on_a_full_disk_keeps_its_slots(void **state)
 	int error, fd;
 
 	(void)state;
-	temporary_directory(folder, sizeof(folder));
-	if (mount("weir-test", folder, "tmpfs", 0, "size=1m") < 0) {
-		rmdir(folder);
-		skip();
-	}
+	small_disk(folder, sizeof(folder));
 	start(&f);
 	config.path = folder;
 	assert_int_equal(swap_add_file(&f.swap, &config), 0);
@@ -549,11 +556,7 @@ static void a_full_disk_is_told_of_at_once(void **state)
 	struct statvfs space;
 
 	(void)state;
-	temporary_directory(folder, sizeof(folder));
-	if (mount("weir-test", folder, "tmpfs", 0, "size=1m") < 0) {
-		rmdir(folder);
-		skip();
-	}
+	small_disk(folder, sizeof(folder));
 	start(&f);
 	assert_int_equal(add_file(&f, folder, 8 << 20), -ENOSPC);
 	assert_non_null(strstr(weir_error_text(), "room"));
