@@ -13,7 +13,13 @@
 #ifndef WEIR_TEST_SANITIZER_H
 #define WEIR_TEST_SANITIZER_H
 
+#include <dirent.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
 
 #ifdef __SANITIZE_THREAD__
 #define UNDER_TSAN true
@@ -42,5 +48,41 @@
 			skip(); \
 		} \
 	} while (0)
+
+/* Do all threads of this process but the caller's sleep? */
+static inline bool others_sleep(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	bool sleep = true;
+
+	for (struct dirent *entry; tasks && (entry = readdir(tasks));) {
+		char path[64], state = 'S';
+		FILE *stat;
+
+		if (entry->d_name[0] == '.' || atoi(entry->d_name) == (int)gettid())
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/task/%d/stat", atoi(entry->d_name));
+		stat = fopen(path, "r");
+		if (stat) {
+			(void)!fscanf(stat, "%*d (%*[^)]) %c", &state);
+			fclose(stat);
+		}
+		sleep &= state == 'S';
+	}
+	if (tasks)
+		closedir(tasks);
+	return sleep;
+}
+
+/*
+ * For a child that allocates or makes threads. The address sanitizer's allocator does not prepare for fork(): a lock that
+ * another thread holds at that moment is held in the child for ever. The engine's threads are in it as they start alone.
+ */
+static inline pid_t fork_while_others_sleep(void)
+{
+	for (unsigned ms = 0; ms < 60000 && !others_sleep(); ms++)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	return fork();
+}
 
 #endif

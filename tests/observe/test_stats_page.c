@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The statistics page: what it shows is what weir_counters says, when asked, to each who asks; and it harms nobody. */
 #include "../rig.h"
+#include "../sanitizer.h"
 
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -166,7 +167,7 @@ static void a_forked_child_leaves_it_alone(void **state)
 {
 	int fd = find_page(), status;
 	uint64_t values[2 * 256];
-	pid_t child = fork();
+	pid_t child = fork_while_others_sleep();
 
 	(void)state;
 	assert_true(child >= 0);

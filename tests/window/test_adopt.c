@@ -65,7 +65,7 @@ static void pages_touched_early_are_the_parents(void **state)
 	assert_int_equal(weir_advise(rig.object, OUT_FROM << PAGE_SHIFT, 0, WEIR_ADV_PAGEOUT), 0);
 	assert_int_equal(word_state(word_load(&rig.object->words[OUT_FROM + 1])), PAGE_ABSENT);
 	assert_int_equal(adopt_parent_before(rig.object), 0);
-	pid = fork();
+	pid = fork_while_others_sleep();
 	if (!pid) {
 		alarm(60);
 		touch_early();
