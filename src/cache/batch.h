@@ -62,6 +62,8 @@ void evict_batch(weir_pool *pool, struct batch *batch, bool was_active, bool dis
  * added; those which could not are removed from the batch. even_pinned: write held pages as they are and leave them
  * dirty (weir_sync). Does not need the frames off the LRU. */
 void begin_writeback(weir_pool *pool, struct batch *batch, uint64_t set, bool even_pinned);
+/* From here on a write to those pages of the batch that are writable is a fault, and waits. Neighbours in one call. */
+void protect_batch(weir_pool *pool, const struct batch *batch, const uint64_t *writable);
 /* The end of a write: back to unmapped, dirty again where it failed. Returns the word as it was in writeback; the
  * page, and its object, may be gone by then. */
 uint64_t end_writeback(weir_pool *pool, struct frame *frame, page_word *word, bool failed);

@@ -122,8 +122,7 @@ static uint64_t word_end_writeback(page_word *word, uint64_t set)
 	return before;
 }
 
-/* The store must see one content: from here on a write to the page is a fault, and waits. Neighbours in one call. */
-static void protect_mapped(weir_pool *pool, const struct batch *batch, const uint64_t *writable)
+void protect_batch(weir_pool *pool, const struct batch *batch, const uint64_t *writable)
 {
 	for (unsigned i = 0, n; i < batch->n; i += n) {
 		n = 1;
@@ -184,7 +183,7 @@ void begin_writeback(weir_pool *pool, struct batch *batch, uint64_t set, bool ev
 		batch_move(batch, i, n++);
 	}
 	batch->n = n;
-	protect_mapped(pool, batch, writable);
+	protect_batch(pool, batch, writable); /* the store must see one content: who writes to it now, waits */
 }
 
 uint64_t end_writeback(weir_pool *pool, struct frame *frame, page_word *word, bool failed)

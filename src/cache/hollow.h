@@ -3,7 +3,7 @@
  * hollow.h - the memory of a frame whose page is in a window goes back to the kernel, which gave as much for the
  * window.
  *
- *           hollow_out          a batch of 32 is full             done
+ *           hollow_out          a batch of 64 is full             done
  *   FULL ───────────────► LEAVING ───────────────────► DROPPING ───────► GONE
  *     ▲                     │ frame_fill: kept after all                  │ frame_fill
  *     └─────────────────────┴─────────────────────────────────────────────┘

@@ -30,7 +30,7 @@
 
 #define PIN_SLOTS 16
 #define RECENT_MISSES 8
-#define HOLLOW_BATCH 32
+#define HOLLOW_BATCH 64
 
 struct thread_record {
 	_Atomic uint64_t slots[PIN_SLOTS];

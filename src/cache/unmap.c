@@ -64,14 +64,16 @@ static void note_unmapped(weir_pool *pool, unsigned n)
 
 void unmap_busy(weir_pool *pool, const struct batch *batch)
 {
+	uint64_t writable[BATCH_MAX];
 	struct uffd_drop drop;
 
+	for (unsigned i = 0; i < batch->n; i++)
+		writable[i] = batch->seen[i] & WORD_WRITABLE;
+	protect_batch(pool, batch, writable);
 	uffd_drop_init(&drop, false);
 	for (unsigned i = 0; i < batch->n; i++) {
 		void *address = page_in_window(batch->objects[i], batch->frames[i]->index);
 
-		if (batch->seen[i] & WORD_WRITABLE)
-			weir_assert(!uffd_protect(&pool->uffd, address, 1, true));
 		frame_fill(batch->frames[i]);
 		memcpy(frame_address(&pool->mem, batch->frames[i]), address, PAGE_SIZE);
 		uffd_drop_add(&drop, address);

@@ -149,12 +149,20 @@ static void push(struct bdi *bdi, _Atomic uint64_t *stack, struct frame *frame)
 	while (!atomic_compare_exchange_weak_explicit(stack, &top, number, memory_order_release, memory_order_relaxed));
 }
 
-void bdi_queue_pageout(struct frame *frame)
+/* Woken when all are there: they are to be written together, and given back together. The first of them is held for
+ * that long, as with the last of its pages an object may go, and the device with its last object. */
+void bdi_queue_pageouts(struct frame **frames, unsigned n)
 {
-	struct bdi *bdi = frame->object->bdi;
+	for (unsigned i = 0; i < n;) {
+		struct weir_object *object = frames[i]->object;
+		struct bdi *bdi = object->bdi;
 
-	push(bdi, &bdi->pageouts, frame);
-	server_wake(&bdi->flusher);
+		atomic_fetch_add(&object->flusher_holds, 1);
+		while (i < n && frames[i]->object->bdi == bdi)
+			push(bdi, &bdi->pageouts, frames[i++]);
+		server_wake(&bdi->flusher);
+		atomic_fetch_sub(&object->flusher_holds, 1);
+	}
 }
 
 void bdi_queue_read(struct frame *frame)

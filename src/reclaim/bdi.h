@@ -70,8 +70,8 @@ void bdi_attach(struct bdi *bdi, struct weir_object *object);
 void bdi_detach(struct bdi *bdi, struct weir_object *object);
 
 /* Hand over a page in writeback, or in loading. Blocks: no. */
-void bdi_queue_pageout(struct frame *frame);
-void bdi_queue_read(struct frame *frame); /* server_wake(&bdi->reader) starts what was queued */
+void bdi_queue_pageouts(struct frame **frames, unsigned n); /* in writeback, by this thread */
+void bdi_queue_read(struct frame *frame);                   /* server_wake(&bdi->reader) starts what was queued */
 /* Ask all flushers for so many pages together. Blocks: briefly. */
 void bdi_wake_all(weir_pool *pool, uint64_t pages);
 /* Start writing [first, last) of the object and wait until all is started. Returns 0 or -EAGAIN (the hook held pages

@@ -14,8 +14,9 @@ static bool balanced(const weir_pool *pool, unsigned node)
 	return zone_watermark_ok(&pool->mem, node, 0, ALLOC_HIGH_MARK);
 }
 
-/* Taking a batch out of a window interrupts every processor that runs the process, whatever its size: so they are
- * large. */
+/* Taking a batch out of a window interrupts every processor that runs the process, whatever its size; and of up to 33
+ * neighbours each is flushed by itself (x86: tlb_single_page_flush_ceiling), which a hypervisor makes dearer than a
+ * flush of all. So they are larger than that. */
 static unsigned batch_max(const weir_pool *pool)
 {
 	return pool->uffd.fd >= 0 ? MIN(2 * pool->scan_batch, BATCH_MAX) : pool->scan_batch;

@@ -99,12 +99,12 @@ static struct shares shares_for(const weir_pool *pool, unsigned node, const stru
 	return shares_by_cost(lruvec, sc->swappiness);
 }
 
-/* size >> priority, but at least a cluster: small lists must not need many passes. */
-static uint64_t nr_to_scan(const struct lruvec *lruvec, enum lru_list list, int priority)
+/* size >> priority, but at least a batch: small lists must not need many passes. */
+static uint64_t nr_to_scan(const struct lruvec *lruvec, enum lru_list list, const struct scan_control *sc)
 {
 	uint64_t size = lru_size(lruvec, list);
 
-	return MAX(size >> priority, MIN(size, SCAN_BATCH));
+	return MAX(size >> sc->priority, MIN(size, MAX(SCAN_BATCH, sc->batch)));
 }
 
 struct scan_count get_scan_count(const weir_pool *pool, unsigned node, const struct scan_control *sc)
@@ -114,8 +114,8 @@ struct scan_count get_scan_count(const weir_pool *pool, unsigned node, const str
 	struct scan_count count = {{0}, {0}};
 
 	for (enum lru_type type = 0; type < NR_LRU_TYPES && shares.sum; type++) {
-		uint64_t inactive = nr_to_scan(lruvec, lru_list_of(type, false), sc->priority);
-		uint64_t active = nr_to_scan(lruvec, lru_list_of(type, true), sc->priority);
+		uint64_t inactive = nr_to_scan(lruvec, lru_list_of(type, false), sc);
+		uint64_t active = nr_to_scan(lruvec, lru_list_of(type, true), sc);
 
 		count.inactive[type] = (inactive * shares.of[type] + shares.sum - 1) / shares.sum;
 		count.active[type] = (active * shares.of[type] + shares.sum - 1) / shares.sum;

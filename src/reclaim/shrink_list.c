@@ -2,7 +2,7 @@
  *
  * shrink_list.c - scan a node's lists: what becomes of each page.
  *
- * A batch of 32 is taken off the tail of a list under the lruvec lock, and from there on each page's fate is decided
+ * A batch is taken off the tail of a list under the lruvec lock, and from there on each page's fate is decided
  * from its word alone. First its references, then its dirtiness; then those to evict go through cache/evict.c, which
  * finds the pinned ones, and those to write through cache/dirty.c. What is left goes back to a list.
  *
@@ -228,6 +228,8 @@ static unsigned shrink_batch(weir_pool *pool, unsigned node, enum lru_list list,
 	result.nr_freed = result.nr_kept = result.nr_activated = result.nr_culled = 0;
 	if (type == LRU_ANON && !may_give_slots(pool, sc))
 		n = pass_over(sc, frames, n, &result);
+	if (pool->uffd.fd >= 0) /* neighbours in a window are protected, and dropped, in one call */
+		sort_frames(frames, n);
 	sc->nr_scanned += n;
 	count(pool, node, sc->scan_counter, n);
 	count(pool, node, type == LRU_ANON ? COUNT_PGSCAN_ANON : COUNT_PGSCAN_FILE, n);
@@ -238,8 +240,7 @@ static unsigned shrink_batch(weir_pool *pool, unsigned node, enum lru_list list,
 	lru_note_cost(lruvec, type, nr_written, n - result.nr_freed);
 	put_back_all(pool, node, sc, list, &result);
 	free_evicted(pool, node, sc, type, &result);
-	for (unsigned i = 0; i < nr_written; i++) /* after they are on a list again, for the end of the write to find */
-		bdi_queue_pageout(frames[i]);
+	bdi_queue_pageouts(frames, nr_written); /* after they are on a list again, for the end of the write to find */
 	return taken;
 }
 

@@ -5,6 +5,8 @@
 #include <sched.h>
 
 #include "../rig.h"
+#include "cache/admit.h"
+#include "reclaim/scan_count.h"
 
 /* What the passes of a call that frees nothing look at: size >> priority each, but at least a cluster. */
 static uint64_t scanned_by_13_passes(uint64_t size)
@@ -46,6 +48,26 @@ static void contract_15_thirteen_passes_by_size_and_priority(void **state)
 		hold(&rig, 0, n, false);
 		rig_stop(&rig);
 	}
+}
+
+/* Breaks when a small list gives a caller with larger batches (kswapd, of windows) no more than a cluster at a time. */
+static void contract_15_a_pass_scans_at_least_a_batch(void **state)
+{
+	static const unsigned batches[] = {1, SCAN_BATCH, 64};
+	struct scan_control sc;
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 32 << 20);
+	rig_start(&rig, 6000);
+	touch_range(rig.object, 0, 1000);
+	admit_drain(rig.pool, 0);
+	sc = scan_control_for(rig.pool, 0, 0, 32);
+	for (unsigned i = 0; i < ARRAY_SIZE(batches); i++) {
+		sc.batch = batches[i];
+		assert_int_equal(get_scan_count(rig.pool, 0, &sc).inactive[LRU_FILE], MAX(batches[i], SCAN_BATCH));
+	}
+	rig_stop(&rig);
 }
 
 /* Breaks when the active list never comes down, or comes down while the inactive one is long enough. */
@@ -293,6 +315,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(contract_15_thirteen_passes_by_size_and_priority),
+		cmocka_unit_test(contract_15_a_pass_scans_at_least_a_batch),
 		cmocka_unit_test(contract_15_active_pages_come_down_when_inactive_is_low),
 		cmocka_unit_test(contract_16_scanning_and_freeing_are_bounded),
 		cmocka_unit_test(contract_18_a_node_that_gave_nothing_is_passed_over),
