@@ -118,34 +118,43 @@ int weir_advise(weir_object *object, uint64_t offset, uint64_t bytes, enum weir_
 	return -EINVAL;
 }
 
+/* The word as it is when it is not isolated: else it is its isolator's alone, who has it for a moment. */
+static uint64_t word_not_isolated(page_word *word)
+{
+	uint64_t seen = word_load(word);
+
+	while (word_state(seen) == PAGE_ISOLATED) {
+		word_wait(word, seen, 1000000);
+		seen = word_load(word);
+	}
+	return seen;
+}
+
 /* The caller has the page pinned. Where reclaim has its frame just now, that puts it on an ordinary list: a later scan
  * will see the bit. */
 static void mlock_page(struct weir_object *object, uint64_t page)
 {
 	page_word *word = &object->words[page];
-	uint64_t seen = word_load(word);
+	uint64_t seen;
 
-	while (!(seen & WORD_MLOCKED))
-		if (word_change(word, &seen, seen | WORD_MLOCKED)) {
-			if (move_page(object, page, seen, LRU_UNEVICTABLE, false))
-				count(object->pool, pool_frame(object->pool, seen)->node, COUNT_UNEVICTABLE_PGS_CULLED,
-				      1);
+	do {
+		seen = word_not_isolated(word); /* it was resident when it was pinned */
+		if (seen & WORD_MLOCKED)
 			return;
-		}
+	} while (!word_change(word, &seen, seen | WORD_MLOCKED));
+	if (move_page(object, page, seen, LRU_UNEVICTABLE, false))
+		count(object->pool, pool_frame(object->pool, seen)->node, COUNT_UNEVICTABLE_PGS_CULLED, 1);
 }
 
 /* Needs nothing of the page's data, so no pin: it may be out of reach (PROT_NONE). What is absent is not locked. */
 static void munlock_page(struct weir_object *object, uint64_t page)
 {
 	page_word *word = &object->words[page];
-	uint64_t seen = word_load(word);
 	struct frame *frame;
+	uint64_t seen;
 
 	do {
-		while (word_state(seen) == PAGE_ISOLATED) { /* its isolator's alone, who has it for a moment */
-			word_wait(word, seen, 1000000);
-			seen = word_load(word);
-		}
+		seen = word_not_isolated(word);
 		if ((word_state(seen) != PAGE_RESIDENT && word_state(seen) != PAGE_WRITEBACK) || !(seen & WORD_MLOCKED))
 			return;
 	} while (!word_change(word, &seen, seen & ~WORD_MLOCKED));

@@ -28,6 +28,35 @@ bool __wrap_lru_isolate_frame(struct lruvec *lruvec, struct frame *frame, const 
 	return __real_lru_isolate_frame(lruvec, frame, object, index, from);
 }
 
+/* A thread stops, if it is to, once it has a page pinned, and once it has its batch isolated. */
+static __thread bool stops_pinned, stops_isolated;
+static sem_t pinned, isolated, go_on_pinned, go_on_isolated;
+
+int __real_weir_pin(weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin);
+int __wrap_weir_pin(weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin);
+int __wrap_weir_pin(weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin)
+{
+	int error = __real_weir_pin(object, page, flags, pin);
+
+	if (stops_pinned) {
+		sem_post(&pinned);
+		sem_wait(&go_on_pinned);
+	}
+	return error;
+}
+
+uint64_t __real_pins_find(const struct thread_table *table, page_word *const *words, unsigned n, bool write_only);
+uint64_t __wrap_pins_find(const struct thread_table *table, page_word *const *words, unsigned n, bool write_only);
+uint64_t __wrap_pins_find(const struct thread_table *table, page_word *const *words, unsigned n, bool write_only)
+{
+	if (stops_isolated) {
+		stops_isolated = false;
+		sem_post(&isolated);
+		sem_wait(&go_on_isolated);
+	}
+	return __real_pins_find(table, words, n, write_only);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -138,15 +167,57 @@ static void a_page_unlocked_while_someone_has_its_frame(void **state)
 	}
 }
 
+static void *lock_what_is_pinned(void *arg)
+{
+	(void)arg;
+	stops_pinned = true;
+	assert_int_equal(weir_mlock(rig.object, PAGE << PAGE_SHIFT, PAGE_SIZE), 0);
+	return NULL;
+}
+
+static void *reclaim_it(void *arg)
+{
+	(void)arg;
+	stops_isolated = true;
+	assert_int_equal(weir_reclaim(rig.pool, 1, WEIR_NOMEMALLOC), 0); /* it is held */
+	return NULL;
+}
+
+/* Breaks when weir_mlock changes the word of a page that is isolated: the isolator, who no longer finds the pin once
+ * that is gone, would evict a page that is not as he left it. */
+static void a_page_locked_while_it_is_isolated(void **state)
+{
+	pthread_t locker, reclaimer;
+
+	(void)state;
+	touch(rig.object, PAGE, 1);
+	assert_int_equal(sem_init(&pinned, 0, 0), 0);
+	assert_int_equal(sem_init(&isolated, 0, 0), 0);
+	assert_int_equal(sem_init(&go_on_pinned, 0, 0), 0);
+	assert_int_equal(sem_init(&go_on_isolated, 0, 0), 0);
+	assert_int_equal(pthread_create(&locker, NULL, lock_what_is_pinned, NULL), 0);
+	sem_wait(&pinned);
+	assert_int_equal(pthread_create(&reclaimer, NULL, reclaim_it, NULL), 0);
+	sem_wait(&isolated);
+	assert_int_equal(word_state(word_of(rig.object, PAGE)), PAGE_ISOLATED);
+	sem_post(&go_on_pinned);
+	sleep_ms(50); /* the locker is to meet the isolated page */
+	sem_post(&go_on_isolated);
+	pthread_join(reclaimer, NULL);
+	pthread_join(locker, NULL);
+	assert_true(word_of(rig.object, PAGE) & WORD_MLOCKED);
+	assert_int_equal(weir_munlock(rig.object, 0, 0), 0);
+	all_can_go(1);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(what_is_out_of_reach_is_unlocked),
-		CASE(what_is_held_is_unlocked),
-		CASE(a_lock_that_is_lifted_half_way),
-		CASE(a_page_unlocked_while_someone_has_its_frame),
+		CASE(what_is_out_of_reach_is_unlocked),   CASE(what_is_held_is_unlocked),
+		CASE(a_lock_that_is_lifted_half_way),     CASE(a_page_unlocked_while_someone_has_its_frame),
+		CASE(a_page_locked_while_it_is_isolated),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
