@@ -29,18 +29,23 @@ static int wait_for_word(struct weir_object *object, uint64_t page, uint64_t see
 	return 0;
 }
 
+/* A page is held by a slot that is filled, or by a count in its word; or not, or not yet: only the use is noted. */
+enum held_by { BY_SLOT, BY_COUNT, BY_NOTHING };
+
 /* The word as it is to be with the pin: used once more (the first use of what was read ahead is its load), dirty for a
- * writer, rescued from reclaim. */
-static uint64_t word_pinned(uint64_t seen, unsigned flags, bool counted)
+ * writer, rescued from reclaim. A second use is noted with a slot alone: pages that have it are pinned without a look for
+ * a window (weir_pin), and who maps one waits for slots. Without, the word may have come to be as it was, with a window
+ * since: see second_use. */
+static uint64_t word_pinned(uint64_t seen, unsigned flags, enum held_by by)
 {
-	uint64_t next = seen & WORD_READAHEAD ? seen & ~WORD_READAHEAD
-					      : seen | (seen & WORD_REF ? WORD_REF2 : WORD_REF);
+	uint64_t used = seen & WORD_REF && by == BY_SLOT ? WORD_REF2 : WORD_REF;
+	uint64_t next = seen & WORD_READAHEAD ? seen & ~WORD_READAHEAD : seen | used;
 
 	if (word_state(seen) == PAGE_ISOLATED)
 		next = word_with_state(next, PAGE_RESIDENT) & ~WORD_WAITERS;
 	if (flags & WEIR_WRITE)
 		next |= WORD_DIRTY;
-	if (counted)
+	if (by == BY_COUNT)
 		next = (next + WORD_PIN) | (flags & WEIR_WRITE ? WORD_WPIN : 0);
 	return next;
 }
@@ -70,8 +75,17 @@ static int before_next_try(struct weir_object *object, uint64_t page, unsigned f
 	return error == -ENXIO ? 0 : error;
 }
 
-/* One try. 0: held, *word as it is now. PIN_AGAIN: not resident. PIN_TOUCH. -EAGAIN: must wait until *word changes. */
-static int hold_once(struct weir_object *object, uint64_t page, unsigned flags, bool counted, uint64_t *word)
+/* A use that was noted as the first, where the word said so already. The pin is in the word by now, counted or exclusive:
+ * no window comes or goes, and where the page lies has been looked at once more. */
+static void second_use(page_word *word, uint64_t before)
+{
+	if ((before & (WORD_REF | WORD_REF2 | WORD_READAHEAD)) == WORD_REF)
+		atomic_fetch_or(word, WORD_REF2);
+}
+
+/* One try. 0: held; *word is as it was before. PIN_AGAIN: not resident. PIN_TOUCH. -EAGAIN: must wait until *word
+ * changes. */
+static int hold_once(struct weir_object *object, uint64_t page, unsigned flags, enum held_by by, uint64_t *word)
 {
 	page_word *w = &object->words[page];
 	uint64_t seen, next;
@@ -91,31 +105,35 @@ static int hold_once(struct weir_object *object, uint64_t page, unsigned flags, 
 			return -EAGAIN; /* it may be gone from the window already */
 		if (must_touch(object, seen, flags))
 			return PIN_TOUCH;
-		if (counted && word_pins(seen) == WORD_PIN_MAX)
+		if (by == BY_COUNT && word_pins(seen) == WORD_PIN_MAX)
 			return -EAGAIN;
-		next = word_pinned(seen, flags, counted);
+		next = word_pinned(seen, flags, by);
 	} while (next != seen && !change_dirtied(object, page, &seen, next));
 	if (word_state(seen) == PAGE_ISOLATED)
 		word_wake_after(w, seen);
 	if (seen & WORD_READAHEAD)
 		readahead_used(object, page);
-	*word = next;
 	return 0;
 }
 
 int pin_note_use(struct weir_object *object, uint64_t page)
 {
-	uint64_t word;
-	int error = hold_once(object, page, 0, false, &word);
+	struct thread_record *record = thread_record(object->threads);
+	uint64_t word, key;
+	_Atomic uint64_t *slot = record ? slot_take(record, &object->words[page], 0, &key) : NULL;
+	int error = hold_once(object, page, 0, slot ? BY_SLOT : BY_NOTHING, &word);
 
+	if (slot)
+		slot_give(slot);
 	return error == PIN_TOUCH ? PIN_AGAIN : error;
 }
 
 /* A counted pin is in the word only now: who froze the object before has not seen it (see pin_published), and may have
- * taken the page to another place meanwhile. So all once more, and *word anew. 0, or what hold_once would say; the pin
- * is gone then. */
+ * taken the page to another place meanwhile. So all once more, and *word anew, which was as it was before. 0, or what
+ * hold_once would say; the pin is gone then. */
 static int pin_counted_again(struct weir_object *object, uint64_t page, unsigned flags, uint64_t *word)
 {
+	uint64_t before = *word;
 	int error = 0;
 
 	if (page >= atomic_load(&object->npages))
@@ -125,6 +143,8 @@ static int pin_counted_again(struct weir_object *object, uint64_t page, unsigned
 		error = PIN_TOUCH;
 	if (error)
 		unpin_counted(&object->words[page]);
+	else
+		second_use(&object->words[page], before);
 	return error;
 }
 
@@ -136,7 +156,7 @@ static int pin_shared(struct weir_object *object, uint64_t page, unsigned flags,
 	for (;;) {
 		_Atomic uint64_t *slot = record ? slot_take(record, &object->words[page], flags & WEIR_WRITE, &key)
 						: NULL;
-		int error = hold_once(object, page, flags, !slot, &word);
+		int error = hold_once(object, page, flags, slot ? BY_SLOT : BY_COUNT, &word);
 
 		if (!error && !slot)
 			error = pin_counted_again(object, page, flags, &word);
@@ -192,7 +212,7 @@ int pin_counted(struct weir_object *object, uint64_t page, unsigned flags)
 		error = touch_page(object, page, flags | WEIR_WAIT, true);
 		if (error)
 			return error;
-		error = hold_once(object, page, flags, true, &word);
+		error = hold_once(object, page, flags, BY_COUNT, &word);
 		if (!error)
 			error = pin_counted_again(object, page, flags, &word);
 		if (error == -EAGAIN)
@@ -204,7 +224,8 @@ int pin_counted(struct weir_object *object, uint64_t page, unsigned flags)
 
 /* ---- exclusive pins ---- */
 
-/* Make the page exclusive against new pins. 0, PIN_AGAIN, PIN_TOUCH, -EAGAIN (wait until *word changes), -ERANGE. */
+/* Make the page exclusive against new pins. 0 (*word is as it was before), PIN_AGAIN, PIN_TOUCH, -EAGAIN (wait until
+ * *word changes), -ERANGE. */
 static int exclude_once(struct weir_object *object, uint64_t page, uint64_t *word)
 {
 	page_word *w = &object->words[page];
@@ -222,7 +243,7 @@ static int exclude_once(struct weir_object *object, uint64_t page, uint64_t *wor
 			return -EAGAIN;
 		if (must_touch(object, seen, WEIR_READ))
 			return PIN_TOUCH;
-		next = word_pinned(seen, 0, false) | WORD_EXCLUSIVE;
+		next = word_pinned(seen, 0, BY_NOTHING) | WORD_EXCLUSIVE;
 	} while (!word_change(w, &seen, next));
 	if (word_state(seen) == PAGE_ISOLATED)
 		word_wake_after(w, seen);
@@ -305,6 +326,7 @@ static int pin_exclusive(struct weir_object *object, uint64_t page, unsigned fla
 		unpin_exclusive(word);
 		return error;
 	}
+	second_use(word, seen);
 	if (flags & WEIR_WRITE)
 		frame_new_version(&object->pool->mem, pool_frame(object->pool, word_load(word)));
 	pin->data = page_data(object, page, word_load(word));

@@ -5,6 +5,8 @@
  */
 #include "window_rig.h"
 
+#include <semaphore.h>
+
 #include "cache/thread.h"
 #include "fault/frame_take.h"
 
@@ -50,6 +52,21 @@ uint64_t __wrap_pins_find(const struct thread_table *threads, page_word *const *
 {
 	window_comes(&at_pins);
 	return __real_pins_find(threads, words, n, writing);
+}
+
+static sem_t reached, go_on;
+static __thread bool stops; /* before it changes a page's word */
+
+bool __real_change_dirtied(struct weir_object *object, uint64_t page, uint64_t *seen, uint64_t next);
+bool __wrap_change_dirtied(struct weir_object *object, uint64_t page, uint64_t *seen, uint64_t next);
+bool __wrap_change_dirtied(struct weir_object *object, uint64_t page, uint64_t *seen, uint64_t next)
+{
+	if (stops) {
+		stops = false;
+		sem_post(&reached);
+		sem_wait(&go_on);
+	}
+	return __real_change_dirtied(object, page, seen, next);
 }
 
 static void start(void)
@@ -105,11 +122,87 @@ static void pages_that_reclaim_has_in_hand_are_rescued(void **state)
 	stop();
 }
 
+static void *peek_at_it(void *arg)
+{
+	struct weir_peek peek;
+
+	(void)arg;
+	stops = true;
+	weir_peek(rig.object, 3, &peek); /* sees the page, or does not */
+	return NULL;
+}
+
+/* With all slots in use: counted in the word. */
+static void *pin_it_counted(void *arg)
+{
+	weir_object *other = arg;
+	struct weir_pin pins[PIN_SLOTS], pin;
+
+	for (unsigned i = 0; i < PIN_SLOTS; i++)
+		assert_int_equal(weir_pin(other, i, 0, &pins[i]), 0);
+	stops = true;
+	assert_int_equal(weir_pin(rig.object, 3, 0, &pin), -EACCES); /* it is out of reach by then */
+	for (unsigned i = 0; i < PIN_SLOTS; i++)
+		weir_unpin(&pins[i]);
+	return NULL;
+}
+
+/* The window comes, shows the page, and bars it: its word is then what it was. */
+static void window_comes_and_takes_the_page_back(void)
+{
+	uint64_t before = word_of(rig.object, 3);
+
+	map_it(NULL);
+	assert_int_equal(load_word(&window[3 * WORDS]), 0);
+	assert_int_equal(weir_protect(rig.object, 3 * PAGE_SIZE, PAGE_SIZE, PROT_NONE), 0);
+	assert_true(before == word_of(rig.object, 3));
+}
+
+/* Breaks when who began without a window leaves a mark that says: to be pinned in its slot. */
+static void a_use_that_was_seen_before_the_window_came(void **state)
+{
+	void *(*const uses[])(void *) = {peek_at_it, pin_it_counted};
+	weir_object *other;
+	struct weir_pin pin;
+	pthread_t thread;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(uses); i++) {
+		start();
+		other = rig_open(rig.pool, PIN_SLOTS, NULL);
+		touch(rig.object, 3, 2);
+		assert_int_equal(word_of(rig.object, 3) & (WORD_REF | WORD_REF2), WORD_REF);
+		assert_int_equal(sem_init(&reached, 0, 0), 0);
+		assert_int_equal(sem_init(&go_on, 0, 0), 0);
+		assert_int_equal(pthread_create(&thread, NULL, uses[i], other), 0);
+		sem_wait(&reached);
+		if (pins_find_range(&rig.pool->threads, &rig.object->words[3], &rig.object->words[4])) {
+			void *address; /* a slot keeps it away for that moment */
+
+			assert_int_equal(weir_map(rig.object, PROT_READ, WEIR_MAP_SHARED, &address), -EBUSY);
+			sem_post(&go_on);
+			pthread_join(thread, NULL);
+			map_it(NULL);
+		} else {
+			window_comes_and_takes_the_page_back();
+			sem_post(&go_on);
+			pthread_join(thread, NULL);
+			assert_int_equal(weir_protect(rig.object, 3 * PAGE_SIZE, PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
+		}
+		assert_int_equal(weir_pin(rig.object, 3, WEIR_READ, &pin), 0);
+		assert_ptr_equal(pin.data, (const char *)window + 3 * PAGE_SIZE);
+		assert_int_equal(weir_unpin(&pin), 0);
+		assert_int_equal(weir_close(other, 0), 0);
+		stop();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_miss_is_held_in_the_window_that_came),
 		cmocka_unit_test(pages_that_reclaim_has_in_hand_are_rescued),
+		cmocka_unit_test(a_use_that_was_seen_before_the_window_came),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
