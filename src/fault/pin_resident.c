@@ -33,9 +33,9 @@ static int wait_for_word(struct weir_object *object, uint64_t page, uint64_t see
 enum held_by { BY_SLOT, BY_COUNT, BY_NOTHING };
 
 /* The word as it is to be with the pin: used once more (the first use of what was read ahead is its load), dirty for a
- * writer, rescued from reclaim. A second use is noted with a slot alone: pages that have it are pinned without a look for
- * a window (weir_pin), and who maps one waits for slots. Without, the word may have come to be as it was, with a window
- * since: see second_use. */
+ * writer, rescued from reclaim. A second use is noted with a slot alone: pages that have it are pinned without a look
+ * for a window (weir_pin), and who maps one waits for slots. Without, the word may have come to be as it was, with a
+ * window since: see second_use. */
 static uint64_t word_pinned(uint64_t seen, unsigned flags, enum held_by by)
 {
 	uint64_t used = seen & WORD_REF && by == BY_SLOT ? WORD_REF2 : WORD_REF;
@@ -75,8 +75,8 @@ static int before_next_try(struct weir_object *object, uint64_t page, unsigned f
 	return error == -ENXIO ? 0 : error;
 }
 
-/* A use that was noted as the first, where the word said so already. The pin is in the word by now, counted or exclusive:
- * no window comes or goes, and where the page lies has been looked at once more. */
+/* A use that was noted as the first, where the word said so already. The pin is in the word by now, counted or
+ * exclusive: no window comes or goes, and where the page lies has been looked at once more. */
 static void second_use(page_word *word, uint64_t before)
 {
 	if ((before & (WORD_REF | WORD_REF2 | WORD_READAHEAD)) == WORD_REF)

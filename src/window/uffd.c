@@ -209,9 +209,16 @@ int uffd_protect(const struct uffd *uffd, void *pages, size_t n, bool protect)
 		.mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
 	};
 
-	while (ioctl(uffd->fd, UFFDIO_WRITEPROTECT, &wp))
+	while (ioctl(uffd->fd, UFFDIO_WRITEPROTECT, &wp)) {
+		if (errno == ENOENT && n > 1) { /* before Linux 6.3 a call is for one of the kernel's mappings */
+			int error = uffd_protect(uffd, pages, n / 2, protect);
+
+			return error ? error
+				     : uffd_protect(uffd, (char *)pages + n / 2 * PAGE_SIZE, n - n / 2, protect);
+		}
 		if (!again(errno))
 			return -errno;
+	}
 	return 0;
 }
 
