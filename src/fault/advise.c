@@ -30,6 +30,8 @@ static bool move_page(struct weir_object *object, uint64_t page, uint64_t seen, 
 
 	if (!lru_isolate_frame(lruvec, frame, object, (uint32_t)page, &from))
 		return false;
+	if (from == LRU_UNEVICTABLE) /* locked since it was looked at; if not any more, it goes to an ordinary one */
+		list = from;
 	lru_lock(lruvec, true);
 	lru_put_back(lruvec, frame, list, tail);
 	lru_unlock(lruvec);

@@ -139,6 +139,35 @@ static void a_lock_that_is_lifted_half_way(void **state)
 	all_can_go(1);
 }
 
+static void *cool_it(void *arg)
+{
+	(void)arg;
+	stops = true;
+	assert_int_equal(weir_advise(rig.object, PAGE << PAGE_SHIFT, PAGE_SIZE, WEIR_ADV_COLD), 0);
+	return NULL;
+}
+
+/* Breaks when advice takes a page off the unevictable list that was locked since the advice looked at it. */
+static void a_page_locked_while_it_is_advised_cold(void **state)
+{
+	struct weir_meminfo info;
+	pthread_t thread;
+
+	(void)state;
+	touch(rig.object, PAGE, 1);
+	assert_int_equal(sem_init(&reached, 0, 0), 0);
+	assert_int_equal(sem_init(&go_on, 0, 0), 0);
+	assert_int_equal(pthread_create(&thread, NULL, cool_it, NULL), 0);
+	sem_wait(&reached);
+	assert_int_equal(weir_mlock(rig.object, PAGE << PAGE_SHIFT, PAGE_SIZE), 0);
+	sem_post(&go_on);
+	pthread_join(thread, NULL);
+	assert_int_equal(weir_meminfo(rig.pool, WEIR_ALL_NODES, &info), 0);
+	assert_int_equal(info.unevictable, 1);
+	assert_int_equal(weir_munlock(rig.object, 0, 0), 0);
+	all_can_go(1);
+}
+
 /* Breaks when a frame that is off its list while it is unlocked (WEIR_ADV_DONTNEED has it, say) comes back to the
  * unevictable one: at once, or where the list's lock was held. */
 static void a_page_unlocked_while_someone_has_its_frame(void **state)
@@ -215,9 +244,9 @@ static void a_page_locked_while_it_is_isolated(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(what_is_out_of_reach_is_unlocked),   CASE(what_is_held_is_unlocked),
-		CASE(a_lock_that_is_lifted_half_way),     CASE(a_page_unlocked_while_someone_has_its_frame),
-		CASE(a_page_locked_while_it_is_isolated),
+		CASE(what_is_out_of_reach_is_unlocked),       CASE(what_is_held_is_unlocked),
+		CASE(a_lock_that_is_lifted_half_way),         CASE(a_page_unlocked_while_someone_has_its_frame),
+		CASE(a_page_locked_while_it_is_advised_cold), CASE(a_page_locked_while_it_is_isolated),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
