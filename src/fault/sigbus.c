@@ -132,9 +132,10 @@ int fault_serve(struct weir_fault *fault)
 	fault->error = fault->write && object->writable ? balance_dirty_pages(object, true) : 0;
 	if (!fault->error)
 		fault->error = touch_page(object, fault->page, flags, true);
-	window_leave(window);
+	/* Where threads serve faults, who touched goes on by now: once we have left, the object may be closed. */
 	if (object->original) /* what the program knows */
 		fault->object = object->original;
+	window_leave(window);
 	return fault->error;
 }
 
