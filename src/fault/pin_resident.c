@@ -276,24 +276,26 @@ static int place_exclusive(struct weir_object *object, uint64_t page, unsigned f
 	int error = 0;
 
 	while (!error && must_touch(object, word_load(&object->words[page]), flags))
-		error = touch_page(object, page, flags & WEIR_WRITE, false);
+		error = touch_page(object, page, flags & (WEIR_WRITE | WEIR_TRY), false);
 	return error;
 }
 
-/* And a writer's page becomes dirty. weir_sync may have it in writeback just now: wait. */
-static int dirty_exclusive(struct weir_object *object, uint64_t page)
+/* And a writer's page becomes dirty. weir_sync may have it in writeback just now: that is waited for. */
+static int dirty_exclusive(struct weir_object *object, uint64_t page, unsigned flags)
 {
 	page_word *word = &object->words[page];
 	uint64_t seen = word_load(word);
 
 	for (;;) {
-		if (must_touch(object, seen, WEIR_WRITE)) { /* it was written meanwhile */
-			int error = place_exclusive(object, page, WEIR_WRITE);
+		if (must_touch(object, seen, flags)) { /* it was written meanwhile */
+			int error = place_exclusive(object, page, flags);
 
 			if (error)
 				return error;
 			seen = word_load(word);
 		} else if (word_state(seen) == PAGE_WRITEBACK) {
+			if (flags & WEIR_TRY)
+				return -EAGAIN;
 			word_wait(word, seen, 1000000);
 			seen = word_load(word);
 		} else if (change_dirtied(object, page, &seen, seen | WORD_DIRTY)) {
@@ -321,7 +323,7 @@ static int pin_exclusive(struct weir_object *object, uint64_t page, unsigned fla
 	if (!error)
 		error = place_exclusive(object, page, flags);
 	if (!error && (flags & WEIR_WRITE))
-		error = dirty_exclusive(object, page);
+		error = dirty_exclusive(object, page, flags);
 	if (error) {
 		unpin_exclusive(word);
 		return error;

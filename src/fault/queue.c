@@ -222,7 +222,8 @@ static bool answer(struct request *request, int error)
 	return true;
 }
 
-/* Try to bring a request on. False: it has to wait for someone else. */
+/* Try to bring a request on. False: it has to wait for someone else. Not in here, but for a frame: the queue's lock is
+ * held, and who has the page in hand may himself wait for one that this queue reads. */
 static bool advance(struct request *request)
 {
 	struct weir_object *object = request->object;
@@ -243,13 +244,15 @@ static bool advance(struct request *request)
 				continue;
 			return answer(request, error);
 		}
+		if (flags & WEIR_TRY)
+			return answer(request, -EAGAIN);
 		if (object_window(object) && (flags & WEIR_OVERWRITE)) { /* there is nothing to read */
-			error = touch_page(object, request->page, flags & ~WEIR_EXCLUSIVE, false);
-			if (!error)
+			error = touch_overwrite(object, request->page, seen);
+			if (!error || error == PIN_AGAIN || error == -ERANGE)
 				continue;
-		} else {
-			error = flags & WEIR_TRY ? -EAGAIN : frame_take(object->pool, 0, 0, &request->frame);
+			return answer(request, error);
 		}
+		error = frame_take(object->pool, 0, 0, &request->frame);
 		if (error)
 			return answer(request, error);
 		if (load_begin(object, request->page, request->frame, &seen, 0)) {

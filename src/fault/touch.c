@@ -215,6 +215,13 @@ int touch_page(struct weir_object *object, uint64_t page, unsigned flags, bool a
 	return error;
 }
 
+int touch_overwrite(struct weir_object *object, uint64_t page, uint64_t seen)
+{
+	if (object_barred(object, page)) /* touch_loaded can't tell it from a cut */
+		return -EACCES;
+	return touch_absent(object, page, seen, WEIR_WRITE | WEIR_OVERWRITE);
+}
+
 int touch_zero(struct weir_object *object, uint64_t page)
 {
 	uint64_t seen = word_load(&object->words[page]);

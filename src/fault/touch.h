@@ -23,6 +23,12 @@ int touch_page(struct weir_object *object, uint64_t page, unsigned flags, bool a
 int touch_loaded(struct weir_object *object, uint64_t page, struct frame *frame, void *data, ssize_t got,
 		 unsigned flags);
 
+/* A page that is absent (its word was `seen`) and is about to be overwritten whole: zeros in the window, dirty. One
+ * try, for who may not wait, as he holds what others wait for. 0; PIN_AGAIN, -ERANGE: look again, as somebody was
+ * first, it is frozen, or there is no window; -EACCES (it is PROT_NONE), -ENOMEM, or as above. Blocks: to reclaim a
+ * frame. */
+int touch_overwrite(struct weir_object *object, uint64_t page, uint64_t seen);
+
 /* A page that could not be read: put zeros in its place, which count as its content until it is evicted. 0, or as
  * above. */
 int touch_zero(struct weir_object *object, uint64_t page);

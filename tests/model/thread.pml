@@ -45,6 +45,7 @@ idle:
 		:: DOES(EXCLUSIVES) -> kind = EXCLUSIVE; goto take
 		:: DOES(EXCLUSIVES) -> kind = EXCLUSIVE; write = 1; goto take
 		:: DOES(EXCLUSIVES) -> kind = EXCLUSIVE; try = 1; goto take
+		:: DOES(EXCLUSIVES) -> kind = EXCLUSIVE; write = 1; try = 1; goto take
 		:: CHOSEN(SYNC_FAILS) -> goto sync_failed
 		:: CHOSEN(DROPS) -> goto wait_for_owner
 		:: STOP(); goto end
@@ -215,7 +216,10 @@ dirty_exclusive:
 			goto use
 		fi
 	}
-	WAIT(seen);
+	if
+	:: try -> goto unpin_exclusive
+	:: else -> WAIT(seen)
+	fi;
 	goto dirty_exclusive;
 
 	/* A cut may have missed a pin in the word: the length once more. Then the program uses what it holds. */
