@@ -43,13 +43,22 @@ enum counted_lock {
 	NR_COUNTED_LOCKS
 };
 
+#define LEAVING_BATCHES 8
+#define HOLLOW_BATCH 64
+/* Frames whose memory is about to go back to the kernel (src/cache/hollow.h). */
+struct leaving {
+	struct lock lock; /* only tried; held over a call to the kernel */
+	unsigned n;       /* below HOLLOW_BATCH while it is free */
+	uint32_t frames[HOLLOW_BATCH];
+} __attribute__((aligned(CACHE_LINE)));
+
 struct weir_pool {
 	struct mem mem;
 	struct weir_config config;
 	struct thread_table threads;
 	const struct policy *policy;
-	struct uffd uffd;                                          /* fd -1: objects of this pool have no windows */
-	_Atomic unsigned nr_leaving;                               /* in batches of all threads (src/cache/hollow.h) */
+	struct uffd uffd; /* fd -1: objects of this pool have no windows */
+	struct leaving leaving[LEAVING_BATCHES];
 	_Atomic uint32_t nr_unmapped, nr_remapped, nr_unmap_turns; /* pages, lately: does it pay (src/cache/unmap.c) */
 	unsigned scan_batch; /* pages that reclaim takes off a list at a time, and frees in a call */
 	struct lruvec lruvecs[WEIR_MAX_NODES];

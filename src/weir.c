@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "cache/admit.h"
+#include "cache/hollow.h"
 #include "fault/fault_thread.h"
 #include "fault/sigbus.h"
 #include "mem/machine.h"
@@ -142,6 +143,7 @@ static void init_fields(weir_pool *pool)
 	lock_init(&pool->budget_lock, NULL); /* its holder reclaims: to wait for that is no contention */
 	lock_init(&pool->objects_lock, &pool->lock_stats[LOCK_OBJECTS]);
 	lock_init(&pool->shrinker_lock, &pool->lock_stats[LOCK_SHRINKER]);
+	hollow_init(pool);
 	swap_init(&pool->swap, &pool->counters);
 	list_init(&pool->objects);
 	list_init(&pool->queues);

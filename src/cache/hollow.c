@@ -3,6 +3,12 @@
 
 #include <sched.h>
 
+void hollow_init(weir_pool *pool)
+{
+	for (unsigned i = 0; i < LEAVING_BATCHES; i++)
+		lock_init(&pool->leaving[i].lock, NULL); /* only tried: whoever finds it held takes another */
+}
+
 static bool memory_change(struct frame *frame, enum frame_memory from, enum frame_memory to)
 {
 	uint8_t expected = (uint8_t)from;
@@ -30,25 +36,39 @@ static void drop_slots(weir_pool *pool, const uint32_t *numbers, unsigned n)
 		atomic_store(&dropping[i]->memory, MEMORY_GONE);
 }
 
+/* This processor's batch, or where that is in use another one, its lock taken. NULL: all are in use. */
+static struct leaving *batch_take(weir_pool *pool)
+{
+	unsigned first = (unsigned)sched_getcpu();
+
+	for (unsigned i = 0; i < LEAVING_BATCHES; i++) {
+		struct leaving *batch = &pool->leaving[(first + i) % LEAVING_BATCHES];
+
+		if (lock_try(&batch->lock))
+			return batch;
+	}
+	return NULL;
+}
+
 void hollow_out(weir_pool *pool, struct frame *frame)
 {
-	struct thread_record *record = thread_record(&pool->threads);
 	uint32_t number = frame_number(&pool->mem, frame);
+	struct leaving *batch;
 
 	if (!memory_change(frame, MEMORY_FULL, MEMORY_LEAVING))
 		return;                       /* is on its way, or gone */
 	frame_new_version(&pool->mem, frame); /* who peeks at the slot is about to see zeros */
-	if (!record) {
+	batch = batch_take(pool);
+	if (!batch) {
 		drop_slots(pool, &number, 1);
 		return;
 	}
-	record->leaving[record->nr_leaving++] = number;
-	if (atomic_fetch_add_explicit(&pool->nr_leaving, 1, memory_order_relaxed) < LEAVING_MAX &&
-	    record->nr_leaving < HOLLOW_BATCH)
-		return;
-	drop_slots(pool, record->leaving, record->nr_leaving);
-	atomic_fetch_sub_explicit(&pool->nr_leaving, record->nr_leaving, memory_order_relaxed);
-	record->nr_leaving = 0;
+	batch->frames[batch->n++] = number;
+	if (batch->n == HOLLOW_BATCH) {
+		drop_slots(pool, batch->frames, batch->n);
+		batch->n = 0;
+	}
+	lock_release(&batch->lock);
 }
 
 void frame_fill(struct frame *frame)

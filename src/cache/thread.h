@@ -30,7 +30,6 @@
 
 #define PIN_SLOTS 16
 #define RECENT_MISSES 8
-#define HOLLOW_BATCH 64
 
 struct thread_record {
 	_Atomic uint64_t slots[PIN_SLOTS];
@@ -39,8 +38,6 @@ struct thread_record {
 	_Atomic int tid;       /* 0: never used */
 	uint32_t nr_missed;    /* owner's, as the next: pages it missed lately, a ring (src/fault/readahead.c) */
 	uint64_t missed[RECENT_MISSES];
-	uint32_t leaving[HOLLOW_BATCH]; /* the owner's, while signals are held: frames by number (hollow.h) */
-	unsigned nr_leaving;
 } __attribute__((aligned(CACHE_LINE)));
 
 struct thread_table {
