@@ -13,7 +13,6 @@
  */
 #include "fault/follow.h"
 
-#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -114,15 +113,12 @@ bool object_renew(struct weir_object *object, uint64_t page, page_read read, voi
 /* Frozen for a moment: from here on no page of the window is to be had, or comes into it. */
 static int hide(struct weir_object *object)
 {
-	int error = 0;
+	int error;
 
 	if (!object_bars(object))
 		return -ENOMEM;
 	resize_begin(object, 0);
-	for (unsigned tries = 0; object_pinned(object, 0, object->capacity) && !error; tries++) {
-		error = tries == 100 ? -EBUSY : 0;
-		sched_yield();
-	}
+	error = object_stays_pinned(object, 0, object->capacity) ? -EBUSY : 0;
 	if (!error) {
 		window_empty(object, 0, object->capacity);
 		atomic_store(&object->barred_from, 0);

@@ -8,7 +8,6 @@
  *   weir_map     the words forget the second use, which makes the fastest pin one that looks here first (pin.c)
  *   weir_unmap   what is in the window goes back to slots; then the window is nobody's, and goes
  */
-#include <sched.h>
 #include <sys/mman.h>
 
 #include "cache/hold.h"
@@ -39,17 +38,6 @@ int window_check_prot(const struct weir_object *object, int prot, unsigned flags
 static int pins_are_held(void)
 {
 	return weir_error_set(-EBUSY, "cannot change the window of an object with pins held: unpin them first");
-}
-
-/* Frozen. A pin may be one that is about to see that, so look again; but not for long. */
-static bool stays_pinned(struct weir_object *object)
-{
-	for (unsigned tries = 0; tries < 100; tries++) {
-		if (!object_pinned(object, 0, object->capacity))
-			return false;
-		sched_yield();
-	}
-	return true;
 }
 
 /* An isolated page is rescued, as its isolator relies on nothing else of the word changing. */
@@ -87,7 +75,7 @@ static int map(struct weir_object *object, int prot)
 	if (!base)
 		return weir_error_set(-ENOMEM, "cannot reserve %zu bytes of address space for a window", bytes);
 	resize_begin(object, 0);
-	error = stays_pinned(object) ? pins_are_held() : window_list(object, base, bytes);
+	error = object_stays_pinned(object, 0, object->capacity) ? pins_are_held() : window_list(object, base, bytes);
 	if (error == -EMFILE)
 		weir_error_set(error, "there are too many windows in this process: at most 4096");
 	if (!error) {
@@ -165,7 +153,7 @@ static int unmap(struct weir_object *object)
 	int error = 0;
 
 	resize_begin(object, 0);
-	if (stays_pinned(object)) {
+	if (object_stays_pinned(object, 0, object->capacity)) {
 		error = pins_are_held();
 	} else {
 		window_empty(object, 0, object->capacity);

@@ -75,6 +75,9 @@ int object_empty(struct weir_object *object, uint64_t first, uint64_t last, enum
 /* resize.c: pages from that of byte `low` on are not to be had until resize_end. object->resize held. Blocks. */
 void resize_begin(struct weir_object *object, uint64_t low);
 void resize_end(struct weir_object *object);
+/* resize.c: is a page of [first, last), all frozen, pinned? What looks like a pin may be one that is about to see that:
+ * so it looks again; but not for long. */
+bool object_stays_pinned(struct weir_object *object, uint64_t first, uint64_t last);
 /* resize.c: its end comes to `bytes`, and the store's, unless that is there already. Frozen from there on. Errors: as
  * weir_resize. */
 int object_cut_frozen(struct weir_object *object, uint64_t bytes);

@@ -12,10 +12,8 @@
  * A barred page is in its slot or in its store, is written out from there, and who touches it by the engine's ways gets
  * -EACCES. A touch that had begun before finds the object frozen, and then the bit.
  */
-#include <sched.h>
 #include <sys/mman.h>
 
-#include "cache/drop.h"
 #include "cache/hold.h"
 #include "fault/pin.h"
 #include "observe/error.h"
@@ -42,7 +40,6 @@ static int protect(struct weir_object *object, uint64_t first, uint64_t last, in
 	return weir_error_set(-errno, "the kernel refused to protect a part of the window");
 }
 
-/* Frozen: who looks like a pinner may be one that is about to see that. */
 static int bar_frozen(struct weir_object *object, uint64_t first, uint64_t last, bool discard)
 {
 	_Atomic uint64_t *bars = object_bars(object);
@@ -50,11 +47,8 @@ static int bar_frozen(struct weir_object *object, uint64_t first, uint64_t last,
 
 	if (!bars)
 		return weir_error_set(-ENOMEM, "cannot reserve address space for a window's protection");
-	for (unsigned tries = 0; object_pinned(object, first, last); tries++) {
-		if (tries == 100)
-			return weir_error_set(-EBUSY, "cannot protect pages of a window that are pinned: unpin them");
-		sched_yield();
-	}
+	if (object_stays_pinned(object, first, last))
+		return weir_error_set(-EBUSY, "cannot protect pages of a window that are pinned: unpin them");
 	if (discard)
 		error = object_discard_frozen(object, first, last);
 	else

@@ -35,6 +35,16 @@ int object_empty(struct weir_object *object, uint64_t first, uint64_t last, enum
 	return error;
 }
 
+bool object_stays_pinned(struct weir_object *object, uint64_t first, uint64_t last)
+{
+	for (unsigned tries = 0; tries < 100; tries++) {
+		if (!object_pinned(object, first, last))
+			return false;
+		sched_yield();
+	}
+	return true;
+}
+
 /* Pages from that of byte `low` on are not to be had until resize_end. */
 void resize_begin(struct weir_object *object, uint64_t low)
 {
