@@ -220,7 +220,9 @@ uint64_t weir_size(const weir_object *object);
 /* Grow (new bytes read as zeros) or shrink the object and its store. Growing to the present size picks
  * up a file that others made longer. Meanwhile who wants a page from the lower of both ends on waits.
  * Errors: -EBUSY (a page to cut is pinned; nothing was changed), -EROFS (opened read-only), -EFBIG
- * (over twice the size at open or 64 GiB, whichever is more), or the store's. Blocks: yes. */
+ * (over twice the size at open or 64 GiB, whichever is more), or the store's. While the object has a
+ * window -EBUSY too where a pinned page is to be cut in part, or to be grown over, and someone has
+ * stored to it behind the object's end, or others have made the file longer. Blocks: yes. */
 int weir_resize(weir_object *object, uint64_t bytes);
 
 /* ---------------------------------------------------------------------------------------------

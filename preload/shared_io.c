@@ -107,8 +107,10 @@ static bool hold(struct shared *shared, uint64_t page, struct weir_pin *pin)
 
 static void follow(struct shared *shared, uint64_t end)
 {
-	if (end > weir_size(shared->object))
-		object_follow(shared->object);
+	unsigned tries = 0;
+
+	while (end > weir_size(shared->object) && busy_again(object_follow(shared->object), &tries))
+		;
 }
 
 /* The bytes are in the file alone. */

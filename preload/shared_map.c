@@ -65,14 +65,25 @@ static enum passed refusal(size_t bytes, int prot, int flags, int fd, const stru
 	return kernels_has(st->st_dev, st->st_ino) ? PASSED_BACK : NR_PASSED;
 }
 
+/* By someone else. */
+static bool made_longer(weir_object *object, uint64_t page)
+{
+	unsigned tries = 0;
+	int error;
+
+	do
+		error = object_follow(object);
+	while (busy_again(error, &tries));
+	return !error && page < object_pages_of(weir_size(object));
+}
+
 static enum weir_fault_answer on_fault(const struct weir_fault *fault, void *user)
 {
 	(void)user;
 	if (fault->error == -ENOMEM || fault->error == -ETIMEDOUT)
 		end_out_of_memory(fault);
-	if (fault->error == -ERANGE && !object_follow(fault->object) &&
-	    fault->page < object_pages_of(weir_size(fault->object)))
-		return WEIR_FAULT_RETRY; /* someone else has made it longer */
+	if (fault->error == -ERANGE && made_longer(fault->object, fault->page))
+		return WEIR_FAULT_RETRY;
 	return WEIR_FAULT_FAIL;
 }
 

@@ -102,7 +102,7 @@ bool object_renew(struct weir_object *object, uint64_t page, page_read read, voi
 	got = clean ? read(user, page, data) : -EBUSY;
 	if (got >= 0) {
 		memset(data + got, 0, PAGE_SIZE - (size_t)got);
-		set_busy(object, page, 0, data, PAGE_SIZE);
+		clean = !set_busy(object, page, 0, data, PAGE_SIZE);
 	}
 	word_end_busy(&object->words[page], 0, 0);
 	return clean;

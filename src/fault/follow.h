@@ -9,8 +9,8 @@
 
 /* The object's length becomes the store's, which others have made longer or shorter. Pages that were cut off go, dirty
  * ones too; of the last page of before, what is beyond the length of before is the store's. Read-only objects too.
- * Errors: -EBUSY (a page that was cut off is pinned), -EFBIG (more than it has room for), the store's. Blocks: yes.
- * Allocates: no. */
+ * Errors: -EBUSY (a page that was cut off is pinned; or as weir_resize), -EFBIG (more than it has room for), the
+ * store's. Blocks: yes. Allocates: no. */
 int object_follow(struct weir_object *object);
 
 /* Room for so many bytes, before anybody uses the object. Errors: -EBUSY (somebody did), -EFBIG, -ENOMEM (all is as it
@@ -28,8 +28,8 @@ void object_settle(struct weir_object *object, uint64_t first, uint64_t last);
 int object_forget(struct weir_object *object, uint64_t first, uint64_t last, bool clean);
 
 /* The store has other bytes in that page than it had: `read` fills in those of now, up to PAGE_SIZE of them, and zeros
- * follow. Nothing happens where the page is not in memory, or is dirty (false): then it has the last word. Who touches
- * it meanwhile waits. */
+ * follow. Nothing happens where the page is not in memory; or is dirty (false): then it has the last word; or is pinned
+ * in a window (false). Who touches it meanwhile waits. */
 typedef ssize_t (*page_read)(void *user, uint64_t page, char *data);
 bool object_renew(struct weir_object *object, uint64_t page, page_read read, void *user);
 

@@ -82,11 +82,11 @@ bool object_stays_pinned(struct weir_object *object, uint64_t first, uint64_t la
  * weir_resize. */
 int object_cut_frozen(struct weir_object *object, uint64_t bytes);
 /* resize.c: others have made the store longer: so many bytes. What they put behind the old end is read, where the page
- * is resident. Frozen from the old end on. Errors: the store's. */
+ * is resident. Frozen from the old end on. Errors: as weir_resize. */
 int object_lengthen_frozen(struct weir_object *object, uint64_t bytes);
 /* resize.c: of a page that is BUSY by the caller's doing the bytes from there on become these; it is as dirty or clean as
- * it was. */
-void set_busy(struct weir_object *object, uint64_t page, size_t from, const char *bytes, size_t n);
+ * it was. -EBUSY: they are others, and the page is pinned in a window. */
+int set_busy(struct weir_object *object, uint64_t page, size_t from, const char *bytes, size_t n);
 /* resize.c: of an anonymous object: what the pages hold is given up, in memory and in swap. -EBUSY: some are pinned. */
 int object_discard(struct weir_object *object, uint64_t first, uint64_t last);
 /* resize.c: its work, where the object is frozen and no page of these is pinned. Errors: the store's. */

@@ -16,6 +16,9 @@
  *
  * Who pins publishes his slot and looks at the number of pages; we lower the number and look at the slots: so one side
  * sees the other. With who reads in it is the same, by the word.
+ *
+ * A page that stays may be pinned, also the one in which the end lies. In a slot its tail is changed where it is. Out
+ * of a window it would have to go for a moment: then the resize fails, before it has changed the store.
  */
 #include <sched.h>
 #include <string.h>
@@ -73,8 +76,9 @@ void resize_end(struct weir_object *object)
 }
 
 /* In a window, where the program may be writing to the rest of the page, or may not write at all: protected, copied,
- * and put in again. Who touches it meanwhile waits. */
-static void set_mapped(struct weir_object *object, uint64_t page, size_t from, const char *bytes, size_t n)
+ * and put in again. Who touches it meanwhile waits. But a system call that is given the page fails, or goes on in the
+ * memory that was dropped: so nobody has it pinned. */
+static void replace_mapped(struct weir_object *object, uint64_t page, size_t from, const char *bytes, size_t n)
 {
 	const struct uffd *uffd = &object->pool->uffd;
 	bool writable = word_load(&object->words[page]) & WORD_WRITABLE;
@@ -91,35 +95,59 @@ static void set_mapped(struct weir_object *object, uint64_t page, size_t from, c
 	weir_assert(uffd_copy(uffd, data, copy, 1, !writable) == 1);
 }
 
-void set_busy(struct weir_object *object, uint64_t page, size_t from, const char *bytes, size_t n)
+/* Who pins publishes his slot and then finds the word BUSY; it became so before we look for pins. */
+int set_busy(struct weir_object *object, uint64_t page, size_t from, const char *bytes, size_t n)
 {
 	uint64_t seen = word_load(&object->words[page]);
+	char *data = (char *)page_data(object, page, seen) + from;
 
 	weir_assert((seen & WORD_BUSY) && from + n <= PAGE_SIZE);
-	if (seen & WORD_MAPPED)
-		set_mapped(object, page, from, bytes, n);
-	else
-		memcpy((char *)page_slot(object, seen) + from, bytes, n);
+	if (memcmp(data, bytes, n) == 0)
+		return 0;
+	if (!(seen & WORD_MAPPED)) {
+		memcpy(data, bytes, n);
+		return 0;
+	}
+	if (object_pinned(object, page, page + 1))
+		return -EBUSY;
+	replace_mapped(object, page, from, bytes, n);
+	return 0;
 }
 
 /* What the page in which byte `bytes` lies has behind it becomes that of `with`, a page, if it is resident. */
-static void set_tail(struct weir_object *object, uint64_t bytes, const char *with)
+static int set_tail(struct weir_object *object, uint64_t bytes, const char *with)
 {
 	uint64_t page = bytes >> PAGE_SHIFT;
 	size_t in_page = bytes & (PAGE_SIZE - 1);
+	int error;
 
 	if (!in_page || !word_own(&object->words[page]))
-		return; /* where it is not resident the store's will be read */
-	set_busy(object, page, in_page, with + in_page, PAGE_SIZE - in_page);
+		return 0; /* where it is not resident the store's will be read */
+	error = set_busy(object, page, in_page, with + in_page, PAGE_SIZE - in_page);
 	word_end_busy(&object->words[page], 0, 0);
+	return error;
 }
 
-/* Bytes of the last page past the end read as zeros when the object grows over them. */
-static void zero_tail(struct weir_object *object, uint64_t bytes)
-{
-	static const char zeros[PAGE_SIZE];
+static const char zeros[PAGE_SIZE];
 
-	set_tail(object, bytes, zeros);
+/* Bytes of the last page past the end read as zeros when the object grows over them. */
+static void zero_cut_tail(struct weir_object *object, uint64_t bytes)
+{
+	while (set_tail(object, bytes, zeros) == -EBUSY) /* as in forget_frozen */
+		sched_yield();
+}
+
+/* The same where the object grows: zeros, or what the store has there. */
+static int set_old_tail(struct weir_object *object, const char *with)
+{
+	uint64_t bytes = atomic_load(&object->bytes), page = bytes >> PAGE_SHIFT;
+
+	while (set_tail(object, bytes, with) == -EBUSY)
+		if (object_stays_pinned(object, page, page + 1))
+			return weir_error_set(-EBUSY,
+					      "cannot make an object longer whose last page is pinned in a window and "
+					      "has other bytes behind the end than are to be there: unpin it");
+	return 0;
 }
 
 /* The flusher leaves frozen pages alone; what it has begun must end. */
@@ -135,15 +163,23 @@ static void forget_frozen(struct weir_object *object, uint64_t first, uint64_t l
 		sched_yield();
 }
 
+/* In a window that of the new end too: it could not be cut where it is (set_busy), and to find that out it would be
+ * late once the store is cut. */
+static bool cut_is_pinned(struct weir_object *object, uint64_t bytes)
+{
+	uint64_t first = object_window(object) ? bytes >> PAGE_SHIFT : object_pages_of(bytes);
+
+	return object_stays_pinned(object, first, object_pages_of(atomic_load(&object->bytes)));
+}
+
 int object_cut_frozen(struct weir_object *object, uint64_t bytes)
 {
 	uint64_t first = object_pages_of(bytes), last = object_pages_of(atomic_load(&object->bytes));
 	uint64_t present;
 	int error;
 
-	if (object_pinned(object, first, last))
-		return weir_error_set(-EBUSY,
-				      "cannot cut an object to %llu bytes: pages past that are pinned; unpin them",
+	if (cut_is_pinned(object, bytes))
+		return weir_error_set(-EBUSY, "cannot cut an object to %llu bytes: pages to cut are pinned; unpin them",
 				      (unsigned long long)bytes);
 	await_flusher(object); /* before the store is cut */
 	error = store_size(&object->store, &present);
@@ -154,7 +190,7 @@ int object_cut_frozen(struct weir_object *object, uint64_t bytes)
 				      strerror(-error));
 	atomic_store(&object->bytes, bytes);
 	forget_frozen(object, first, last);
-	zero_tail(object, bytes);
+	zero_cut_tail(object, bytes);
 	return 0;
 }
 
@@ -175,10 +211,10 @@ static int read_tail(struct weir_object *object)
 	ssize_t got = before > page ? store_read(&object->store, &iov, 1, page) : 0;
 
 	if (got < 0)
-		return (int)got;
+		return weir_error_set((int)got, "the store can't read the page in which the object ended: %s",
+				      strerror((int)-got));
 	memset(last + got, 0, PAGE_SIZE - (size_t)got);
-	set_tail(object, before, last);
-	return 0;
+	return set_old_tail(object, last);
 }
 
 static void set_longer(struct weir_object *object, uint64_t bytes)
@@ -198,20 +234,29 @@ int object_lengthen_frozen(struct weir_object *object, uint64_t bytes)
 	return error;
 }
 
+static int refused(int error, uint64_t bytes)
+{
+	return weir_error_set(error, "the store refused to grow to %llu bytes: %s", (unsigned long long)bytes,
+			      strerror(-error));
+}
+
 static int grow(struct weir_object *object, uint64_t bytes)
 {
-	uint64_t present, before = atomic_load(&object->bytes);
+	uint64_t present;
 	int error = store_size(&object->store, &present);
 
-	if (!error && present > before) /* others made it longer */
+	if (error)
+		return refused(error, bytes);
+	if (present > atomic_load(&object->bytes)) /* others made it longer */
 		error = read_tail(object);
-	else if (!error)
-		zero_tail(object, before);
-	if (!error && present < bytes)
+	else
+		error = set_old_tail(object, zeros);
+	if (error)
+		return error;
+	if (present < bytes)
 		error = store_resize(&object->store, bytes);
 	if (error)
-		return weir_error_set(error, "the store refused to grow to %llu bytes: %s", (unsigned long long)bytes,
-				      strerror(-error));
+		return refused(error, bytes);
 	set_longer(object, bytes);
 	return 0;
 }

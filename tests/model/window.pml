@@ -31,7 +31,7 @@
 	X(BUSY_EVICTED) X(HOLLOW_BEFORE_COPY) X(SLOT_NOT_FILLED) X(NO_WAKE_AFTER_BUSY) X(REVERT_FORGETS_WRITABLE)      \
 	X(SYNC_PROTECTS_HELD) X(WINDOW_NOT_AGAIN_MISS) X(WINDOW_NOT_AGAIN_PIN) X(WORD_NOT_AGAIN_PIN) X(MAP_CHANGES_ISOLATED)                 \
 	X(UNMAP_LEAVES_OPEN) X(WRITE_PIN_OF_PROTECTED) X(LENGTH_AFTER_WORD) X(LOADS_UNSHOWN) X(SYNC_PASSES_LOADING)     \
-	X(SYNC_PASSES_BUSY)
+	X(SYNC_PASSES_BUSY) X(GROW_IGNORES_PINS)
 
 /* Who; the threads are 0 and 1. */
 #define RECLAIMER 2
@@ -51,7 +51,6 @@
 
 bit window = 1;  /* the object has one */
 bit length = 1;  /* npages lets the page be had: not while the object is frozen */
-bit zeroing;     /* zero_mapped has the page out of the window for an instant */
 byte slot[2];    /* the threads' pins */
 bit asleep[NR_WHO];
 bit listed = 0;

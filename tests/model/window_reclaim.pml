@@ -283,7 +283,7 @@ freeze:
 	WAKE(waiters);
 	goto thaw;
 
-	/* word_own; then unmap_busy, or zero_tail */
+	/* word_own; then unmap_busy, or set_tail */
 own:
 	seen = word;
 	if
@@ -298,12 +298,17 @@ own:
 	fi;
 	if
 	:: HAS(word, WORD_MAPPED) && !grows -> UNMAP_BUSY(); EVENT("a window is emptied")
-	:: HAS(word, WORD_MAPPED) && grows -> /* zero_mapped */
-		zeroing = 1;
-		open = 0;
-		d_step { copied[me] = new_window; DROP() };
-		d_step { there = 1; open = HAS(word, WORD_WRITABLE); new_window = copied[me]; copied[me] = 0 };
-		zeroing = 0;
+	:: HAS(word, WORD_MAPPED) && grows -> /* set_busy */
+		FIND_PINS(READ);
+		if
+		:: (pinned || HAS(word, WORD_PIN_MASK | WORD_EXCLUSIVE)) && !CHOSEN(GROW_IGNORES_PINS) ->
+			EVENT("a pin keeps its page from being grown over")
+		:: else -> /* replace_mapped */
+			open = 0;
+			d_step { copied[me] = new_window; DROP() };
+			d_step { there = 1; open = HAS(word, WORD_WRITABLE); new_window = copied[me]; copied[me] = 0 }
+		fi;
+		pinned = 0;
 		END_BUSY(0, 0)
 	:: else -> assert(memory == FULL && new_slot); END_BUSY(0, 0)
 	fi;

@@ -365,16 +365,15 @@ excluded:
 	/* What is held is there, and as it was written last. */
 use:
 	if
-	:: at_window[me] -> assert((there && (open || !write)) || zeroing); (there && (open || !write))
+	:: at_window[me] -> assert(there && (open || !write))
 	:: else -> assert(memory == FULL)
 	fi;
 	d_step {
 		if
-		:: at_window[me] && !write && there -> assert(new_window)
-		:: at_window[me] && write && there && open -> STORE_TO(new_window)
+		:: at_window[me] && !write -> assert(there && new_window)
+		:: at_window[me] && write -> assert(there && open); STORE_TO(new_window)
 		:: !at_window[me] && !write -> assert(new_slot && memory == FULL)
 		:: !at_window[me] && write -> assert(memory == FULL); STORE_TO(new_slot)
-		:: else /* zeroing, once more */
 		fi
 	}
 	/* weir_unpin; or given back, as the object is frozen */

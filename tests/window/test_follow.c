@@ -200,6 +200,32 @@ static void clean_pages_are_renewed(void **state)
 	stop();
 }
 
+/* Breaks when a page that a system call was given is taken out of the window, as others have changed the file. */
+static void pinned_pages_stay_as_they_are(void **state)
+{
+	const off_t end = 7 * (off_t)PAGE_SIZE + 100;
+	struct weir_pin pin;
+
+	(void)state;
+	start(WEIR_RDONLY, false);
+	assert_int_equal(ftruncate(fd, end), 0);
+	assert_int_equal(object_follow(object), 0);
+	assert_int_equal(weir_pin(object, 7, WEIR_READ, &pin), 0);
+	assert_int_equal(pwrite(fd, "more", 4, end), 4);
+	assert_int_equal(object_follow(object), -EBUSY);
+	assert_false(object_renew(object, 7, read_now, NULL));
+	assert_int_equal(weir_size(object), end);
+	assert_int_equal(peek_byte((const char *)pin.data + 100), 0);
+	assert_int_equal(weir_unpin(&pin), 0);
+	assert_int_equal(object_follow(object), 0);
+	assert_int_equal(weir_size(object), end + 4);
+	assert_memory_equal(window + end, "more", 4);
+	assert_int_equal(weir_pin(object, 7, WEIR_READ, &pin), 0);
+	assert_true(object_renew(object, 7, read_now, NULL)); /* it has what it is to have */
+	assert_int_equal(weir_unpin(&pin), 0);
+	stop();
+}
+
 /* Would fail if freezing what lies past the end made it seem to be there. */
 static void what_is_past_the_end_can_be_protected(void **state)
 {
@@ -371,6 +397,7 @@ int main(void)
 		cmocka_unit_test(dirty_pages_past_the_end_are_gone),
 		cmocka_unit_test(room_for_more_can_be_had_in_time),
 		cmocka_unit_test(clean_pages_are_renewed),
+		cmocka_unit_test(pinned_pages_stay_as_they_are),
 		cmocka_unit_test(what_is_past_the_end_can_be_protected),
 		cmocka_unit_test(a_window_is_given_up_under_stores),
 		cmocka_unit_test(a_window_is_given_up_under_stores_with_fault_threads),
