@@ -24,9 +24,20 @@ static void wait_for_writeback(struct weir_object *object)
 	}
 }
 
-/* A page that reclaim had in writeback is passed over, as its write is waited for; but it may come back unwritten, as
- * someone has it pinned. Then it is ours to write; but not where it is anonymous, which is never written under a
- * pin. */
+static bool any_dirty(const struct weir_object *object, uint64_t first, uint64_t last)
+{
+	for (uint64_t page = first; (page = object_next_dirty(object, page, last)) < last; page++) {
+		uint64_t seen = word_load(&object->words[page]);
+
+		if (word_state(seen) != PAGE_ABSENT && (seen & WORD_DIRTY))
+			return true;
+	}
+	return false;
+}
+
+/* A page that reclaim had in writeback is passed over, or not even seen where its chunk has no dirty ones, as its write
+ * is waited for; but it may come back unwritten: someone has it pinned, or the hook says "not yet". Then it is ours to
+ * write; but not where it is anonymous, which is never written under a pin. */
 int object_write_keep_errors(struct weir_object *object, uint64_t first, uint64_t last)
 {
 	unsigned reverted;
@@ -37,19 +48,9 @@ int object_write_keep_errors(struct weir_object *object, uint64_t first, uint64_
 		reverted = atomic_load(&object->nr_reverted);
 		held = bdi_write_range(object, first, last, &passed_over);
 		wait_for_writeback(object);
-	} while (!held && passed_over && !object->anon && atomic_load(&object->nr_reverted) != reverted);
+	} while (!held && !object->anon && atomic_load(&object->nr_reverted) != reverted &&
+		 (passed_over || any_dirty(object, first, last)));
 	return held;
-}
-
-static bool any_dirty(const struct weir_object *object, uint64_t first, uint64_t last)
-{
-	for (uint64_t page = first; (page = object_next_dirty(object, page, last)) < last; page++) {
-		uint64_t seen = word_load(&object->words[page]);
-
-		if (word_state(seen) != PAGE_ABSENT && (seen & WORD_DIRTY))
-			return true;
-	}
-	return false;
 }
 
 /* An error that the object has may be of other pages than these, from before. Of these it is where one is still

@@ -76,6 +76,64 @@ static void a_dirty_page_is_counted(void **state)
 	rig_stop(&rig);
 }
 
+/* ---- a reclaimer that has a page in writeback, and has not handed it to the flusher ---- */
+
+static _Atomic bool stop_reclaimer;
+
+void __real_bdi_queue_pageouts(struct frame **frames, unsigned n);
+void __wrap_bdi_queue_pageouts(struct frame **frames, unsigned n);
+void __wrap_bdi_queue_pageouts(struct frame **frames, unsigned n)
+{
+	if (n)
+		stop_once(&stop_reclaimer);
+	__real_bdi_queue_pageouts(frames, n);
+}
+
+static void *reclaim_slowly(void *arg)
+{
+	weir_reclaim(rig.pool, 1, WEIR_DEFAULT);
+	return arg;
+}
+
+static void *sync_it(void *arg)
+{
+	*(int *)arg = weir_sync(rig.object, 0, 0);
+	return NULL;
+}
+
+static int not_yet(weir_object *object, uint64_t page, uint64_t n, void *user)
+{
+	(void)object, (void)page, (void)n, (void)user;
+	return 1;
+}
+
+/* Breaks when weir_sync waits for a write that reclaim began, and does not see that it came back unwritten: then it says
+ * that what the hook holds back is durable. */
+static void a_page_that_the_hook_held_back_is_told_of(void **state)
+{
+	pthread_t reclaimer, syncer;
+	unsigned epoch;
+	int said = 1;
+
+	(void)state;
+	set_up();
+	write_byte(rig.object, 3, 1);
+	assert_int_equal(weir_set_write_hook(rig.object, not_yet, NULL), 0);
+	atomic_store(&stop_reclaimer, true);
+	assert_int_equal(pthread_create(&reclaimer, NULL, reclaim_slowly, NULL), 0);
+	sem_wait(&reached);
+	epoch = atomic_load(&rig.object->epoch);
+	assert_int_equal(pthread_create(&syncer, NULL, sync_it, &said), 0);
+	wait_until(atomic_load(&rig.object->epoch) != epoch); /* it has looked, and waits for the write */
+	sem_post(&go_on);
+	pthread_join(reclaimer, NULL);
+	pthread_join(syncer, NULL);
+	assert_int_equal(said, -EAGAIN);
+	assert_int_equal(weir_set_write_hook(rig.object, NULL, NULL), 0);
+	assert_int_equal(weir_sync(rig.object, 0, 0), 0);
+	rig_stop(&rig);
+}
+
 /* ---- the flusher, whose write has ended ---- */
 
 uint64_t __real_durable_written(struct weir_object *object, uint64_t page);
@@ -125,6 +183,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_dirty_page_is_counted),
+		cmocka_unit_test(a_page_that_the_hook_held_back_is_told_of),
 		cmocka_unit_test(what_is_waited_for_is_found),
 	};
 
