@@ -36,14 +36,21 @@
 static int show_dirty(struct weir_object *object, uint64_t page)
 {
 	uint64_t seen = word_load(&object->words[page]);
+	int error = 0;
 
 	if (word_state(seen) == PAGE_ABSENT || (seen & WORD_MAPPED))
 		return 0;
 	if (!(seen & WORD_DIRTY) && word_state(seen) != PAGE_WRITEBACK) /* the store has it */
 		return 0;
-	if (word_state(seen) != PAGE_WRITEBACK && !object_barred(object, page))
-		return touch_page(object, page, WEIR_WAIT, false);
-	return object_write_pages(object, page, page + 1);
+	if (word_state(seen) == PAGE_WRITEBACK || object_barred(object, page)) {
+		error = object_write_pages(object, page, page + 1);
+		seen = word_load(&object->words[page]);
+		if (error || word_state(seen) == PAGE_ABSENT || !(seen & WORD_DIRTY))
+			return error;
+		if (object_barred(object, page)) /* and swap had no room: it would be zeros in the child */
+			return -ENOMEM;
+	}
+	return touch_page(object, page, WEIR_WAIT, false);
 }
 
 int adopt_parent_before(struct weir_object *object)

@@ -78,10 +78,34 @@ static void pages_touched_early_are_the_parents(void **state)
 	anon_stop(&rig);
 }
 
+/* Breaks when a child is made that would find zeros: what is PROT_NONE can't be shown in the window, and swap has no
+ * room for it. */
+static void pages_out_of_reach_need_swap(void **state)
+{
+	void *address;
+
+	(void)state;
+	rig_config(&rig, MEMORY);
+	rig.config.windows = true;
+	anon_start(&rig, PAGES, 0);
+	assert_int_equal(weir_map(rig.object, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, &address), 0);
+	window = address;
+	stamp(page_of(5), 5, 1);
+	assert_int_equal(weir_protect(rig.object, 5 << PAGE_SHIFT, PAGE_SIZE, PROT_NONE), 0);
+	assert_int_equal(adopt_parent_before(rig.object), -ENOMEM);
+	assert_int_equal(weir_protect(rig.object, 5 << PAGE_SHIFT, PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
+	assert_true(stamped(page_of(5), 5, 1));
+	assert_int_equal(adopt_parent_before(rig.object), 0);
+	adopt_parent_after(rig.object);
+	assert_int_equal(weir_unmap(rig.object), 0);
+	anon_stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pages_touched_early_are_the_parents),
+		cmocka_unit_test(pages_out_of_reach_need_swap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
