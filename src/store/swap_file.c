@@ -84,13 +84,19 @@ static int create(const char *path, char name[PATH_MAX])
 	return fd < 0 ? failed(name, errno) : fd_high(fd);
 }
 
+/* Where there is too little, none is kept: file systems leave what they had given by then, and it would be missed by
+ * others on that disk. */
 int swap_file_make_room(int fd, uint64_t bytes)
 {
-	int error;
+	struct statvfs fs;
+	int error = EINTR;
 
-	do
+	if (fstatvfs(fd, &fs) == 0 && fs.f_bfree < bytes / fs.f_frsize)
+		return -ENOSPC;
+	while (error == EINTR)
 		error = posix_fallocate(fd, 0, (off_t)bytes);
-	while (error == EINTR);
+	if (error && ftruncate(fd, 0))
+		return -errno;
 	return -error;
 }
 

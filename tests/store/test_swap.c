@@ -547,6 +547,47 @@ static void a_late_area_on_a_full_disk_keeps_its_slots(void **state)
 	assert_int_equal(rmdir(folder), 0);
 }
 
+static bool half_way; /* the disk is full when half of it is allocated */
+
+int __real_posix_fallocate64(int fd, off_t offset, off_t bytes);
+int __wrap_posix_fallocate64(int fd, off_t offset, off_t bytes);
+int __wrap_posix_fallocate64(int fd, off_t offset, off_t bytes)
+{
+	int error = __real_posix_fallocate64(fd, offset, half_way ? bytes / 2 : bytes);
+
+	return half_way ? ENOSPC : error;
+}
+
+/* Breaks when a late area keeps what it was given of a disk that has too little for all of it. */
+static void a_late_area_gives_back_what_is_not_enough(void **state)
+{
+	struct weir_swap_config config = {.size = sizeof(config), .bytes = 1 << 20, .flags = WEIR_SWAP_LATE};
+	char folder[256];
+	struct fixture f;
+	struct store store;
+	struct stat st;
+	int error;
+
+	(void)state;
+	temporary_directory(folder, sizeof(folder));
+	start(&f);
+	config.path = folder;
+	assert_int_equal(swap_add_file(&f.swap, &config), 0);
+	store = anon_store(&f, 100);
+	half_way = true;
+	assert_int_equal(write_pages(&f, &store, 0, 32, 1, &error), 32);
+	half_way = false;
+	assert_int_equal(error, -ENOSPC);
+	assert_int_equal(fstat(f.swap.areas[0].room_fd, &st), 0);
+	assert_int_equal(st.st_blocks, 0);
+	assert_int_equal(write_pages(&f, &store, 0, 32, 2, &error), 32);
+	assert_int_equal(error, 0);
+	check_pages(&f, &store, 0, 32, 2);
+	store_close(&store);
+	stop(&f);
+	assert_int_equal(rmdir(folder), 0);
+}
+
 /* Breaks when a disk without room is found out when pages are written, and not before; or the room that was tried is
  * kept. */
 static void a_full_disk_is_told_of_at_once(void **state)
@@ -583,6 +624,7 @@ int main(void)
 		cmocka_unit_test(a_swap_file_has_no_name_and_all_its_room),
 		cmocka_unit_test(a_full_disk_is_told_of_at_once),
 		cmocka_unit_test(a_late_area_on_a_full_disk_keeps_its_slots),
+		cmocka_unit_test(a_late_area_gives_back_what_is_not_enough),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
