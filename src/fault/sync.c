@@ -36,20 +36,24 @@ static bool any_dirty(const struct weir_object *object, uint64_t first, uint64_t
 }
 
 /* A page that reclaim had in writeback is passed over, or not even seen where its chunk has no dirty ones, as its write
- * is waited for; but it may come back unwritten: someone has it pinned, or the hook says "not yet". Then it is ours to
- * write; but not where it is anonymous, which is never written under a pin. */
+ * is waited for; but it may come back unwritten, as someone has it pinned, or the hook said "not yet". Then it is ours
+ * to write, or to be told of; but not where it is anonymous, which is never written under a pin. */
 int object_write_keep_errors(struct weir_object *object, uint64_t first, uint64_t last)
 {
 	unsigned reverted;
 	bool passed_over;
 	int held;
 
+	atomic_store(&object->sync_first, first);
+	atomic_store(&object->sync_last, last);
 	do {
+		atomic_store(&object->sync_again, false);
 		reverted = atomic_load(&object->nr_reverted);
 		held = bdi_write_range(object, first, last, &passed_over);
 		wait_for_writeback(object);
-	} while (!held && !object->anon && atomic_load(&object->nr_reverted) != reverted &&
-		 (passed_over || any_dirty(object, first, last)));
+		passed_over = passed_over && atomic_load(&object->nr_reverted) != reverted;
+	} while (!held && !object->anon && (passed_over || atomic_load(&object->sync_again)));
+	atomic_store(&object->sync_last, 0);
 	return held;
 }
 

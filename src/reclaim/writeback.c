@@ -124,11 +124,16 @@ static void write_to_swap(struct bdi *bdi, struct weir_object *object, struct fr
 	}
 }
 
-/* The hook says "not yet". A sync is told of the pages that it is for, not of those that were joined to them. */
+/* The hook says "not yet". A sync is told of the pages that it is for, not of those that were joined to them; of one
+ * that others were to write, before it is dirty again, so that it asks the hook itself. */
 static void hold_back(weir_pool *pool, struct frame *frame, struct flush_work *sync)
 {
+	struct weir_object *object = frame->object;
+
 	if (sync && frame->index >= sync->first && frame->index < sync->last)
 		sync->result = -EAGAIN;
+	else if (frame->index >= atomic_load(&object->sync_first) && frame->index < atomic_load(&object->sync_last))
+		atomic_store(&object->sync_again, true);
 	revert_writeback(pool, frame);
 }
 
