@@ -38,16 +38,20 @@
 #include "total.h"
 
 #define PINS_MAX (1u << 17) /* streams may be as many as descriptors; most of the table is never touched */
-#define CHILDREN_MAX 64
+#define CHILDREN_MAX 1024
 
 static struct hold held;
 static uint64_t pins[PINS_MAX]; /* pages */
 static unsigned nr_pins;
-static int alive[2]; /* of the child that is being made: -1, or the pipe */
+static int alive[2];          /* of the child that is being made: -1, or the pipe */
+static unsigned alive_number; /* by which swap knows it */
 
 /* Guarded by children_lock. */
 static pthread_mutex_t children_lock = PTHREAD_MUTEX_INITIALIZER;
-static int children[CHILDREN_MAX]; /* the ends of pipes that we read */
+static struct {
+	int alive;       /* the end of the pipe that we read */
+	unsigned number; /* by which swap knows it */
+} children[CHILDREN_MAX];
 static unsigned nr_children;
 static bool watching;
 static int nudge[2]; /* to the watcher: look at the list anew */
@@ -117,16 +121,18 @@ static void unpin_handles(void)
 
 static void child_gone(unsigned i)
 {
+	unsigned number = children[i].number;
+
 	inside++;
-	syscall(SYS_close, children[i]);
+	syscall(SYS_close, children[i].alive);
 	inside--;
 	children[i] = children[--nr_children];
-	swap_unshare(&pool->swap);
+	swap_unshare(&pool->swap, number);
 }
 
 static void *watch(void *unused)
 {
-	struct pollfd fds[CHILDREN_MAX + 1];
+	static struct pollfd fds[CHILDREN_MAX + 1];
 	char byte[64];
 
 	(void)unused;
@@ -136,7 +142,7 @@ static void *watch(void *unused)
 		pthread_mutex_lock(&children_lock);
 		n = nr_children;
 		for (unsigned i = 0; i < n; i++)
-			fds[i] = (struct pollfd){.fd = children[i]};
+			fds[i] = (struct pollfd){.fd = children[i].alive};
 		fds[n] = (struct pollfd){.fd = nudge[0], .events = POLLIN};
 		pthread_mutex_unlock(&children_lock);
 		if (poll(fds, n + 1, -1) < 0)
@@ -167,20 +173,41 @@ static bool start_watching(void)
 	return watching;
 }
 
+/* Also where nothing is in swap yet: pages may go there until the kernel has copied the window. */
 static void share_swap(void)
 {
-	alive[0] = alive[1] = -1;
-	if (!swap_nr_used(&pool->swap))
-		return;
-	swap_share(&pool->swap);
 	inside++;
-	if (!start_watching() || nr_children == CHILDREN_MAX || pipe2(alive, O_CLOEXEC))
+	if (nr_children == CHILDREN_MAX || pipe2(alive, O_CLOEXEC))
 		alive[0] = alive[1] = -1;
 	inside--;
 	if (alive[0] >= 0) {
 		alive[0] = descriptors_take(alive[0]);
 		alive[1] = descriptors_take(alive[1]);
 	}
+	alive_number = swap_share(&pool->swap, alive[0] >= 0);
+}
+
+/* The parent, after the fork. Most children read nothing of its swap, and need not be watched. */
+static void swap_was_shared(void)
+{
+	bool reads = swap_shared(&pool->swap), watched = false;
+
+	if (reads && alive[0] >= 0) {
+		inside++;
+		watched = start_watching();
+		inside--;
+	}
+	if (alive[0] >= 0)
+		descriptors_close(alive[1]);
+	if (watched) {
+		children[nr_children].alive = alive[0];
+		children[nr_children++].number = alive_number;
+		(void)!write(nudge[1], "", 1);
+	} else if (alive[0] >= 0) {
+		descriptors_close(alive[0]);
+	}
+	if (!reads)
+		swap_unshare(&pool->swap, alive_number);
 }
 
 /* ---- fork ---- */
@@ -214,11 +241,7 @@ static void in_parent(void)
 		return;
 	arena_fork_parent();
 	shared_fork_parent();
-	if (alive[0] >= 0) {
-		descriptors_close(alive[1]);
-		children[nr_children++] = alive[0];
-		(void)!write(nudge[1], "", 1);
-	}
+	swap_was_shared();
 	release_signals(&held);
 	pthread_mutex_unlock(&children_lock);
 	unpin_handles();
@@ -236,7 +259,7 @@ static void leave_parents_pool(void)
 	for (unsigned i = 0; i < pool->nr_fault_threads; i++)
 		descriptors_close(pool->fault_threads[i].epoll);
 	for (unsigned i = 0; i < nr_children; i++)
-		descriptors_close(children[i]);
+		descriptors_close(children[i].alive);
 	if (alive[0] >= 0)
 		descriptors_close(alive[0]);
 	if (watching) {

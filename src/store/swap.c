@@ -27,6 +27,7 @@ void swap_init(struct swap *swap, struct counters *counters)
 {
 	swap->counters = counters;
 	swap->by_slot = (struct store){&slot_ops, swap};
+	swap->forking = -1;
 	lock_init(&swap->adding, NULL);
 	lock_init(&swap->lock, NULL); /* for a run of slots, a few times a transfer */
 }
@@ -83,6 +84,8 @@ static void list_area(struct swap *swap, unsigned area)
 	for (; at > 0 && swap->areas[swap->order[at - 1]].priority < swap->areas[area].priority; at--)
 		swap->order[at] = swap->order[at - 1];
 	swap->order[at] = area;
+	if (swap->forking >= 0)
+		swap_map_share(&swap->areas[area].map, (unsigned)swap->forking);
 	atomic_store_explicit(&swap->nr_areas, area + 1, memory_order_release);
 	atomic_fetch_add(&swap->nr_total, swap->areas[area].map.nr_slots);
 	atomic_fetch_add(&swap->nr_free, swap->areas[area].map.nr_slots);
@@ -163,21 +166,55 @@ void swap_give(struct swap *swap, uint64_t slot)
 	lock_release(&swap->lock);
 }
 
-void swap_share(struct swap *swap)
+/* Lowest first; the last is for those that must share one. The lock is held. */
+static unsigned take_number(struct swap *swap, bool ends)
 {
-	lock_acquire(&swap->lock);
-	atomic_fetch_add(&swap->nr_shares, 1);
-	for (unsigned i = 0; i < atomic_load(&swap->nr_areas); i++)
-		swap_map_share(&swap->areas[i].map);
-	lock_release(&swap->lock);
+	const unsigned last = SWAP_READERS_MAX - 1;
+	unsigned child = ends && ~swap->sharers ? (unsigned)__builtin_ctzll(~swap->sharers) : last;
+
+	swap->nr_last += child == last;
+	swap->sharers |= 1ull << child;
+	return child;
 }
 
-void swap_unshare(struct swap *swap)
+unsigned swap_share(struct swap *swap, bool ends)
+{
+	unsigned child;
+
+	lock_acquire(&swap->lock);
+	weir_assert(swap->forking < 0);
+	child = take_number(swap, ends);
+	swap->forking = (int)child;
+	atomic_store_explicit(&swap->ever_shared, true, memory_order_relaxed);
+	atomic_fetch_add(&swap->nr_shares, 1);
+	for (unsigned i = 0; i < atomic_load(&swap->nr_areas); i++)
+		swap_map_share(&swap->areas[i].map, child);
+	lock_release(&swap->lock);
+	return child;
+}
+
+bool swap_shared(struct swap *swap)
+{
+	bool used;
+
+	lock_acquire(&swap->lock);
+	swap->forking = -1;
+	for (unsigned i = 0; i < atomic_load(&swap->nr_areas); i++)
+		swap_map_shared(&swap->areas[i].map);
+	used = swap_nr_used(swap) > 0; /* under the lock, so exactly; and what was shared and given back is counted */
+	lock_release(&swap->lock);
+	return used;
+}
+
+void swap_unshare(struct swap *swap, unsigned child)
 {
 	lock_acquire(&swap->lock);
-	if (atomic_fetch_sub(&swap->nr_shares, 1) == 1)
+	atomic_fetch_sub(&swap->nr_shares, 1);
+	if (child < SWAP_READERS_MAX - 1 || --swap->nr_last == 0) {
+		swap->sharers &= ~(1ull << child);
 		for (unsigned i = 0; i < atomic_load(&swap->nr_areas); i++)
-			atomic_fetch_add(&swap->nr_free, swap_map_unshare(&swap->areas[i].map));
+			atomic_fetch_add(&swap->nr_free, swap_map_unshare(&swap->areas[i].map, child));
+	}
 	lock_release(&swap->lock);
 }
 
@@ -346,9 +383,11 @@ static const struct weir_store_ops slot_ops = {
 uint64_t swap_metadata_bytes(const struct swap *swap)
 {
 	unsigned nr = atomic_load_explicit(&swap->nr_areas, memory_order_acquire); /* pairs with list_area */
+	bool shared = atomic_load_explicit(&swap->ever_shared, memory_order_relaxed);
 	uint64_t bytes = 0;
 
 	for (unsigned i = 0; i < nr; i++)
-		bytes += swap->areas[i].map.mapped_bytes + (swap->areas[i].bounce ? BOUNCE_BYTES : 0);
+		bytes += swap->areas[i].map.mapped_bytes + (shared ? swap->areas[i].map.readers_bytes : 0) +
+			 (swap->areas[i].bounce ? BOUNCE_BYTES : 0);
 	return bytes;
 }

@@ -54,6 +54,10 @@ struct swap {
 	struct crypt *crypt;                        /* with the first encrypted area; set before nr_areas */
 	_Atomic uint64_t nr_total, nr_free, nr_bad; /* slots */
 	_Atomic unsigned nr_shares;                 /* of processes that read what was in slots when they were forked */
+	uint64_t sharers;                           /* bits that such a process has; lock */
+	unsigned nr_last;                           /* processes that have the last bit; lock */
+	_Atomic bool ever_shared;                   /* words of readers may be there; written under lock */
+	int forking;                                /* the bit of the one that is being made; -1: none is; lock */
 };
 
 void swap_init(struct swap *swap, struct counters *counters);
@@ -101,10 +105,15 @@ void swap_give(struct swap *swap, uint64_t slot);
 void swap_write_failed(struct swap *swap, uint64_t slot);
 /* A write to slots of that area has succeeded. Blocks: no. */
 void swap_write_succeeded(struct swap *swap, uint64_t slot);
-/* A child of fork() may read the slots that are taken now: what is in them stays, also when they are given back, until
- * as many unshares came. Blocks: for the lock, a pass over all slots long. */
-void swap_share(struct swap *swap);
-void swap_unshare(struct swap *swap);
+/* Before a fork(): the child that is being made may read the slots that are taken now, or are taken until swap_shared.
+ * What is in them stays, also when they are given back, until it is unshared. Returns its number, which it has alone;
+ * but all have the last one together that are more than there are numbers, or that will never be unshared (!ends): what
+ * is kept for those is kept until all of them are gone. One fork at a time. Blocks: for the lock, a pass over all
+ * clusters that are not empty long. */
+unsigned swap_share(struct swap *swap, bool ends);
+/* After it, in the parent. False: no slot is taken, so there is none that the child reads; it can be unshared. */
+bool swap_shared(struct swap *swap);
+void swap_unshare(struct swap *swap, unsigned child);
 
 /* Move n (at most 64) whole pages between the vectors, one page each, and the slots from `slot` on. 0, or a negative
  * errno. Blocks: for the I/O. Allocates: no. */

@@ -51,19 +51,28 @@ int swap_map_init(struct swap_map *map, uint32_t slots)
 {
 	uint32_t clusters = (slots - 1) / SWAP_CLUSTER_SLOTS + 1;
 	size_t slots_bytes = round_to_page(slots),
-	       bytes = slots_bytes + round_to_page(clusters * sizeof(struct swap_cluster));
+	       bytes = slots_bytes + round_to_page(clusters * sizeof(struct swap_cluster)),
+	       readers_bytes = round_to_page(slots * sizeof(uint64_t));
 	/* Populated: it is read and written where memory is short. */
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	void *readers;
 
 	if (p == MAP_FAILED)
 		return -ENOMEM;
+	readers = mmap(NULL, readers_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (readers == MAP_FAILED) {
+		munmap(p, bytes);
+		return -ENOMEM;
+	}
 	*map = (struct swap_map){
 		.slots = p,
+		.readers = readers,
 		.clusters = (struct swap_cluster *)(void *)((char *)p + slots_bytes),
 		.nr_slots = slots,
 		.nr_clusters = clusters,
 		.current = clusters,
 		.mapped_bytes = bytes,
+		.readers_bytes = readers_bytes,
 	};
 	for (uint32_t i = 0; i < clusters; i++)
 		line_up(map, i);
@@ -73,6 +82,7 @@ int swap_map_init(struct swap_map *map, uint32_t slots)
 void swap_map_destroy(struct swap_map *map)
 {
 	munmap(map->slots, map->mapped_bytes);
+	munmap(map->readers, map->readers_bytes);
 }
 
 /* Begin another cluster: an empty one, else the next in turn that has a free slot. False: there is none. */
@@ -106,8 +116,11 @@ static unsigned take_run(struct swap_map *map, unsigned n, uint32_t *first)
 	while (slot < end && map->slots[slot] != SLOT_FREE)
 		slot++;
 	*first = slot;
-	for (; taken < n && slot < end && map->slots[slot] == SLOT_FREE; taken++)
-		map->slots[slot++] = SLOT_TAKEN;
+	for (; taken < n && slot < end && map->slots[slot] == SLOT_FREE; taken++) {
+		if (unlikely(map->sharing))
+			map->readers[slot] = map->sharing;
+		map->slots[slot++] = map->sharing ? SLOT_SHARED : SLOT_TAKEN;
+	}
 	map->next = slot;
 	map->clusters[map->current].used += (uint16_t)taken;
 	map->nr_used += taken;
@@ -149,22 +162,48 @@ bool swap_map_give(struct swap_map *map, uint32_t slot)
 	return true;
 }
 
-void swap_map_share(struct swap_map *map)
+/* From slot on, past clusters that are empty. */
+static uint32_t next_used(const struct swap_map *map, uint32_t slot)
 {
-	for (uint32_t slot = 0; slot < map->nr_slots; slot++)
-		if (map->slots[slot] == SLOT_TAKEN)
-			map->slots[slot] = SLOT_SHARED;
+	while (slot < map->nr_slots && slot % SWAP_CLUSTER_SLOTS == 0 && !map->clusters[slot / SWAP_CLUSTER_SLOTS].used)
+		slot = cluster_end(map, slot / SWAP_CLUSTER_SLOTS);
+	return slot;
 }
 
-uint32_t swap_map_unshare(struct swap_map *map)
+void swap_map_share(struct swap_map *map, unsigned child)
+{
+	weir_assert(child < SWAP_READERS_MAX);
+	map->sharing = 1ull << child;
+	for (uint32_t slot = 0; (slot = next_used(map, slot)) < map->nr_slots; slot++) {
+		if (map->slots[slot] == SLOT_TAKEN)
+			map->readers[slot] = 0;
+		else if (map->slots[slot] != SLOT_SHARED)
+			continue;
+		map->slots[slot] = SLOT_SHARED;
+		map->readers[slot] |= map->sharing;
+	}
+}
+
+void swap_map_shared(struct swap_map *map)
+{
+	map->sharing = 0;
+}
+
+uint32_t swap_map_unshare(struct swap_map *map, unsigned child)
 {
 	uint32_t freed = 0;
 
-	for (uint32_t slot = 0; slot < map->nr_slots; slot++) {
-		if (map->slots[slot] == SLOT_SHARED)
-			map->slots[slot] = SLOT_TAKEN;
-		if (map->slots[slot] != SLOT_KEPT)
+	weir_assert(child < SWAP_READERS_MAX);
+	for (uint32_t slot = 0; (slot = next_used(map, slot)) < map->nr_slots; slot++) {
+		if (map->slots[slot] != SLOT_SHARED && map->slots[slot] != SLOT_KEPT)
 			continue;
+		map->readers[slot] &= ~(1ull << child);
+		if (map->readers[slot])
+			continue;
+		if (map->slots[slot] == SLOT_SHARED) {
+			map->slots[slot] = SLOT_TAKEN;
+			continue;
+		}
 		free_slot(map, slot);
 		freed++;
 	}
@@ -188,6 +227,8 @@ void swap_map_check(const struct swap_map *map)
 		for (uint32_t slot = cluster_first(cluster); slot < cluster_end(map, cluster); slot++) {
 			in_cluster += map->slots[slot] != SLOT_FREE;
 			bad += map->slots[slot] == SLOT_BAD;
+			if (map->slots[slot] == SLOT_SHARED || map->slots[slot] == SLOT_KEPT)
+				weir_assert(map->readers[slot]);
 		}
 		weir_assert(map->clusters[cluster].used == in_cluster);
 		weir_assert(map->clusters[cluster].empty_line == (!in_cluster && cluster != map->current));

@@ -129,7 +129,8 @@ static void shared_slots_are_kept(void **state)
 	(void)state;
 	assert_int_equal(swap_map_init(&map, 8), 0);
 	assert_int_equal(swap_map_take(&map, 4, &first), 4);
-	swap_map_share(&map);
+	swap_map_share(&map, 0);
+	swap_map_shared(&map);
 	assert_int_equal(swap_map_take(&map, 2, &slot), 2); /* after the fork: nobody else's */
 	assert_false(swap_map_give(&map, first));
 	assert_false(swap_map_give(&map, first + 1));
@@ -138,10 +139,58 @@ static void shared_slots_are_kept(void **state)
 	swap_map_check(&map);
 	while (swap_map_take(&map, 1, &slot))
 		assert_true(slot > first + 3);
-	assert_int_equal(swap_map_unshare(&map), 2);
+	assert_int_equal(swap_map_unshare(&map, 0), 2);
 	swap_map_check(&map);
 	assert_int_equal(map.nr_used, 6);
 	assert_true(swap_map_give(&map, first + 2)); /* as any other again */
+	swap_map_check(&map);
+	swap_map_destroy(&map);
+}
+
+/* Breaks when one child that lives on keeps what only others could read: then each further fork takes swap for good. */
+static void a_slot_is_kept_for_its_own_readers(void **state)
+{
+	struct swap_map map;
+	uint32_t a, b;
+
+	(void)state;
+	assert_int_equal(swap_map_init(&map, 2 * SWAP_CLUSTER_SLOTS), 0);
+	assert_int_equal(swap_map_take(&map, 1, &a), 1);
+	swap_map_share(&map, 1);
+	swap_map_shared(&map);
+	assert_int_equal(swap_map_take(&map, 1, &b), 1);
+	swap_map_share(&map, 2);
+	swap_map_shared(&map);
+	assert_false(swap_map_give(&map, b));
+	assert_false(swap_map_give(&map, a));
+	swap_map_check(&map);
+	assert_int_equal(swap_map_unshare(&map, 2), 1); /* b; a is 1's too */
+	assert_int_equal(map.slots[b], SLOT_FREE);
+	assert_int_equal(map.slots[a], SLOT_KEPT);
+	assert_int_equal(swap_map_unshare(&map, 1), 1);
+	assert_int_equal(map.nr_used, 0);
+	swap_map_check(&map);
+	swap_map_destroy(&map);
+}
+
+/* Breaks when what is taken while a child is being made is not the child's: its copy of the entry may name that slot,
+ * and another page's data would be in it. */
+static void taken_during_the_fork_is_shared(void **state)
+{
+	struct swap_map map;
+	uint32_t slot, other;
+
+	(void)state;
+	assert_int_equal(swap_map_init(&map, 8), 0);
+	swap_map_share(&map, 3); /* and nothing is taken yet */
+	assert_int_equal(swap_map_take(&map, 1, &slot), 1);
+	assert_false(swap_map_give(&map, slot));
+	swap_map_shared(&map);
+	while (swap_map_take(&map, 1, &other))
+		assert_int_not_equal(other, slot);
+	assert_int_equal(swap_map_unshare(&map, 3), 1);
+	assert_int_equal(swap_map_take(&map, 1, &other), 1);
+	assert_int_equal(other, slot);
 	swap_map_check(&map);
 	swap_map_destroy(&map);
 }
@@ -175,6 +224,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(shared_slots_are_kept),
+		cmocka_unit_test(a_slot_is_kept_for_its_own_readers),
+		cmocka_unit_test(taken_during_the_fork_is_shared),
 		cmocka_unit_test(runs_are_neighbours_within_a_cluster),
 		cmocka_unit_test(empty_clusters_come_before_holes),
 		cmocka_unit_test(a_bad_slot_is_never_given_again),
