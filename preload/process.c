@@ -12,6 +12,7 @@
  * of the heap that early hangs on its own variables: its streams, their locks, a table or two. So what those point to
  * is brought in and pinned before. It also empties what other threads had set by pthread_setspecific: blocks of its
  * own, which are kept out of the arena. If it touches a page nevertheless, that is not taken for content (fault/adopt.c).
+ * We read numbers and print ourselves, by the thread's locale, which may lie on the heap: meanwhile it has the C one.
  *
  * That a child is gone is seen by a pipe that it holds open: closed at exec and at its end. vfork and posix_spawn are
  * not concerned: such a child has its parent's memory, and the parent's pool serves its faults, until it calls exec.
@@ -20,6 +21,7 @@
 
 #include <fcntl.h>
 #include <link.h>
+#include <locale.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -43,8 +45,9 @@
 static struct hold held;
 static uint64_t pins[PINS_MAX]; /* pages */
 static unsigned nr_pins;
-static int alive[2];          /* of the child that is being made: -1, or the pipe */
-static unsigned alive_number; /* by which swap knows it */
+static int alive[2];                       /* of the child that is being made: -1, or the pipe */
+static unsigned alive_number;              /* by which swap knows it */
+static locale_t c_locale, programs_locale; /* the C library's own constant; that of the thread that forks, meanwhile */
 
 /* Guarded by children_lock. */
 static pthread_mutex_t children_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -228,6 +231,7 @@ static void before(void)
 	pin_handles();
 	pthread_mutex_lock(&children_lock);
 	hold_signals(pool, &held);
+	programs_locale = uselocale(c_locale);
 	shared_fork_before();
 	error = arena_fork_before();
 	if (error)
@@ -243,6 +247,7 @@ static void in_parent(void)
 	shared_fork_parent();
 	swap_was_shared();
 	release_signals(&held);
+	uselocale(programs_locale);
 	pthread_mutex_unlock(&children_lock);
 	unpin_handles();
 }
@@ -312,11 +317,13 @@ static void in_child(void)
 		settings.dispatch = !dispatch_start();
 	else if (settings.dispatch)
 		signals_hold_stack();
+	uselocale(programs_locale); /* it may be paged out */
 }
 
 void process_start(void)
 {
 	dl_iterate_phdr(find_libc, NULL);
+	c_locale = newlocale(LC_ALL_MASK, "C", NULL);
 	specific_start();
 	pthread_atfork(before, in_parent, in_child);
 }

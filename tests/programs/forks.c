@@ -3,6 +3,8 @@
  * forks.c - for tests: three generations, each with memory of its own from the moment of fork on; and what the C library
  * touches of it in a child. usage: forks MIB
  */
+#include <langinfo.h>
+#include <locale.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -150,6 +152,26 @@ static size_t touched_early(void)
 	return bad + child_fails(pid);
 }
 
+/* A thread's locale lies on the heap, and may be in swap at the fork; after it, it is the child's too. */
+static size_t locale_in_swap(void)
+{
+	locale_t locale = newlocale(LC_ALL_MASK, "C.UTF-8", NULL);
+	size_t bad;
+	pid_t pid;
+
+	if (!locale)
+		return 0;
+	uselocale(locale);
+	madvise((void *)((uintptr_t)locale & ~(uintptr_t)4095), 4096, MADV_PAGEOUT);
+	pid = fork();
+	bad = uselocale(NULL) != locale || strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
+	if (pid == 0)
+		_exit(bad != 0);
+	uselocale(LC_GLOBAL_LOCALE);
+	freelocale(locale);
+	return bad + child_fails(pid);
+}
+
 int main(int argc, char **argv)
 {
 	size_t bytes = (size_t)(argc > 1 ? atoi(argv[1]) : 8) << 20, bad;
@@ -163,5 +185,7 @@ int main(int argc, char **argv)
 	printf("protected and freed: %zu wrong\n", bad);
 	bad += touched_early();
 	printf("touched by the C library: %zu wrong\n", bad);
+	bad += locale_in_swap();
+	printf("a locale in swap: %zu wrong\n", bad);
 	return bad != 0;
 }
