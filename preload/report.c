@@ -23,6 +23,8 @@
 #include "text.h"
 #include "total.h"
 
+#define BIT(signal) (1ull << ((signal)-1))
+
 struct tallies tallies;
 
 static const struct {
@@ -183,14 +185,31 @@ bool report_wanted(void)
 	return settings.report != REPORT_NONE && (!settings.main_pid || getpid() == settings.main_pid);
 }
 
+/* Nobody reads it, there may be no more of the file, the terminal is another's: none of that is an end the program
+ * asked for. A signal of ours that came is taken out again, as the process may go on; the program's own stays. */
+static void write_quietly(int fd, const struct text *text)
+{
+	const uint64_t quiet = BIT(SIGPIPE) | BIT(SIGXFSZ) | BIT(SIGTTOU);
+	const struct timespec at_once = {0};
+	uint64_t mask, before = 0, ours;
+
+	raw(SYS_rt_sigprocmask, SIG_BLOCK, &quiet, &mask, sizeof(quiet));
+	raw(SYS_rt_sigpending, &before, sizeof(before));
+	ours = (BIT(SIGPIPE) | BIT(SIGXFSZ)) & ~before;
+	if (write(fd, text->bytes, text->length) < 0) /* the program's end is no place to complain */
+		raw(SYS_rt_sigtimedwait, &ours, NULL, &at_once, sizeof(ours));
+	raw(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+}
+
 void report_out(const struct text *text)
 {
 	int fd = report_stderr();
 
 	if (settings.report_path)
 		fd = open(settings.report_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-	if (fd < 0 || write(fd, text->bytes, text->length) < 0)
-		return; /* the program's end is no place to complain */
+	if (fd < 0)
+		return;
+	write_quietly(fd, text);
 	if (settings.report_path)
 		syscall(SYS_close, fd);
 }
@@ -301,7 +320,7 @@ static void say_out_of_memory(void *user)
 			 total_bytes(&granted) ? ", --total" : "");
 	else
 		text_add(&text, "its swap file failed; see --swap\n");
-	(void)!write(report_stderr(), text.bytes, text.length);
+	write_quietly(report_stderr(), &text);
 	write_once(NULL);
 }
 

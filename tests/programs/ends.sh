@@ -26,4 +26,17 @@ same "a thread with little stack writes to a mapped file, and forks" 16M "$ends"
 timeout 30 "$weir" run -m 16M --report-all -- sh -c 'exec "$0" data "$1" 2>&-' "$ends" "$work/data" >out
 [ $? -eq 0 ] && [ "$(cat data)" = data ]
 result $? "where stderr is closed, the program's data has no report in it"
+exec 9> >(exec true)
+wait $!
+timeout 30 "$weir" run -m 16M -- sh -c 'exit 3' 2>&9
+[ $? -eq 3 ]
+result $? "where nobody reads stderr any more, the status is the program's"
+timeout 30 "$weir" run -m 16M --stats-interval 0.1 -- sh -c 'sleep 0.3; exit 3' 2>&9
+[ $? -eq 3 ]
+result $? "... and it lives on after a line of an interval"
+exec 9>&-
+head -c 32K /dev/zero >full
+(ulimit -f 32 && exec timeout 30 "$weir" run -m 16M --swap :0 --report-file "$work/full" -- sh -c 'exit 3')
+[ $? -eq 3 ]
+result $? "where the report's file may not grow, too"
 done_testing
