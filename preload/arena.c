@@ -274,12 +274,24 @@ static void copy_pages(uint64_t to, uint64_t from, uint64_t pages)
 			memcpy(address_of(to + page - from), address_of(page), PAGE_SIZE);
 }
 
+/* As the kernel's: what grows has to be there as a whole, what shrinks where it begins. */
+static int can_remap(uint64_t first, uint64_t pages, size_t new_bytes)
+{
+	uint64_t needed = page_up(new_bytes) >> PAGE_SHIFT > pages ? pages : 1;
+
+	if (!pages || page_up(new_bytes) < new_bytes)
+		return -EINVAL;
+	return first + pages > arena_bytes >> PAGE_SHIFT || any_free(first, first + needed) ? -EFAULT : 0;
+}
+
 void *arena_remap(void *address, size_t bytes, size_t new_bytes, bool may_move)
 {
 	uint64_t first = page_of(address), pages = page_up(bytes) >> PAGE_SHIFT,
 		 wanted = page_up(new_bytes) >> PAGE_SHIFT;
 	char *moved;
 
+	if (result(can_remap(first, pages, new_bytes)))
+		return NULL;
 	if (wanted <= pages) {
 		if (wanted < pages && arena_unmap(address_of(first + wanted), (pages - wanted) << PAGE_SHIFT))
 			return NULL;

@@ -180,11 +180,38 @@ static int ranges(char **arguments)
 	return 0;
 }
 
+/* ---- mremap: to a size that can't be, and of what is gone ---- */
+
+static const char *remapped(char *memory, size_t bytes, size_t new_bytes)
+{
+	errno = 0;
+	return mremap(memory, bytes, new_bytes, MREMAP_MAYMOVE) == MAP_FAILED ? strerror(errno) : "done";
+}
+
+static int remap(char **arguments)
+{
+	size_t bytes = 4 << 20;
+	volatile size_t most = SIZE_MAX;
+	char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	(void)arguments;
+	memset(memory, 7, bytes);
+	printf("too large: %s, %s, ", remapped(memory, bytes, most), remapped(memory, most, bytes));
+	printf("%d %d\n", memory[0], memory[bytes - 1]);
+	munmap(memory + bytes / 2, bytes / 2);
+	printf("with a hole: %s, ", remapped(memory, bytes, 2 * bytes));
+	printf("%s\n", remapped(memory, bytes, bytes / 4));
+	munmap(memory, bytes / 4);
+	printf("freed: %s, ", remapped(memory, bytes / 4, bytes));
+	printf("%s\n", remapped(memory, bytes / 4, bytes / 8));
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(char **arguments);
 } all[] = {{"threads", threads}, {"data", data},     {"vfork", vfork_child}, {"alternate", alternate},
-	   {"stack", stack},     {"raw", raw_calls}, {"ranges", ranges}};
+	   {"stack", stack},     {"raw", raw_calls}, {"ranges", ranges},     {"remap", remap}};
 
 int main(int n, char **arguments)
 {

@@ -22,6 +22,7 @@ done
 same "raw calls unmap what is the program's, and close nothing of the engine's" 16M "$ends" raw
 export WEIR_FAULTS=auto
 same "a reservation of 2 TiB, and mprotect over a hole" 16M "$ends" ranges
+same "mremap to a size that can't be, and of what is gone" 16M "$ends" remap
 same "a thread with little stack writes to a mapped file, and forks" 16M "$ends" stack "$work/file"
 timeout 30 "$weir" run -m 16M --report-all -- sh -c 'exec "$0" data "$1" 2>&-' "$ends" "$work/data" >out
 [ $? -eq 0 ] && [ "$(cat data)" = data ]
