@@ -27,6 +27,8 @@
 #define MADV_COLLAPSE 25
 #endif
 
+#define MOVED_AT_ONCE (1024 * 1024 / PAGE_SIZE) /* pages */
+
 weir_object *arena;
 char *arena_base;
 size_t arena_bytes;
@@ -266,12 +268,28 @@ static bool has_content(uint64_t page)
 /* By plain touches, and only what there is. */
 static void copy_pages(uint64_t to, uint64_t from, uint64_t pages)
 {
-	bool all = files_meet(from, from + pages);
+	for (uint64_t i = 0; i < pages; i++)
+		if (has_content(from + i))
+			memcpy(address_of(to + i), address_of(from + i), PAGE_SIZE);
+}
 
-	for (uint64_t page = from; (page = all ? page : object_next_touched(arena, page, from + pages)) < from + pages;
-	     page++)
-		if (all || has_content(page))
-			memcpy(address_of(to + page - from), address_of(page), PAGE_SIZE);
+/* What was copied is given up soon: there may be no memory and no swap for all of it twice. Where a file is mapped,
+ * pages past its end raise SIGBUS: the program's handler then finds all of it as it was. */
+static void move_pages(uint64_t to, uint64_t from, uint64_t pages)
+{
+	uint64_t last = from + pages;
+
+	if (files_meet(from, last)) {
+		memcpy(address_of(to), address_of(from), pages << PAGE_SHIFT);
+		return;
+	}
+	for (uint64_t page = from; (page = object_next_touched(arena, page, last)) < last;) {
+		uint64_t n = MIN(MOVED_AT_ONCE, last - page);
+
+		copy_pages(to + page - from, page, n);
+		arena_advise(address_of(page), n << PAGE_SHIFT, MADV_DONTNEED);
+		page += n;
+	}
 }
 
 /* As the kernel's: what grows has to be there as a whole, what shrinks where it begins. */
@@ -311,7 +329,7 @@ void *arena_remap(void *address, size_t bytes, size_t new_bytes, bool may_move)
 		return NULL;
 	}
 	arena_protect(address, bytes, PROT_READ | PROT_WRITE);
-	copy_pages(page_of(moved), first, pages);
+	move_pages(page_of(moved), first, pages);
 	arena_unmap(address, bytes);
 	return moved;
 }

@@ -207,11 +207,30 @@ static int remap(char **arguments)
 	return 0;
 }
 
+/* What has room once only, and can't grow where it is. */
+static int moves(char **arguments)
+{
+	size_t bytes = 24 << 20, words = bytes / sizeof(uint64_t), wrong = 0;
+	uint64_t *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *moved;
+	void *behind = mmap(NULL, 1 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	(void)arguments;
+	for (size_t i = 0; i < words; i++)
+		memory[i] = (i + 1) * 0x9e3779b97f4a7c15ull;
+	moved = mremap(memory, bytes, bytes + (2 << 20), MREMAP_MAYMOVE);
+	if (moved == MAP_FAILED || behind == MAP_FAILED)
+		return 1;
+	for (size_t i = 0; i < words + (2 << 20) / sizeof(uint64_t); i++)
+		wrong += moved[i] != (i < words ? (i + 1) * 0x9e3779b97f4a7c15ull : 0);
+	printf("moved: %zu wrong\n", wrong);
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(char **arguments);
-} all[] = {{"threads", threads}, {"data", data},     {"vfork", vfork_child}, {"alternate", alternate},
-	   {"stack", stack},     {"raw", raw_calls}, {"ranges", ranges},     {"remap", remap}};
+} all[] = {{"threads", threads}, {"data", data},     {"vfork", vfork_child}, {"alternate", alternate}, {"stack", stack},
+	   {"raw", raw_calls},   {"ranges", ranges}, {"remap", remap},       {"moves", moves}};
 
 int main(int n, char **arguments)
 {

@@ -23,6 +23,10 @@ same "raw calls unmap what is the program's, and close nothing of the engine's" 
 export WEIR_FAULTS=auto
 same "a reservation of 2 TiB, and mprotect over a hole" 16M "$ends" ranges
 same "mremap to a size that can't be, and of what is gone" 16M "$ends" remap
+for WEIR_FAULTS in auto signal; do
+	swap=32M same "mremap moves what there is no room for twice ($WEIR_FAULTS)" 8M "$ends" moves
+done
+export WEIR_FAULTS=auto
 same "a thread with little stack writes to a mapped file, and forks" 16M "$ends" stack "$work/file"
 timeout 30 "$weir" run -m 16M --report-all -- sh -c 'exec "$0" data "$1" 2>&-' "$ends" "$work/data" >out
 [ $? -eq 0 ] && [ "$(cat data)" = data ]
