@@ -274,9 +274,13 @@ int __cxa_atexit(void (*function)(void *), void *argument, void *library);
 
 void report_begin(void)
 {
+	uint64_t inherited = atomic_load(&tallies.mapped_now); /* a child may give it back */
+
 	started_ns = now_ns();
 	c_locale = newlocale(LC_ALL_MASK, "C", NULL);
 	memset(&tallies, 0, sizeof(tallies));
+	atomic_store(&tallies.mapped_now, inherited);
+	atomic_store(&tallies.mapped_most, inherited);
 	own_pid = getpid();
 	if (!atomic_exchange(&registered, true)) {
 		__cxa_atexit(at_end, NULL, NULL);

@@ -172,6 +172,19 @@ static size_t locale_in_swap(void)
 	return bad + child_fails(pid);
 }
 
+/* What a child gives back it had: its report says so. */
+static size_t freed_in_child(size_t bytes)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		munmap(memory, bytes);
+		memory = mmap(NULL, bytes / 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		exit(memory == MAP_FAILED);
+	}
+	return child_fails(pid);
+}
+
 int main(int argc, char **argv)
 {
 	size_t bytes = (size_t)(argc > 1 ? atoi(argv[1]) : 8) << 20, bad;
@@ -187,5 +200,8 @@ int main(int argc, char **argv)
 	printf("touched by the C library: %zu wrong\n", bad);
 	bad += locale_in_swap();
 	printf("a locale in swap: %zu wrong\n", bad);
+	fflush(stdout);
+	bad += freed_in_child(bytes);
+	printf("freed in a child: %zu wrong\n", bad);
 	return bad != 0;
 }

@@ -9,6 +9,8 @@ if ! [ "$own" ]; then
 	exit 0
 fi
 same "three generations of fork, with room for all" 32M "$own/run_forks" 4
+[ "$(grep -o '"taken_most_bytes": [0-9]*' report | awk '$2 < 4e6 || $2 > 1e9' | wc -l)" -eq 0 ]
+result $? "... each of which had what it inherited, and no more than there was"
 same "three generations of fork, over memory that is paged" 4M "$own/run_forks" 6
 paged
 result $? "... which went to swap and came back"
