@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <fcntl.h>
@@ -109,12 +110,22 @@ static void write_header(struct stats_page *page)
 	memcpy(header->magic, WEIR_STATS_MAGIC, sizeof(header->magic)); /* now it is whole */
 }
 
+/* The limit of files counts for files that are memory too: beyond it not an error alone, but SIGXFSZ. */
+static bool may_be_as_large(size_t bytes)
+{
+	struct rlimit limit;
+
+	return !getrlimit(RLIMIT_FSIZE, &limit) && bytes <= limit.rlim_cur;
+}
+
 /* Sealed: no reader can cut off what we write to. The mapping is not in a forked child, nor does it run the thread. */
 static bool map_page(struct stats_page *page)
 {
 	void *map = MAP_FAILED;
 	struct stat st;
 
+	if (!may_be_as_large(page->mapped_bytes))
+		return false;
 	page->fd = fd_high(memfd_create(WEIR_STATS_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	if (page->fd < 0)
 		return false;

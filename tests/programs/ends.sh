@@ -44,4 +44,7 @@ head -c 32K /dev/zero >full
 (ulimit -f 32 && exec timeout 30 "$weir" run -m 16M --swap :0 --report-file "$work/full" -- sh -c 'exit 3')
 [ $? -eq 3 ]
 result $? "where the report's file may not grow, too"
+(ulimit -f 0 && exec timeout 30 "$weir" run -m 16M --swap :0 --report-file "$work/none" -- sh -c 'exit 3')
+[ $? -eq 3 ]
+result $? "where no file may have anything, too"
 done_testing
