@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "calls.h"
@@ -63,10 +64,10 @@ static struct shared *mapped_name(int directory, const char *path)
 	return known ? shared_enter_stat(&st) : NULL;
 }
 
-static bool may_write(const char *path)
+static bool may_write(int directory, const char *path)
 {
 	int saved = errno;
-	bool may = !faccessat(AT_FDCWD, path, W_OK, AT_EACCESS);
+	bool may = !faccessat(directory, path, W_OK, AT_EACCESS);
 
 	errno = saved;
 	return may;
@@ -78,7 +79,7 @@ static int cut_named(const char *path, off_t bytes)
 	struct shared *shared = mapped_name(AT_FDCWD, path);
 	int result;
 
-	if (shared && bytes >= 0 && may_write(path))
+	if (shared && bytes >= 0 && may_write(AT_FDCWD, path))
 		shared_before_resize(shared, (uint64_t)bytes);
 	result = (int)io_call(SYS_truncate, (long)path, bytes, 0, 0, 0, 0);
 	if (shared)
@@ -96,11 +97,25 @@ ALSO("truncate") int truncate64(const char *path, off64_t bytes);
 
 static bool empties_mapped(int directory, const char *path, int flags)
 {
-	struct shared *shared = flags & O_TRUNC ? mapped_name(directory, path) : NULL;
+	struct shared *shared = flags & O_TRUNC && !(flags & O_PATH) ? mapped_name(directory, path) : NULL;
 
 	if (shared)
 		shared_leave(shared);
-	return shared;
+	return shared && may_write(directory, path); /* else the kernel says that it may not be emptied */
+}
+
+/* What was opened may be read only, and is emptied all the same. */
+static void empty(int fd, int flags)
+{
+	char path[32];
+	int saved = errno;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if ((flags & O_ACCMODE) == O_RDONLY)
+		cut_named(path, 0);
+	else
+		cut(fd, 0);
+	errno = saved;
 }
 
 static int open_file(int directory, const char *path, int flags, mode_t mode)
@@ -109,7 +124,7 @@ static int open_file(int directory, const char *path, int flags, mode_t mode)
 	int fd = (int)io_call(SYS_openat, directory, (long)path, empties ? flags & ~O_TRUNC : flags, mode, 0, 0);
 
 	if (fd >= 0 && empties)
-		cut(fd, 0);
+		empty(fd, flags);
 	return fd;
 }
 

@@ -207,6 +207,27 @@ static void other_calls(int fd)
 	munmap(at, pages * PAGE);
 }
 
+/* Of a sparse file: it is emptied, also by who may only read. */
+static void sparse(void)
+{
+	int fd = open("shared.sparse", O_RDWR | O_CREAT | O_TRUNC, 0600), again;
+	struct stat st;
+	char *at;
+
+	if (ftruncate(fd, (off_t)pages * PAGE))
+		exit(2);
+	at = map(fd, pages * PAGE, PROT_READ | PROT_WRITE, 0);
+	*word(at, pages / 2) = 1;
+	*word(at, 0) = 1;
+	again = open("shared.sparse", O_RDONLY | O_TRUNC);
+	check("emptied by who only reads", again < 0 || fstat(fd, &st) || st.st_size != 0);
+	printf("a touch then: signal %d\n", signal_of(at, 1));
+	check("nothing is written to it", munmap(at, pages * PAGE) || fstat(fd, &st) || st.st_size != 0);
+	close(fd);
+	close(again);
+	unlink("shared.sparse");
+}
+
 /* A map far beyond the end, as data bases have them. */
 static void growth(int fd)
 {
@@ -480,6 +501,7 @@ int main(int argc, char **argv)
 	two_mappings(fd);
 	descriptors(fd);
 	other_calls(fd);
+	sparse();
 	growth(fd);
 	protection(fd);
 	threads(fd);
