@@ -277,6 +277,22 @@ EXPORT ssize_t sendfile(int out, int in, off_t *offset, size_t bytes)
 }
 ALSO("sendfile") ssize_t sendfile64(int out, int in, off64_t *offset, size_t bytes);
 
+/* ---- holes ---- */
+
+/* What is stored where a hole was is data as it is written. */
+static off_t seek(int fd, off_t offset, int whence)
+{
+	if ((whence == SEEK_DATA || whence == SEEK_HOLE) && any_shared() && is_ours())
+		shared_settle(fd);
+	return program_call(SYS_lseek, fd, offset, whence, 0, 0, 0);
+}
+
+EXPORT off_t lseek(int fd, off_t offset, int whence)
+{
+	return seek(fd, offset, whence);
+}
+ALSO("lseek") off64_t lseek64(int fd, off64_t offset, int whence);
+
 /* ---- syncs ---- */
 
 /* What the kernel then makes durable is all of it. */

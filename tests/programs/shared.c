@@ -207,7 +207,7 @@ static void other_calls(int fd)
 	munmap(at, pages * PAGE);
 }
 
-/* Of a sparse file: it is emptied, also by who may only read. */
+/* Of a sparse file: where it has data, and that it is emptied, also by who may only read. */
 static void sparse(void)
 {
 	int fd = open("shared.sparse", O_RDWR | O_CREAT | O_TRUNC, 0600), again;
@@ -218,7 +218,9 @@ static void sparse(void)
 		exit(2);
 	at = map(fd, pages * PAGE, PROT_READ | PROT_WRITE, 0);
 	*word(at, pages / 2) = 1;
+	check("where the data is", lseek(fd, 0, SEEK_DATA) != (off_t)(pages / 2) * PAGE);
 	*word(at, 0) = 1;
+	check("where the hole is", lseek(fd, 0, SEEK_HOLE) != PAGE || lseek(fd, 5, SEEK_SET) != 5);
 	again = open("shared.sparse", O_RDONLY | O_TRUNC);
 	check("emptied by who only reads", again < 0 || fstat(fd, &st) || st.st_size != 0);
 	printf("a touch then: signal %d\n", signal_of(at, 1));
