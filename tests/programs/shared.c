@@ -18,9 +18,11 @@
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <utime.h>
 
 #define PAGE 4096
 #define NAME "shared.data"
@@ -228,6 +230,37 @@ static void sparse(void)
 	close(fd);
 	close(again);
 	unlink("shared.sparse");
+}
+
+static int time_is(int fd, time_t wanted)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && st.st_mtime == wanted;
+}
+
+/* A time that is set stays, whatever was stored before. */
+static void times(int fd)
+{
+	char *at = map(fd, pages * PAGE, PROT_READ | PROT_WRITE, 0);
+	struct timespec at_1000[2] = {{1000, 0}, {1000, 0}};
+	struct timeval at_2000[2] = {{2000, 0}, {2000, 0}};
+	struct utimbuf at_3000 = {3000, 3000};
+	size_t bad;
+
+	*word(at, 1) = 1 + 8;
+	bad = futimens(fd, at_1000) || fsync(fd) || !time_is(fd, 1000);
+	*word(at, 2) = 2 + 8;
+	bad += utimensat(AT_FDCWD, NAME, at_1000, 0) || fsync(fd) || !time_is(fd, 1000);
+	*word(at, 3) = 3 + 8;
+	bad += futimes(fd, at_2000) || fsync(fd) || !time_is(fd, 2000);
+	*word(at, 4) = 4 + 8;
+	bad += utimes(NAME, at_2000) || fsync(fd) || !time_is(fd, 2000);
+	*word(at, 5) = 5 + 8;
+	bad += utime(NAME, &at_3000) || munmap(at, pages * PAGE) || !time_is(fd, 3000);
+	at_2000[0].tv_usec = 1000000;
+	bad += futimes(fd, at_2000) != -1 || errno != EINVAL || futimens(-1, NULL) != -1 || errno != EBADF;
+	check("times", bad);
 }
 
 /* A map far beyond the end, as data bases have them. */
@@ -504,6 +537,7 @@ int main(int argc, char **argv)
 	descriptors(fd);
 	other_calls(fd);
 	sparse();
+	times(fd);
 	growth(fd);
 	protection(fd);
 	threads(fd);
