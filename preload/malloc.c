@@ -162,12 +162,18 @@ static void *move_in(void *p, size_t bytes)
 
 EXPORT void *realloc(void *p, size_t bytes)
 {
+	void *now;
+
 	if (in_arena(p) && !bytes) {
 		je_free(p);
 		return NULL;
 	}
-	if (in_arena(p) || (!p && is_ours()))
-		return je_realloc(p, MAX(bytes, LEAST));
+	if (in_arena(p) || (!p && is_ours())) {
+		now = je_realloc(p, MAX(bytes, LEAST));
+		if (!now)
+			errno = ENOMEM; /* a size that can't be: jemalloc does not say so of what it has */
+		return now;
+	}
 	return p && bytes && is_ours() ? move_in(p, bytes) : __libc_realloc(p, bytes);
 }
 

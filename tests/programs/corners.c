@@ -42,6 +42,8 @@ static size_t sizes(void)
 	volatile size_t most = SIZE_MAX;
 
 	errno = 0;
+	bad += realloc(malloc(100), most) || errno != ENOMEM;
+	errno = 0;
 	bad += pvalloc(most) || errno != ENOMEM;
 	errno = 0;
 	bad += pvalloc(most - 100) || errno != ENOMEM;
