@@ -11,6 +11,7 @@
  *
  * Calls that concern a range which lies half in the arena, or in a window, are split.
  */
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #include "calls.h"
@@ -50,13 +51,35 @@ static bool read_in(char *to, size_t bytes, int fd, off_t offset)
 	return true;
 }
 
+/* 0, or why the kernel would map nothing of it: what is there is given up only when that is known. */
+static int why_not_fixed(const void *address, int flags, int fd, off_t offset)
+{
+	int mode;
+
+	if ((uintptr_t)address % PAGE_SIZE)
+		return EINVAL;
+	if (flags & MAP_ANONYMOUS)
+		return 0;
+	if (offset % (off_t)PAGE_SIZE)
+		return EINVAL;
+	mode = (int)syscall(SYS_fcntl, fd, F_GETFL);
+	if (mode < 0 || (mode & O_PATH))
+		return EBADF;
+	return (mode & O_ACCMODE) == O_WRONLY ? EACCES : 0;
+}
+
 /* At an address that is, at least in part, the arena's. */
 static void *map_fixed(void *address, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
 	bool anonymous = flags & MAP_ANONYMOUS;
+	int error = why_not_fixed(address, flags, fd, offset);
 
+	if (error) {
+		errno = error;
+		return MAP_FAILED;
+	}
 	if (!in_arena(address) || !in_arena((char *)address + page_up(bytes) - 1) ||
-	    (flags & MAP_TYPE) != MAP_PRIVATE || (uintptr_t)address % PAGE_SIZE) {
+	    (flags & MAP_TYPE) != MAP_PRIVATE) {
 		pass(PASSED_FIXED, bytes);
 		errno = flags & MAP_FIXED_NOREPLACE ? EEXIST : ENOMEM;
 		return MAP_FAILED;

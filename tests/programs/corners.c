@@ -4,12 +4,14 @@
  * cancellation point, descriptors at high numbers. usage: corners
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define TIMES 100
@@ -74,6 +76,24 @@ static size_t not_closed(void)
 	return (close(HIGH) != 0) + (close(HIGH) != -1 || errno != EBADF);
 }
 
+/* What can't be mapped there leaves what is there. */
+static size_t not_mapped(void)
+{
+	size_t bytes = 1 << 20, page = 4096, bad = 0;
+	char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = open("/proc/self/exe", O_RDONLY), write_only = open("/dev/null", O_WRONLY);
+
+	memset(at, 1, bytes);
+	bad += mmap(at + 1, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
+	bad += errno != EINVAL;
+	bad += mmap(at, page, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 1) != MAP_FAILED || errno != EINVAL;
+	bad += mmap(at, page, PROT_READ, MAP_PRIVATE | MAP_FIXED, -1, 0) != MAP_FAILED || errno != EBADF;
+	bad += mmap(at, page, PROT_READ, MAP_PRIVATE | MAP_FIXED, write_only, 0) != MAP_FAILED || errno != EACCES;
+	bad += at[0] != 1 || at[page] != 1;
+	munmap(at, bytes);
+	return bad + (close(fd) || close(write_only));
+}
+
 int main(void)
 {
 	size_t bad = not_closed();
@@ -84,6 +104,8 @@ int main(void)
 	printf("alignment: %zu wrong\n", bad);
 	bad += sizes();
 	printf("sizes: %zu wrong\n", bad);
+	bad += not_mapped();
+	printf("fixed: %zu wrong\n", bad);
 	fflush(stdout);
 	bad += not_cancelled();
 	printf("cancellation: %zu wrong\n", bad);
