@@ -315,7 +315,7 @@ EXPORT int mincore(void *address, size_t bytes, unsigned char *vec)
 		return arena_mincore(address, bytes, vec);
 	if (any_shared() && bytes && shared_at(address, &window, &end) && !((uintptr_t)address % PAGE_SIZE))
 		return shared_mincore(address, bytes, vec);
-	return (int)syscall(SYS_mincore, address, bytes, vec);
+	return (int)program_call(SYS_mincore, (long)address, (long)bytes, (long)vec, 0, 0, 0);
 }
 
 /* Neither it nor where it goes is in the arena. */

@@ -94,6 +94,21 @@ static size_t not_mapped(void)
 	return bad + (close(fd) || close(write_only));
 }
 
+/* The answer goes to memory that is paged out. */
+static size_t not_answered(void)
+{
+	size_t bytes = 1 << 20, page = 4096;
+	unsigned char *vec = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *at = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t bad;
+
+	memset(vec, 2, bytes);
+	*at = 1;
+	madvise(vec, bytes, MADV_PAGEOUT);
+	bad = mincore(at, page, vec + 5 * page) || vec[5 * page] != 1;
+	return bad + (munmap(vec, bytes) || munmap(at, page));
+}
+
 int main(void)
 {
 	size_t bad = not_closed();
@@ -106,6 +121,8 @@ int main(void)
 	printf("sizes: %zu wrong\n", bad);
 	bad += not_mapped();
 	printf("fixed: %zu wrong\n", bad);
+	bad += not_answered();
+	printf("mincore: %zu wrong\n", bad);
 	fflush(stdout);
 	bad += not_cancelled();
 	printf("cancellation: %zu wrong\n", bad);

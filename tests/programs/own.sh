@@ -39,4 +39,5 @@ same "... and what destructors of libraries stored" 16M sh -c '"$0" return end; 
 took_files shared_bytes 2000000
 result $? "... which was Weir's, or the kernel's with signals"
 same "what the C library promises beyond the plain" 16M "$own/run_corners" 963>high
+WEIR_FAULTS=signal same "... by signals" 16M "$own/run_corners" 963>high
 done_testing
