@@ -56,20 +56,29 @@ static uint64_t balance_node(weir_pool *pool, unsigned node)
 	return sc.nr_reclaimed;
 }
 
+static bool has_nothing_to_do(const struct kswapd *kswapd)
+{
+	return zone_watermark_ok(&kswapd->pool->mem, kswapd->node, 0, ALLOC_LOW_MARK) ||
+	       atomic_load(&kswapd->failures) >= MAX_RECLAIM_FAILURES;
+}
+
 static void *kswapd_main(void *arg)
 {
 	struct kswapd *kswapd = arg;
 	weir_pool *pool = kswapd->pool;
 
 	thread_context.flags |= PF_MEMALLOC;
-	while (!atomic_load(&pool->stopping)) {
+	for (;;) {
 		uint32_t seen = atomic_load(&kswapd->wake);
 
-		if (zone_watermark_ok(&pool->mem, kswapd->node, 0, ALLOC_LOW_MARK) ||
-		    atomic_load(&kswapd->failures) >= MAX_RECLAIM_FAILURES) {
+		if (atomic_load(&pool->stopping)) /* after the wake: kswapd_stop sets it before */
+			return NULL;
+		if (has_nothing_to_do(kswapd)) {
 			atomic_store(&kswapd->awake, false);
 			pool_progress(pool); /* whoever is held back need not wait for us */
-			futex_wait(&kswapd->wake, seen, UINT64_MAX);
+			/* Once more: who took a frame since then has found us awake. Pairs with the look in kswapd_wake. */
+			if (has_nothing_to_do(kswapd))
+				futex_wait(&kswapd->wake, seen, UINT64_MAX);
 			atomic_store(&kswapd->awake, true);
 			continue; /* was it woken for something? */
 		}
@@ -79,7 +88,6 @@ static void *kswapd_main(void *arg)
 			atomic_fetch_add(&kswapd->failures, 1);
 		pool_progress(pool);
 	}
-	return NULL;
 }
 
 int kswapd_start(weir_pool *pool, unsigned node)
@@ -106,7 +114,7 @@ void kswapd_wake(weir_pool *pool, unsigned node)
 {
 	struct kswapd *kswapd = &pool->kswapd[node];
 
-	if (atomic_load_explicit(&kswapd->awake, memory_order_relaxed))
+	if (atomic_load(&kswapd->awake)) /* after the frame was taken */
 		return;
 	atomic_fetch_add(&kswapd->wake, 1);
 	futex_wake(&kswapd->wake, 1);
