@@ -11,7 +11,7 @@
  * token of ownership: only the owner may evict, free or move the frame. A newcomer on its way to its first list
  * (admit.c) is isolated too.
  *
- * The lock is held for at most a batch of 32 list moves. NOMEMALLOC reclaim only tries it; frames that it can't put
+ * The lock is held for at most a batch of 64 list moves. NOMEMALLOC reclaim only tries it; frames that it can't put
  * back at once go on the lock-free `deferred` stack, which the next holder of the lock drains.
  */
 #ifndef WEIR_LRU_H

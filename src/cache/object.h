@@ -85,10 +85,10 @@ struct weir_object {
 	_Atomic unsigned flusher_holds; /* the flusher works on it now */
 	uint64_t writeback_cursor;      /* page where the flusher goes on; the flusher's */
 	_Atomic unsigned nr_reverted;   /* times a page came out of writeback unwritten: held, or held back */
-	_Atomic uint64_t sync_first,
-		sync_last;       /* pages that weir_sync is about, under resize; read where a hook refuses */
-	_Atomic bool sync_again; /* the hook has held one of them back */
-	_Atomic int wb_error;    /* of background writeback, until weir_sync reports it */
+	/* Pages that weir_sync is about, and whether the hook held one of them back from others; written under resize. */
+	_Atomic uint64_t sync_first, sync_last;
+	_Atomic bool sync_again;
+	_Atomic int wb_error; /* of background writeback, until weir_sync reports it */
 	_Atomic uint64_t wb_backoff_until_ms;
 	struct readahead readahead;
 	struct expectation { /* src/fault/expect.h */

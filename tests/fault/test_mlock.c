@@ -114,6 +114,18 @@ static void what_is_held_is_unlocked(void **state)
 	all_can_go(1);
 }
 
+/* A thread that has stopped before it takes a frame off its list. */
+static pthread_t stopped(void *(*work)(void *))
+{
+	pthread_t thread;
+
+	assert_int_equal(sem_init(&reached, 0, 0), 0);
+	assert_int_equal(sem_init(&go_on, 0, 0), 0);
+	assert_int_equal(pthread_create(&thread, NULL, work, NULL), 0);
+	sem_wait(&reached);
+	return thread;
+}
+
 static void *lock_it(void *arg)
 {
 	(void)arg;
@@ -129,10 +141,7 @@ static void a_lock_that_is_lifted_half_way(void **state)
 
 	(void)state;
 	touch(rig.object, PAGE, 1);
-	assert_int_equal(sem_init(&reached, 0, 0), 0);
-	assert_int_equal(sem_init(&go_on, 0, 0), 0);
-	assert_int_equal(pthread_create(&thread, NULL, lock_it, NULL), 0);
-	sem_wait(&reached);
+	thread = stopped(lock_it);
 	assert_int_equal(weir_munlock(rig.object, 0, 0), 0);
 	sem_post(&go_on);
 	pthread_join(thread, NULL);
@@ -155,10 +164,7 @@ static void a_page_locked_while_it_is_advised_cold(void **state)
 
 	(void)state;
 	touch(rig.object, PAGE, 1);
-	assert_int_equal(sem_init(&reached, 0, 0), 0);
-	assert_int_equal(sem_init(&go_on, 0, 0), 0);
-	assert_int_equal(pthread_create(&thread, NULL, cool_it, NULL), 0);
-	sem_wait(&reached);
+	thread = stopped(cool_it);
 	assert_int_equal(weir_mlock(rig.object, PAGE << PAGE_SHIFT, PAGE_SIZE), 0);
 	sem_post(&go_on);
 	pthread_join(thread, NULL);
