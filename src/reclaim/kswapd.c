@@ -53,6 +53,10 @@ static uint64_t balance_node(weir_pool *pool, unsigned node)
 		if (sc.nr_scanned && sc.priority < DEF_PRIORITY - 2)
 			reclaim_nap(pool);
 	}
+	if (!sc.nr_reclaimed && !balanced(pool, node)) {
+		sc.priority = 0;
+		shrink_active(pool, node, &sc);
+	}
 	return sc.nr_reclaimed;
 }
 

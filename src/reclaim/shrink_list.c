@@ -340,19 +340,15 @@ void shrink_node(weir_pool *pool, unsigned node, struct scan_control *sc)
 	shrink_slab(pool, node, sc->flags, sc->priority, &skipped);
 }
 
-void shrink_active_for_nomemalloc(weir_pool *pool, unsigned node, struct scan_control *sc)
+void shrink_active(weir_pool *pool, unsigned node, struct scan_control *sc)
 {
-	weir_assert(sc_nomemalloc(sc));
+	struct scan_count share = get_scan_count(pool, node, sc);
+
 	for (enum lru_type type = NR_LRU_TYPES; type-- > 0;) {
-		enum lru_list list = lru_list_of(type, true);
-		uint64_t left = lru_size(&pool->lruvecs[node], list);
+		uint64_t left = share.active[type];
 
-		while (left && sc->nr_reclaimed < sc->nr_to_reclaim) {
-			unsigned n = shrink_batch(pool, node, list, sc, (unsigned)MIN(left, sc->batch));
-
-			if (!n)
-				break;
-			left -= n;
-		}
+		while (left && sc->nr_reclaimed < sc->nr_to_reclaim)
+			left = share_after(left, shrink_batch(pool, node, lru_list_of(type, true), sc,
+							      (unsigned)MIN(left, sc->batch)));
 	}
 }

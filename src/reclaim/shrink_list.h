@@ -6,8 +6,8 @@
 
 /* One pass over a node: its lists by size >> priority, then the shrinkers. Adds to sc->nr_scanned and nr_reclaimed. */
 void shrink_node(weir_pool *pool, unsigned node, struct scan_control *sc);
-/* The end of a NOMEMALLOC call that found nothing on the inactive lists: clean pages of the active list, coldest
- * first. */
-void shrink_active_for_nomemalloc(weir_pool *pool, unsigned node, struct scan_control *sc);
+/* The end of a call whose passes found nothing on the inactive lists (they may be all held, and just as long as the
+ * policy wants them): the active lists by size >> priority, coldest first, without a round on the inactive ones. */
+void shrink_active(weir_pool *pool, unsigned node, struct scan_control *sc);
 
 #endif

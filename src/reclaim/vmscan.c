@@ -6,8 +6,10 @@
  *      │  fell short: escalate (ordinary modes: wake the flusher, allow writing, nap)
  *   priority 11 ── ...
  *      │
- *   priority 0  ── the whole lists; NOMEMALLOC, where that was not enough, then takes from the active lists too,
- *                  so that it never returns 0 while a clean page exists that nobody holds
+ *   priority 0  ── the whole lists
+ *      │  nothing (NOMEMALLOC: not enough)
+ *   active lists   taken from as they are, so that no call returns 0 while a page exists that it may take and that
+ *                  nobody holds
  *
  * A NOMEMALLOC call differs by what its scan control forbids, and by nothing else in this file.
  */
@@ -62,22 +64,6 @@ void scan_control_check(const struct scan_control *sc)
 			    !sc->may_write_swap && !sc->may_throttle && !sc->may_wait);
 }
 
-/* One pass over the nodes, the preferred one first. */
-static void shrink_nodes(weir_pool *pool, unsigned first, struct scan_control *sc)
-{
-	unsigned nr = pool->mem.nr_nodes;
-
-	for (unsigned i = 0; i < nr && sc->nr_reclaimed < sc->nr_to_reclaim; i++) {
-		unsigned node = (first + i) % nr;
-
-		/* Gave nothing 16 times: look only in the first pass whether that has changed (contract 18). */
-		if (!sc_nomemalloc(sc) && sc->priority != DEF_PRIORITY &&
-		    atomic_load_explicit(&pool->kswapd[node].failures, memory_order_relaxed) >= MAX_RECLAIM_FAILURES)
-			continue;
-		shrink_node(pool, node, sc);
-	}
-}
-
 /* After a pass that fell short (contract 9). */
 static void escalate(weir_pool *pool, unsigned node, struct scan_control *sc, uint64_t total_scanned)
 {
@@ -89,6 +75,40 @@ static void escalate(weir_pool *pool, unsigned node, struct scan_control *sc, ui
 	if (sc->may_throttle && sc->nr_scanned && sc->priority < DEF_PRIORITY - 2) {
 		count(pool, node, COUNT_RECLAIM_NAP, 1);
 		reclaim_nap(pool);
+	}
+}
+
+/* Is there nothing to be had from this node, as far as is known (contract 18)? */
+static bool is_hopeless(const weir_pool *pool, unsigned node)
+{
+	return atomic_load_explicit(&pool->kswapd[node].failures, memory_order_relaxed) >= MAX_RECLAIM_FAILURES;
+}
+
+/* One pass over the nodes, the preferred one first. */
+static void shrink_nodes(weir_pool *pool, unsigned first, struct scan_control *sc)
+{
+	unsigned nr = pool->mem.nr_nodes;
+
+	for (unsigned i = 0; i < nr && sc->nr_reclaimed < sc->nr_to_reclaim; i++) {
+		unsigned node = (first + i) % nr;
+
+		/* Looked at in the first pass alone: has that changed? */
+		if (!sc_nomemalloc(sc) && sc->priority != DEF_PRIORITY && is_hopeless(pool, node))
+			continue;
+		shrink_node(pool, node, sc);
+	}
+}
+
+/* After the last pass: the active lists, but no more than a batch of a hopeless node. */
+static void shrink_active_nodes(weir_pool *pool, unsigned first, struct scan_control *sc)
+{
+	unsigned nr = pool->mem.nr_nodes;
+
+	for (unsigned i = 0; i < nr && sc->nr_reclaimed < sc->nr_to_reclaim; i++) {
+		unsigned node = (first + i) % nr;
+
+		sc->priority = !sc_nomemalloc(sc) && is_hopeless(pool, node) ? DEF_PRIORITY : 0;
+		shrink_active(pool, node, sc);
 	}
 }
 
@@ -106,9 +126,8 @@ static uint64_t do_try_to_free_pages(weir_pool *pool, unsigned node, struct scan
 			admit_drain(pool, i);
 		escalate(pool, node, sc, total_scanned);
 	}
-	if (sc_nomemalloc(sc))
-		for (unsigned i = 0; i < pool->mem.nr_nodes && sc->nr_reclaimed < sc->nr_to_reclaim; i++)
-			shrink_active_for_nomemalloc(pool, (node + i) % pool->mem.nr_nodes, sc);
+	if (sc_nomemalloc(sc) || !sc->nr_reclaimed)
+		shrink_active_nodes(pool, node, sc);
 	scan_control_check(sc);
 	return sc->nr_reclaimed;
 }

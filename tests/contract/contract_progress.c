@@ -93,6 +93,70 @@ static void contract_15_active_pages_come_down_when_inactive_is_low(void **state
 	rig_stop(&rig);
 }
 
+static void put_on(struct rig *rig, uint64_t first, uint64_t n, enum lru_list list)
+{
+	struct lruvec *lruvec = &rig->pool->lruvecs[0];
+	enum lru_list from;
+
+	for (uint64_t i = first; i < first + n; i++) {
+		struct frame *frame = frame_of(rig->object, i);
+
+		assert_true(lru_isolate_frame(lruvec, frame, rig->object, (uint32_t)i, &from));
+		lru_lock(lruvec, true);
+		lru_put_back(lruvec, frame, list, false);
+		lru_unlock(lruvec);
+	}
+}
+
+/* Breaks when pages on the active list are out of reach while the inactive one is as long as the policy wants it, but
+ * all held: whoever asks, and also where the node has given nothing for long. */
+static void contract_15_active_pages_are_taken_when_the_inactive_are_all_held(void **state)
+{
+	static const char *const policies[] = {"workingset", "irr"};
+	static const unsigned failures[] = {0, MAX_RECLAIM_FAILURES};
+	struct rig rig;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(policies) * ARRAY_SIZE(failures); i++) {
+		rig_config(&rig, 32 << 20);
+		rig.config.policy = policies[i / 2];
+		rig_start(&rig, 8192);
+		touch_range(rig.object, 0, 1200);
+		put_on(&rig, 0, 200, LRU_ACTIVE_FILE);
+		put_on(&rig, 200, 1000, LRU_INACTIVE_FILE);
+		hold(&rig, 200, 1000, true);
+		atomic_store(&rig.pool->kswapd[0].failures, failures[i % 2]);
+		assert_int_equal(try_to_free_pages(rig.pool, 0, 0, 32, 0), 32);
+		assert_int_equal(counter(rig.pool, "pgdeactivate"), 0);
+		hold(&rig, 200, 1000, false);
+		rig_stop(&rig);
+	}
+}
+
+/* Breaks when the background reclaimer gives up for want of inactive pages. */
+static void contract_15_kswapd_takes_active_pages_too(void **state)
+{
+	struct rig rig;
+	uint64_t n;
+
+	(void)state;
+	rig_config(&rig, 8 << 20);
+	rig.config.policy = "irr";
+	rig_start(&rig, 4096);
+	kswapd_sleeps(rig.pool, 0, true);
+	n = zone_free_frames(&rig.pool->mem, 0) - zone_watermark(&rig.pool->mem, 0, ALLOC_LOW_MARK) + 1;
+	touch_range(rig.object, 0, n);
+	put_on(&rig, 0, 200, LRU_ACTIVE_FILE);
+	put_on(&rig, 200, n - 200, LRU_INACTIVE_FILE);
+	hold(&rig, 200, n - 200, true);
+	kswapd_sleeps(rig.pool, 0, false);
+	kswapd_wake(rig.pool, 0);
+	wait_until(zone_watermark_ok(&rig.pool->mem, 0, 0, ALLOC_HIGH_MARK));
+	assert_true(counter(rig.pool, "pgsteal_kswapd") > 0);
+	hold(&rig, 200, n - 200, false);
+	rig_stop(&rig);
+}
+
 /* Breaks when a call scans or frees without bound. */
 static void contract_16_scanning_and_freeing_are_bounded(void **state)
 {
@@ -317,6 +381,8 @@ int main(void)
 		cmocka_unit_test(contract_15_thirteen_passes_by_size_and_priority),
 		cmocka_unit_test(contract_15_a_pass_scans_at_least_a_batch),
 		cmocka_unit_test(contract_15_active_pages_come_down_when_inactive_is_low),
+		cmocka_unit_test(contract_15_active_pages_are_taken_when_the_inactive_are_all_held),
+		cmocka_unit_test(contract_15_kswapd_takes_active_pages_too),
 		cmocka_unit_test(contract_16_scanning_and_freeing_are_bounded),
 		cmocka_unit_test(contract_18_a_node_that_gave_nothing_is_passed_over),
 		cmocka_unit_test(contract_18_the_local_node_comes_first),
