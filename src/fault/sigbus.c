@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "cache/hold.h"
+#include "fault/syndrome.h"
 #include "fault/touch.h"
 #include "reclaim/reclaim.h"
 
@@ -161,16 +162,9 @@ static bool fault_was_write(const ucontext_t *context)
 #if defined(__x86_64__)
 	return context->uc_mcontext.gregs[REG_ERR] & 2; /* the page fault error code's W/R bit */
 #elif defined(__aarch64__)
-	/* The kernel appends the exception syndrome to the context; WnR is bit 6 of a data abort's (class 0x24). */
-	const struct _aarch64_ctx *record = (const void *)context->uc_mcontext.__reserved;
-
-	for (; record->magic && record->size; record = (const void *)((const char *)record + record->size))
-		if (record->magic == ESR_MAGIC) {
-			uint64_t esr = ((const struct esr_context *)(const void *)record)->esr;
-
-			return (esr >> 26) == 0x24 && (esr & 1 << 6);
-		}
-	return true; /* not said: a write dirties a page too many, a read would fault for ever */
+	_Static_assert(ESR_MAGIC == SYNDROME_MAGIC && sizeof(struct esr_context) == sizeof(struct syndrome_record),
+		       "as the kernel has it");
+	return records_say_write(context->uc_mcontext.__reserved, sizeof(context->uc_mcontext.__reserved));
 #else
 	return true;
 #endif
