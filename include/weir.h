@@ -155,7 +155,8 @@ void weir_config_init(struct weir_config *config);
 /* Make a pool. All frames are populated before it returns: a pool that was made never fails for want
  * of memory that the machine promised and did not have.
  * Errors: -EINVAL (a field out of its range; a budget of 0 or smaller than its reserve needs), -ENOMEM
- * (the machine or the cgroup can't give it now), -EAGAIN (no threads), -ENOENT (no such policy).
+ * (the machine or the cgroup can't give it now), -EAGAIN (no threads), -ENOENT (no such policy), -ENOTSUP (the kernel's
+ * pages are not of 4096 bytes).
  * Blocks: yes. Allocates: yes. */
 int weir_create(const struct weir_config *config, weir_pool **pool);
 
@@ -180,8 +181,8 @@ int weir_set_budget(weir_pool *pool, uint64_t bytes);
 int weir_destroy(weir_pool *pool);
 
 /* ... and with config.windows, where the kernel can't give it what they need (a userfaultfd with write protection and
- * signals, Linux 5.7; permission for it): -ENOSYS, -EPERM, -EINVAL, -EMFILE. weir_error_text() says what is missing.
- * Pins need nothing of it: the same configuration without windows works. */
+ * signals: Linux 5.7 on x86-64, 6.10 on aarch64; permission for it): -ENOSYS, -EPERM, -EINVAL, -EMFILE.
+ * weir_error_text() says what is missing. Pins need nothing of it: the same configuration without windows works. */
 
 /* Replacement policies by number, NULL past the last; number 0 is the default. */
 const char *weir_policy_name(unsigned number);

@@ -60,6 +60,18 @@ static int in_range(const char *field, uint64_t value, uint64_t min, uint64_t ma
 			      (unsigned long long)min, (unsigned long long)max);
 }
 
+/* Where the kernel's are larger (aarch64 has kernels with 16 and 64 KiB), no page of ours could be given back, protected
+ * or put in a window by itself: no budget would be kept. */
+static int check_page_size(void)
+{
+	if (machine_page_bytes() == PAGE_SIZE)
+		return 0;
+	return weir_error_set(-ENOTSUP,
+			      "this kernel's pages have %zu bytes, and Weir works with pages of %zu alone: it needs a "
+			      "kernel that has those",
+			      machine_page_bytes(), PAGE_SIZE);
+}
+
 static int check_config(const struct weir_config *c)
 {
 	const struct {
@@ -217,6 +229,8 @@ int weir_create(const struct weir_config *config, weir_pool **result)
 	if (!config || !result)
 		return weir_error_set(-EINVAL, "weir_create needs a configuration and a place for the pool");
 	error = check_config(config);
+	if (!error)
+		error = check_page_size();
 	if (error)
 		return error;
 	pool = mmap(NULL, pool_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);

@@ -167,3 +167,8 @@ unsigned machine_cpus(void)
 
 	return n > 0 ? (unsigned)n : 1;
 }
+
+size_t machine_page_bytes(void)
+{
+	return (size_t)sysconf(_SC_PAGESIZE);
+}

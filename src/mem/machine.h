@@ -12,5 +12,6 @@
 uint64_t machine_available_bytes(void);
 unsigned machine_numa_nodes(void); /* at least 1 */
 unsigned machine_cpus(void);       /* at least 1 */
+size_t machine_page_bytes(void);
 
 #endif

@@ -32,9 +32,8 @@ static const char *reason(int error)
 	case ENFILE:
 		return "there is no file descriptor left for a userfaultfd";
 	default:
-		return "the kernel's userfaultfd lacks write protection or signals (Linux 5.7 or newer has them); pins "
-		       "work "
-		       "without windows";
+		return "the kernel's userfaultfd lacks write protection or signals (Linux 5.7 has them, on aarch64 "
+		       "6.10); pins work without windows";
 	}
 }
 

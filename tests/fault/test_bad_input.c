@@ -15,6 +15,14 @@
 
 #define SAYS(what) assert_non_null(strstr(weir_error_text(), what))
 
+static size_t page_bytes = PAGE_SIZE;
+
+size_t __wrap_machine_page_bytes(void);
+size_t __wrap_machine_page_bytes(void)
+{
+	return page_bytes;
+}
+
 static int create(uint64_t memory, void (*change)(struct weir_config *))
 {
 	struct weir_config config;
@@ -50,6 +58,17 @@ static void no_such_policy(struct weir_config *c)
 static void not_initialised(struct weir_config *c)
 {
 	c->size = 0;
+}
+
+/* Breaks when a pool is made where no page can be given back by itself. */
+static void a_kernel_with_other_pages_is_refused(void **state)
+{
+	(void)state;
+	page_bytes = 64 << 10;
+	assert_int_equal(create(8 << 20, NULL), -ENOTSUP);
+	SAYS("65536 bytes");
+	page_bytes = PAGE_SIZE;
+	assert_int_equal(create(8 << 20, NULL), 0);
 }
 
 /* Breaks when a budget that can't work is accepted, or refused without saying what is wrong with it. */
@@ -437,6 +456,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(impossible_configurations_are_named),
+		cmocka_unit_test(a_kernel_with_other_pages_is_refused),
 		cmocka_unit_test_setup_teardown(files_that_cannot_be_opened_are_named, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_read_only_object_refuses_writes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(ranges_that_cannot_be_are_refused, set_up, tear_down),
