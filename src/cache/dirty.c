@@ -13,7 +13,7 @@ static _Atomic int64_t *nr_dirty_of(const struct weir_object *object)
 
 static void account(struct weir_object *object, uint64_t page, unsigned node, int change)
 {
-	atomic_fetch_add_explicit(&object->chunks[page >> CHUNK_SHIFT].dirty, (uint16_t)change, memory_order_relaxed);
+	atomic_fetch_add_explicit(&object->chunks[page >> CHUNK_SHIFT].dirty, (uint16_t)change, memory_order_release);
 	atomic_fetch_add_explicit(&object->nr_dirty, (uint64_t)change, memory_order_relaxed);
 	atomic_fetch_add_explicit(&object->domain->nr_dirty, change, memory_order_relaxed);
 	atomic_fetch_add_explicit(nr_dirty_of(object), change, memory_order_relaxed);

@@ -144,7 +144,7 @@ noinline void object_touch_slow(struct weir_object *object, struct chunk *chunk)
 	/* Before the mark: whoever looks for what is touched no further than that misses no page that is in use. */
 	while (seen < end && !atomic_compare_exchange_weak(&object->touched_end, &seen, end))
 		;
-	if (!atomic_exchange_explicit(&chunk->touched, 1, memory_order_relaxed))
+	if (!atomic_exchange(&chunk->touched, 1)) /* no plain store: it might be seen before the end is */
 		atomic_fetch_add_explicit(&object->nr_touched, 1, memory_order_relaxed);
 }
 
@@ -152,16 +152,20 @@ uint64_t object_next_touched(const struct weir_object *object, uint64_t page, ui
 {
 	/* Pairs with object_touch_slow, as the marks do: who freezes an object lowers npages before he looks. */
 	uint64_t end = atomic_load(&object->touched_end);
+	const struct chunk *chunks = object->chunks;
 
 	end = MIN(end, last);
-	while (page < end && !atomic_load_explicit(&object->chunks[page >> CHUNK_SHIFT].touched, memory_order_relaxed))
+	while (page < end && !atomic_load(&chunks[page >> CHUNK_SHIFT].touched))
 		page = ((page >> CHUNK_SHIFT) + 1) << CHUNK_SHIFT;
 	return page < end ? page : last;
 }
 
 uint64_t object_next_dirty(const struct weir_object *object, uint64_t page, uint64_t last)
 {
-	while (page < last && !atomic_load_explicit(&object->chunks[page >> CHUNK_SHIFT].dirty, memory_order_relaxed))
+	const struct chunk *chunks = object->chunks;
+
+	/* Pairs with account (dirty.c): where a page is counted no more, its writeback can be seen. */
+	while (page < last && !atomic_load_explicit(&chunks[page >> CHUNK_SHIFT].dirty, memory_order_acquire))
 		page = ((page >> CHUNK_SHIFT) + 1) << CHUNK_SHIFT;
 	return MIN(page, last);
 }

@@ -151,7 +151,7 @@ static inline void object_touch(struct weir_object *object, uint64_t page)
 {
 	struct chunk *chunk = &object->chunks[page >> CHUNK_SHIFT];
 
-	if (unlikely(!atomic_load_explicit(&chunk->touched, memory_order_relaxed)))
+	if (unlikely(!atomic_load(&chunk->touched)))
 		object_touch_slow(object, chunk);
 }
 

@@ -163,7 +163,9 @@ static inline void frame_new_version(const struct mem *mem, const struct frame *
 #ifdef __SANITIZE_THREAD__ /* does not know fences */
 	atomic_fetch_add_explicit(version, 1, memory_order_seq_cst);
 #else
-	atomic_store_explicit(version, atomic_load_explicit(version, memory_order_relaxed) + 1, memory_order_relaxed);
+	/* A release: who peeks and sees this version sees in his second look at the page's word that the frame was
+	 * taken off the page, or is held. A plain store may be seen before the change of the word that it follows. */
+	atomic_store_explicit(version, atomic_load_explicit(version, memory_order_relaxed) + 1, memory_order_release);
 	atomic_thread_fence(memory_order_release); /* pairs with the fence in weir_peek_valid */
 #endif
 }

@@ -80,7 +80,8 @@ static void *kswapd_main(void *arg)
 		if (has_nothing_to_do(kswapd)) {
 			atomic_store(&kswapd->awake, false);
 			pool_progress(pool); /* whoever is held back need not wait for us */
-			/* Once more: who took a frame since then has found us awake. Pairs with the look in kswapd_wake. */
+			/* Once more: who took a frame since then has found us awake. Pairs with the look in kswapd_wake;
+			 * pool_progress, sequentially consistent, keeps the mark before this look. */
 			if (has_nothing_to_do(kswapd))
 				futex_wait(&kswapd->wake, seen, UINT64_MAX);
 			atomic_store(&kswapd->awake, true);
