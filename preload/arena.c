@@ -70,6 +70,13 @@ static int open_pages(uint64_t first, uint64_t last, int prot)
 	return prot == PROT_NONE ? 0 : window_unbar(arena, first, last, window_prot(prot));
 }
 
+/* Touches past the end of a file have left marks there (fault_thread.c), which whoever gets the pages next would find. */
+static void heal(uint64_t first, uint64_t last)
+{
+	if (files_meet(first, last))
+		kernel_madvise(address_of(first), (last - first) << PAGE_SHIFT, MADV_DONTNEED);
+}
+
 /* Bar pages, and give up what they hold if asked. Who has them pinned (a lock that is just being set) lets go soon. */
 static int close_pages(uint64_t first, uint64_t last, bool discard)
 {
@@ -84,6 +91,8 @@ static int close_pages(uint64_t first, uint64_t last, bool discard)
 		if (error == -EBUSY)
 			sched_yield();
 	}
+	if (!error && discard)
+		heal(first, last);
 	return error;
 }
 

@@ -73,6 +73,20 @@ static int signal_of(char *address)
 	return number;
 }
 
+/* Nothing stays of a touch past the file's end where other memory comes. */
+static size_t left_behind(int fd)
+{
+	size_t many = pages + 60, bad;
+	char *map = mmap(NULL, many * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+
+	bad = signal_of(map + (pages + 50) * PAGE) != SIGBUS;
+	munmap(map, many * PAGE);
+	map = mmap(NULL, many * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (size_t i = 0; i < many; i++)
+		bad += signal_of(map + i * PAGE) != 0;
+	return bad + (munmap(map, many * PAGE) != 0);
+}
+
 static size_t child_fails(pid_t pid)
 {
 	int status;
@@ -202,6 +216,8 @@ int main(int argc, char **argv)
 	signal(SIGBUS, leave);
 	signal(SIGSEGV, leave);
 	printf("past the end: signal %d\n", signal_of(written + (pages + 1) * PAGE));
+	bad += left_behind(fd);
+	printf("after it: %zu wrong\n", bad);
 	madvise(written, 30 * PAGE, MADV_DONTNEED);
 	fflush(stdout);
 	pid = fork();
