@@ -21,7 +21,6 @@
 #include "fault/pin.h"
 #include "files.h"
 #include "inside.h"
-#include "store/anon.h"
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
@@ -269,9 +268,15 @@ int arena_protect(void *address, size_t bytes, int prot)
 
 /* ---- mremap ---- */
 
+/* But for what a file has, which is there again. A store to a page that is just coming in may have been made already. */
 static bool has_content(uint64_t page)
 {
-	return word_state(word_load(&arena->words[page])) != PAGE_ABSENT || anon_has_content(arena->anon, page);
+	page_word *word = &arena->words[page];
+	uint64_t seen;
+
+	while (word_state(seen = word_load(word)) == PAGE_LOADING)
+		word_wait(word, seen, 1000000);
+	return word_state(seen) != PAGE_ABSENT || files_have_own(page);
 }
 
 /* By plain touches, and only what there is. */
@@ -282,16 +287,11 @@ static void copy_pages(uint64_t to, uint64_t from, uint64_t pages)
 			memcpy(address_of(to + i), address_of(from + i), PAGE_SIZE);
 }
 
-/* What was copied is given up soon: there may be no memory and no swap for all of it twice. Where a file is mapped,
- * pages past its end raise SIGBUS: the program's handler then finds all of it as it was. */
+/* What was copied is given up soon: there may be no memory and no swap for all of it twice. */
 static void move_pages(uint64_t to, uint64_t from, uint64_t pages)
 {
 	uint64_t last = from + pages;
 
-	if (files_meet(from, last)) {
-		memcpy(address_of(to), address_of(from), pages << PAGE_SHIFT);
-		return;
-	}
 	for (uint64_t page = from; (page = object_next_touched(arena, page, last)) < last;) {
 		uint64_t n = MIN(MOVED_AT_ONCE, last - page);
 
@@ -311,35 +311,62 @@ static int can_remap(uint64_t first, uint64_t pages, size_t new_bytes)
 	return first + pages > arena_bytes >> PAGE_SHIFT || any_free(first, first + needed) ? -EFAULT : 0;
 }
 
+/* What goes on behind a range is of the file that it ends in, else zeros. It is opened when that is known: before, a
+ * fault beside it might bring in zeros. 0 or -errno. */
+static int go_on(uint64_t last, uint64_t end)
+{
+	files_go_on(last, end);
+	return open_pages(last, end, PROT_READ | PROT_WRITE);
+}
+
+/* Behind it, where that was free and is taken. */
+static int grow_here(uint64_t last, uint64_t end)
+{
+	int error = go_on(last, end);
+
+	handed_out((end - last) << PAGE_SHIFT);
+	if (error)
+		give(last, end);
+	return error;
+}
+
+/* All is as it was where that fails: NULL. */
+static char *grow_elsewhere(uint64_t first, uint64_t pages, uint64_t wanted)
+{
+	char *moved = arena_map(wanted << PAGE_SHIFT, PROT_NONE, true);
+	uint64_t to = moved ? page_of(moved) : 0;
+
+	if (!moved)
+		return NULL;
+	if (!files_again(first, first + pages, to) || open_pages(to, to + pages, PROT_READ | PROT_WRITE) ||
+	    go_on(to + pages, to + wanted) || open_pages(first, first + pages, PROT_READ | PROT_WRITE)) {
+		arena_unmap(moved, wanted << PAGE_SHIFT);
+		return NULL;
+	}
+	move_pages(to, first, pages);
+	arena_unmap(address_of(first), pages << PAGE_SHIFT);
+	return moved;
+}
+
 void *arena_remap(void *address, size_t bytes, size_t new_bytes, bool may_move)
 {
-	uint64_t first = page_of(address), pages = page_up(bytes) >> PAGE_SHIFT,
-		 wanted = page_up(new_bytes) >> PAGE_SHIFT;
+	uint64_t first = page_of(address), last = first + (page_up(bytes) >> PAGE_SHIFT),
+		 end = first + (page_up(new_bytes) >> PAGE_SHIFT);
 	char *moved;
 
-	if (result(can_remap(first, pages, new_bytes)))
+	if (result(can_remap(first, last - first, new_bytes)))
 		return NULL;
-	if (wanted <= pages) {
-		if (wanted < pages && arena_unmap(address_of(first + wanted), (pages - wanted) << PAGE_SHIFT))
-			return NULL;
-		return address;
-	}
-	if (!bearable((wanted - pages) << PAGE_SHIFT)) {
+	if (end <= last)
+		return end < last && arena_unmap(address_of(end), (last - end) << PAGE_SHIFT) ? NULL : address;
+	if (!files_meet(last - 1, last) && !bearable((end - last) << PAGE_SHIFT)) {
 		errno = ENOMEM;
 		return NULL;
 	}
-	if (!files_meet(first, first + pages) && take_at(first + pages, first + wanted)) {
-		handed_out((wanted - pages) << PAGE_SHIFT);
-		return result(open_pages(first + pages, first + wanted, PROT_READ | PROT_WRITE)) ? NULL : address;
-	}
-	moved = may_move ? arena_map(new_bytes, PROT_READ | PROT_WRITE, true) : NULL;
-	if (!moved) {
+	if (take_at(last, end))
+		return result(grow_here(last, end)) ? NULL : address;
+	moved = may_move ? grow_elsewhere(first, last - first, end - first) : NULL;
+	if (!moved)
 		errno = ENOMEM;
-		return NULL;
-	}
-	arena_protect(address, bytes, PROT_READ | PROT_WRITE);
-	move_pages(page_of(moved), first, pages);
-	arena_unmap(address, bytes);
 	return moved;
 }
 

@@ -178,6 +178,41 @@ void files_cut(uint64_t first, uint64_t last)
 		close_unused();
 }
 
+bool files_again(uint64_t first, uint64_t last, uint64_t to)
+{
+	HOLD_SIGNALS(pool);
+	bool room = true;
+	size_t at;
+
+	lock_acquire(&lock);
+	for (uint64_t page = first;
+	     room && (at = range_at(page)) < nr_ranges && ranges[at].pages.first < last && page < last;) {
+		struct range range = ranges[at];
+		uint64_t from = MAX(first, range.pages.first);
+
+		page = MIN(last, range.pages.last);
+		range.offset += (from - range.pages.first) << PAGE_SHIFT;
+		range.pages = (struct span){to + (from - first), to + (page - first)};
+		room = nr_ranges < MAPPED_MAX;
+		if (room)
+			insert(range_at(range.pages.first), &range);
+	}
+	lock_release(&lock);
+	return room;
+}
+
+void files_go_on(uint64_t last, uint64_t end)
+{
+	HOLD_SIGNALS(pool);
+	size_t at;
+
+	lock_acquire(&lock);
+	at = range_at(last - 1);
+	if (at < nr_ranges && ranges[at].pages.first < last)
+		ranges[at].pages.last = end;
+	lock_release(&lock);
+}
+
 /* ---- reading ---- */
 
 /* PAGE_SIZE; past the end of the file -ESTALE, which is a SIGBUS as in any mapping. */
@@ -202,13 +237,18 @@ static ssize_t read_file(const struct range *range, uint64_t page, void *data)
 	return done ? (ssize_t)PAGE_SIZE : -ESTALE;
 }
 
+static bool is_before(const struct level *level, uint64_t page)
+{
+	return level->before && !(atomic_load(&level->given_up[page / 64]) >> page % 64 & 1);
+}
+
 static ssize_t read_original(void *original, uint64_t page, void *data)
 {
 	const struct level *level = original;
 	struct range range;
 	ssize_t got;
 
-	if (level->before && !(atomic_load(&level->given_up[page / 64]) >> page % 64 & 1))
+	if (is_before(level, page))
 		return adopt_read(level->before, page, data);
 	if (find(page, &range, true)) {
 		got = read_file(&range, page, data);
@@ -224,9 +264,21 @@ static bool has_original(void *original, uint64_t page)
 	const struct level *level = original;
 	struct range range;
 
-	if (level->before && !(atomic_load(&level->given_up[page / 64]) >> page % 64 & 1))
+	if (is_before(level, page))
 		return anon_has_content(level->before->anon, page);
 	return find(page, &range, false);
+}
+
+bool files_have_own(uint64_t page)
+{
+	for (const struct anon *anon = arena->anon; !anon_was_written(anon, page);) {
+		const struct level *level = anon->original;
+
+		if (!level || !is_before(level, page))
+			return false;
+		anon = level->before->anon;
+	}
+	return true;
 }
 
 static void forget_original(void *original, uint64_t page)

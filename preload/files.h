@@ -13,6 +13,12 @@ bool files_can(size_t bytes, int prot, int flags, int fd, off_t offset);
 void *files_map(size_t bytes, int prot, int fd, off_t offset);
 /* Is a file mapped in any of the pages? */
 bool files_meet(uint64_t first, uint64_t last);
+/* What files are mapped in pages [first, last) are so again at `to`. False: there is no room in the tables for all. */
+bool files_again(uint64_t first, uint64_t last, uint64_t to);
+/* Pages [last, end), where no file is mapped, are of the same one as the page before them, if any. */
+void files_go_on(uint64_t last, uint64_t end);
+/* Has a page that is not in memory other content than a file's? */
+bool files_have_own(uint64_t page);
 /* None is any more. */
 void files_cut(uint64_t first, uint64_t last);
 /* The object's pages that have no content of their own are `before`'s, or the files'. 0 or -ENOMEM. */

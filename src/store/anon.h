@@ -55,6 +55,8 @@ struct anon *anon_of(const struct store *store);
 
 /* Is there anything to read for the page, or would it be zeros? */
 bool anon_has_content(const struct anon *anon, uint64_t page);
+/* Does the store itself have something, and not its original? */
+bool anon_was_written(const struct anon *anon, uint64_t page);
 bool anon_has_slot(const struct anon *anon, uint64_t page);
 /* Could one read or write move both page and page + 1? */
 bool anon_neighbours(const struct anon *anon, uint64_t page);

@@ -116,6 +116,68 @@ static size_t child(char *written, char *read_only, int fd)
 	return bad + child_fails(pid);
 }
 
+/* Mappings of the file's begin, and of more than there is, that grow: as if they had been so long before. */
+static size_t grown(int fd)
+{
+	size_t many = pages + 40, bad = 0;
+	char *part = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	char *all = mmap(NULL, many * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+
+	for (size_t i = 0; i < pages; i += 3)
+		*word(i < 64 ? part : all, i) = *word(all, i) = i + CHANGED;
+	all = mremap(all, many * PAGE, (many + 100) * PAGE, MREMAP_MAYMOVE);
+	part = mremap(part, 64 * PAGE, pages * PAGE, MREMAP_MAYMOVE);
+	if (part == MAP_FAILED || all == MAP_FAILED)
+		return 1;
+	for (size_t i = 64; i < pages; i++)
+		bad += *word(part, i) != i;
+	for (size_t i = 66; i < pages; i += 3)
+		*word(part, i) = i + CHANGED;
+	bad += wrong(part, 0) + wrong(all, 0) + (signal_of(all + (many + 50) * PAGE) != SIGBUS);
+	return bad + (munmap(part, pages * PAGE) || munmap(all, (many + 100) * PAGE));
+}
+
+/* As soon as something was stored, which may not have been noted yet. */
+static size_t grown_at_once(int fd)
+{
+	size_t bad = 0;
+
+	for (size_t i = 0; i < 200; i++) {
+		char *map = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+		char *behind = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+
+		*word(map, i % 64) = CHANGED;
+		map = mremap(map, 64 * PAGE, 128 * PAGE, MREMAP_MAYMOVE);
+		bad += map == MAP_FAILED || *word(map, i % 64) != CHANGED;
+		munmap(map, 128 * PAGE);
+		munmap(behind, 64 * PAGE);
+	}
+	return bad;
+}
+
+/* What is behind it is free: it grows where it is. */
+static size_t grown_in_place(int fd)
+{
+	char *map = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	size_t bad;
+
+	munmap(map + 64 * PAGE, (pages - 64) * PAGE);
+	bad = mremap(map, 64 * PAGE, pages * PAGE, 0) != map;
+	if (!bad)
+		bad = wrong(map, pages);
+	return bad + (munmap(map, pages * PAGE) != 0);
+}
+
+static size_t grown_in_child(int fd, char *written)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return child_fails(pid);
+	written = mremap(written, (pages + 3) * PAGE, (pages + 20) * PAGE, MREMAP_MAYMOVE);
+	_exit(written == MAP_FAILED || wrong(written, 30) + grown(fd) != 0);
+}
+
 #define LENGTH ((size_t)32 * PAGE)
 
 static int open_and_map(const char *path, char **map)
@@ -224,6 +286,10 @@ int main(int argc, char **argv)
 	if (pid == 0)
 		exit(child(written, read_only, fd) != 0);
 	bad += wrong(written, 30) + child_fails(pid);
+	bad += grown(fd) + grown_at_once(fd) + grown_in_place(fd);
+	printf("grown: %zu wrong\n", bad);
+	bad += grown_in_child(fd, written);
+	printf("grown in a child: %zu wrong\n", bad);
 	written = mremap(written, pages * PAGE, (pages + 200) * PAGE, MREMAP_MAYMOVE);
 	bad += wrong(written, 30) + wrong_behind(read_only);
 	printf("after children and a move: %zu wrong\n", bad);
