@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define TIMES 100
@@ -94,6 +95,34 @@ static size_t not_mapped(void)
 	return bad + (close(fd) || close(write_only));
 }
 
+static size_t refused(char *at, size_t bytes, size_t wanted, int flags)
+{
+	struct rlimit before, least;
+	char *moved;
+	int error;
+
+	getrlimit(RLIMIT_DATA, &before);
+	least = (struct rlimit){1, before.rlim_max};
+	setrlimit(RLIMIT_DATA, &least);
+	moved = mremap(at, bytes, wanted, flags);
+	error = errno;
+	setrlimit(RLIMIT_DATA, &before);
+	return moved != MAP_FAILED || error != ENOMEM;
+}
+
+/* What may not grow stays as it is, and nothing is lost of what is behind it. */
+static size_t not_grown(void)
+{
+	size_t bytes = 1 << 20, bad;
+	char *at = mmap(NULL, 2 * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	memset(at, 1, bytes);
+	munmap(at + bytes, bytes);
+	bad = refused(at, bytes, 2 * bytes, 0) + refused(at, bytes, 2 * bytes, MREMAP_MAYMOVE);
+	bad += mremap(at, bytes, 2 * bytes, 0) != at || at[0] != 1 || at[bytes] != 0;
+	return bad + (munmap(at, 2 * bytes) != 0);
+}
+
 /* The answer goes to memory that is paged out. */
 static size_t not_answered(void)
 {
@@ -121,6 +150,8 @@ int main(void)
 	printf("sizes: %zu wrong\n", bad);
 	bad += not_mapped();
 	printf("fixed: %zu wrong\n", bad);
+	bad += not_grown();
+	printf("growth: %zu wrong\n", bad);
 	bad += not_answered();
 	printf("mincore: %zu wrong\n", bad);
 	fflush(stdout);
