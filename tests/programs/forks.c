@@ -172,6 +172,42 @@ static size_t locale_in_swap(void)
 	return bad + child_fails(pid);
 }
 
+#define FORKS 8
+
+static void *fork_often(void *unused)
+{
+	uintptr_t bad = 0;
+
+	(void)unused;
+	for (unsigned i = 0; i < FORKS; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			_exit(0);
+		bad += pid < 0;
+	}
+	return (void *)bad;
+}
+
+/* By two threads; and what the C library points to meanwhile may go afterwards. */
+static size_t forks_at_once(void)
+{
+	size_t bytes = 64 * 4096;
+	char *text = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *others_bad;
+	pthread_t other;
+	uintptr_t bad;
+	int status;
+
+	bad = strtok(strcpy(text, "two words"), " ") != text;
+	bad += pthread_create(&other, NULL, fork_often, NULL) != 0;
+	bad += (uintptr_t)fork_often(NULL);
+	pthread_join(other, &others_bad);
+	for (unsigned i = 0; i < 2 * FORKS; i++)
+		bad += wait(&status) < 0 || status;
+	return bad + (uintptr_t)others_bad + (munmap(text, bytes) != 0);
+}
+
 /* What a child gives back it had: its report says so. */
 static size_t freed_in_child(size_t bytes)
 {
@@ -200,6 +236,9 @@ int main(int argc, char **argv)
 	printf("touched by the C library: %zu wrong\n", bad);
 	bad += locale_in_swap();
 	printf("a locale in swap: %zu wrong\n", bad);
+	fflush(stdout);
+	bad += forks_at_once();
+	printf("two forks at once: %zu wrong\n", bad);
 	fflush(stdout);
 	bad += freed_in_child(bytes);
 	printf("freed in a child: %zu wrong\n", bad);
