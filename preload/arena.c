@@ -153,8 +153,10 @@ static bool take_at(uint64_t first, uint64_t last)
 
 	lock_acquire(&lock);
 	free = last <= arena_bytes >> PAGE_SHIFT && holes_has(first, last);
-	if (free)
+	if (free) {
 		holes_remove(first, last);
+		handed_out((last - first) << PAGE_SHIFT);
+	}
 	lock_release(&lock);
 	return free;
 }
@@ -184,9 +186,9 @@ void *arena_map(size_t bytes, int prot, bool reserve_only)
 	return address_of(first);
 }
 
-void *arena_map_at(void *address, size_t bytes, int prot)
+/* Whatever was there. */
+static int take_over(uint64_t first, uint64_t last)
 {
-	uint64_t first = page_of(address), last = first + (page_up(bytes) >> PAGE_SHIFT);
 	int error = close_pages(first, last, true);
 
 	if (!error) {
@@ -198,8 +200,19 @@ void *arena_map_at(void *address, size_t bytes, int prot)
 		holes_remove(first, last);
 		lock_release(&lock);
 	}
-	if (!error)
+	return error;
+}
+
+void *arena_map_at(void *address, size_t bytes, int prot, bool replace)
+{
+	uint64_t first = page_of(address), last = first + (page_up(bytes) >> PAGE_SHIFT);
+	int error = replace ? take_over(first, last) : take_at(first, last) ? 0 : -EEXIST;
+
+	if (!error) {
 		error = open_pages(first, last, prot);
+		if (error)
+			give(first, last);
+	}
 	return result(error) ? NULL : address;
 }
 
@@ -324,7 +337,6 @@ static int grow_here(uint64_t last, uint64_t end)
 {
 	int error = go_on(last, end);
 
-	handed_out((end - last) << PAGE_SHIFT);
 	if (error)
 		give(last, end);
 	return error;

@@ -108,7 +108,8 @@ static inline size_t page_up(size_t bytes)
 /* arena.c. Addresses are multiples of a page, inside the arena; bytes are rounded up. Each sets errno where it
  * fails. */
 void *arena_map(size_t bytes, int prot, bool reserve_only); /* NULL: ENOMEM */
-void *arena_map_at(void *address, size_t bytes, int prot);  /* zeros from now on, whatever was there */
+/* Zeros from now on, whatever was there; without `replace` EEXIST where something is. */
+void *arena_map_at(void *address, size_t bytes, int prot, bool replace);
 int arena_unmap(void *address, size_t bytes);
 /* Addresses that nobody else gets, PROT_NONE and uncounted: NULL where there are none; parts of them are opened, as
  * zeros, and closed. */

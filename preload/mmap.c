@@ -84,11 +84,7 @@ static void *map_fixed(void *address, size_t bytes, int prot, int flags, int fd,
 		errno = flags & MAP_FIXED_NOREPLACE ? EEXIST : ENOMEM;
 		return MAP_FAILED;
 	}
-	if (flags & MAP_FIXED_NOREPLACE) {
-		errno = EEXIST;
-		return MAP_FAILED;
-	}
-	if (!arena_map_at(address, bytes, anonymous ? prot : PROT_READ | PROT_WRITE))
+	if (!arena_map_at(address, bytes, anonymous ? prot : PROT_READ | PROT_WRITE, !(flags & MAP_FIXED_NOREPLACE)))
 		return MAP_FAILED;
 	if (!anonymous && (!read_in(address, bytes, fd, offset) || arena_protect(address, bytes, prot)))
 		return MAP_FAILED;

@@ -95,6 +95,23 @@ static size_t not_mapped(void)
 	return bad + (close(fd) || close(write_only));
 }
 
+/* Only where nothing is: what was unmapped is that. */
+static size_t not_placed(void)
+{
+	size_t bytes = 1 << 20, half = bytes / 2, bad;
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+	char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	memset(at, 1, bytes);
+	bad = mmap(at, bytes, PROT_READ, flags, -1, 0) != MAP_FAILED || errno != EEXIST;
+	munmap(at + half, half);
+	bad += mmap(at, bytes, PROT_READ, flags, -1, 0) != MAP_FAILED || errno != EEXIST || at[0] != 1;
+	bad += mmap(at + half, half, PROT_READ | PROT_WRITE, flags, -1, 0) != at + half;
+	if (!bad)
+		bad = at[half] != 0 || (at[half] = 1) != 1 || at[half - 1] != 1;
+	return bad + (munmap(at, bytes) != 0);
+}
+
 static size_t refused(char *at, size_t bytes, size_t wanted, int flags)
 {
 	struct rlimit before, least;
@@ -149,6 +166,7 @@ int main(void)
 	bad += sizes();
 	printf("sizes: %zu wrong\n", bad);
 	bad += not_mapped();
+	bad += not_placed();
 	printf("fixed: %zu wrong\n", bad);
 	bad += not_grown();
 	printf("growth: %zu wrong\n", bad);
