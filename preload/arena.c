@@ -497,8 +497,20 @@ int arena_unlock(void *address, size_t bytes)
 	return result(bytes ? weir_munlock(arena, page_of(address) << PAGE_SHIFT, page_up(bytes)) : 0);
 }
 
+bool arena_mapped(const void *address, size_t bytes)
+{
+	uint64_t first = page_of(address);
+
+	if (!any_free(first, first + (page_up(bytes) >> PAGE_SHIFT)))
+		return true;
+	errno = ENOMEM;
+	return false;
+}
+
 int arena_mincore(void *address, size_t bytes, unsigned char *vec)
 {
+	if (!arena_mapped(address, bytes))
+		return -1;
 	return result(bytes ? weir_mincore(arena, page_of(address) << PAGE_SHIFT, page_up(bytes), vec) : 0);
 }
 

@@ -117,6 +117,7 @@ void *arena_reserve(size_t bytes);
 int arena_grow(void *address, size_t bytes);
 int arena_shrink(void *address, size_t bytes);
 void *arena_remap(void *address, size_t bytes, size_t new_bytes, bool may_move);
+bool arena_mapped(const void *address, size_t bytes); /* all of it; false with ENOMEM */
 int arena_protect(void *address, size_t bytes, int prot);
 int arena_advise(void *address, size_t bytes, int advice);
 int advice_of(int advice); /* the engine's name for it; -1: it has none */

@@ -210,10 +210,17 @@ static int theirs_unmap(void *address, size_t bytes, int argument)
 	(void)argument;
 	return shared_unmap_kernels(address, bytes);
 }
+/* What there is of it is advised about, whatever lies between. */
+static int ours_advise(void *address, size_t bytes, int advice)
+{
+	int error = arena_advise(address, bytes, advice);
+
+	return error || !arena_mapped(address, bytes) ? -1 : 0;
+}
 static int ours_lock(void *address, size_t bytes, int argument)
 {
 	(void)argument;
-	return arena_lock(address, bytes);
+	return arena_mapped(address, bytes) ? arena_lock(address, bytes) : -1;
 }
 static int theirs_lock(void *address, size_t bytes, int flags)
 {
@@ -222,17 +229,20 @@ static int theirs_lock(void *address, size_t bytes, int flags)
 static int ours_unlock(void *address, size_t bytes, int argument)
 {
 	(void)argument;
-	return arena_unlock(address, bytes);
+	return arena_unlock(address, bytes) || !arena_mapped(address, bytes) ? -1 : 0;
 }
 static int theirs_unlock(void *address, size_t bytes, int argument)
 {
 	(void)argument;
 	return (int)syscall(SYS_munlock, address, bytes);
 }
-static int nothing_to_sync(void *address, size_t bytes, int flags)
+/* There is nothing to write, if it is there. */
+static int ours_sync(void *address, size_t bytes, int flags)
 {
-	(void)address, (void)bytes, (void)flags;
-	return 0;
+	if (!(flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) && (~flags & (MS_ASYNC | MS_SYNC)))
+		return arena_mapped(address, bytes) ? 0 : -1;
+	errno = EINVAL;
+	return -1;
 }
 static int theirs_sync(void *address, size_t bytes, int flags)
 {
@@ -251,7 +261,7 @@ EXPORT int mprotect(void *address, size_t bytes, int prot)
 
 EXPORT int madvise(void *address, size_t bytes, int advice)
 {
-	return split(address, bytes, advice, arena_advise, shared_advise, kernel_madvise);
+	return split(address, bytes, advice, ours_advise, shared_advise, kernel_madvise);
 }
 
 EXPORT int posix_madvise(void *address, size_t bytes, int advice)
@@ -300,7 +310,7 @@ EXPORT int mlockall(int flags)
 
 EXPORT int msync(void *address, size_t bytes, int flags)
 {
-	return split(address, bytes, flags, nothing_to_sync, shared_sync, theirs_sync);
+	return split(address, bytes, flags, ours_sync, shared_sync, theirs_sync);
 }
 
 EXPORT int mincore(void *address, size_t bytes, unsigned char *vec)

@@ -155,6 +155,32 @@ static size_t not_answered(void)
 	return bad + (munmap(vec, bytes) || munmap(at, page));
 }
 
+/* Calls about what is not there, in the middle or at all. */
+static size_t not_refused(void)
+{
+	size_t bytes = 1 << 20, part = bytes / 4, bad = 0;
+	unsigned char vec[256];
+	char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	memset(at, 1, bytes);
+	munmap(at + part, part);
+	for (size_t i = 0; i < 2; i++) {
+		char *from = at + i * part;
+
+		bad += msync(from, 2 * part, MS_SYNC) != -1 || errno != ENOMEM;
+		bad += mincore(from, 2 * part, vec) != -1 || errno != ENOMEM;
+		bad += munlock(from, 2 * part) != -1 || errno != ENOMEM;
+		bad += madvise(from, 2 * part, MADV_NORMAL) != -1 || errno != ENOMEM;
+		bad += madvise(from, 3 * part, MADV_DONTNEED) != -1 || errno != ENOMEM;
+		bad += mprotect(from, 2 * part, PROT_READ | PROT_WRITE) != -1 || errno != ENOMEM;
+	}
+	bad += msync(at, part, MS_SYNC | MS_ASYNC) != -1 || errno != EINVAL;
+	bad += msync(at, part, MS_SYNC) || mincore(at, part, vec) || munlock(at, part) ||
+	       madvise(at, part, MADV_NORMAL);
+	bad += at[0] != 0 || at[2 * part] != 0 || at[4 * part - 1] != 0;
+	return bad + (munmap(at, bytes) != 0);
+}
+
 int main(void)
 {
 	size_t bad = not_closed();
@@ -172,6 +198,8 @@ int main(void)
 	printf("growth: %zu wrong\n", bad);
 	bad += not_answered();
 	printf("mincore: %zu wrong\n", bad);
+	bad += not_refused();
+	printf("holes: %zu wrong\n", bad);
 	fflush(stdout);
 	bad += not_cancelled();
 	printf("cancellation: %zu wrong\n", bad);
