@@ -497,6 +497,11 @@ int arena_unlock(void *address, size_t bytes)
 	return result(bytes ? weir_munlock(arena, page_of(address) << PAGE_SHIFT, page_up(bytes)) : 0);
 }
 
+int arena_unlock_all(void)
+{
+	return result(weir_munlock(arena, 0, 0));
+}
+
 bool arena_mapped(const void *address, size_t bytes)
 {
 	uint64_t first = page_of(address);

@@ -125,6 +125,7 @@ bool is_hint(int advice);  /* it may be ignored, as it changes no contents */
 bool lock_bearable(size_t bytes);
 int arena_lock(void *address, size_t bytes);
 int arena_unlock(void *address, size_t bytes);
+int arena_unlock_all(void);
 int arena_mincore(void *address, size_t bytes, unsigned char *vec);
 /* Around fork(), with signals held: what the child is to have is in its place; the parent goes on; the child has it, in
  * a pool of its own. 0 or -errno. */

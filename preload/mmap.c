@@ -308,6 +308,15 @@ EXPORT int mlockall(int flags)
 	return -1;
 }
 
+EXPORT int munlockall(void)
+{
+	if (is_ours() && any_shared())
+		shared_unlock_all();
+	if (is_ours() && arena_unlock_all())
+		return -1;
+	return (int)syscall(SYS_munlockall);
+}
+
 EXPORT int msync(void *address, size_t bytes, int flags)
 {
 	return split(address, bytes, flags, ours_sync, shared_sync, theirs_sync);

@@ -302,6 +302,17 @@ void shared_write_all(void)
 	}
 }
 
+void shared_unlock_all(void)
+{
+	HOLD_SIGNALS(pool);
+
+	lock_acquire(&lock);
+	for (unsigned i = 0; i < SHARED_MAX; i++)
+		if (files[i].base)
+			weir_munlock(files[i].object, 0, 0);
+	lock_release(&lock);
+}
+
 /* Those that parent or child could write to must be one and the same for both. */
 static void share_with_child(struct shared *shared)
 {

@@ -49,6 +49,8 @@ int shared_give_back(const void *address, size_t bytes);
 void shared_settle(int fd);
 /* What is dirty goes to the files: before another program, or nobody, looks at them. */
 void shared_write_all(void);
+/* Nothing of any is locked in memory any more. */
+void shared_unlock_all(void);
 /* Around fork(). */
 void shared_fork_before(void);
 void shared_fork_parent(void);

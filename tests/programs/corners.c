@@ -181,6 +181,17 @@ static size_t not_refused(void)
 	return bad + (munmap(at, bytes) != 0);
 }
 
+/* What was locked, much of what may be, may be let go of at once. */
+static size_t not_unlocked(void)
+{
+	size_t bytes = 6 << 20, bad = 0;
+	char *at = mmap(NULL, 2 * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (!mlock(at, bytes)) /* else a limit forbids it */
+		bad = munlockall() || mlock(at + bytes, bytes) || munlockall();
+	return bad + (munmap(at, 2 * bytes) != 0);
+}
+
 int main(void)
 {
 	size_t bad = not_closed();
@@ -200,6 +211,8 @@ int main(void)
 	printf("mincore: %zu wrong\n", bad);
 	bad += not_refused();
 	printf("holes: %zu wrong\n", bad);
+	bad += not_unlocked();
+	printf("locks: %zu wrong\n", bad);
 	fflush(stdout);
 	bad += not_cancelled();
 	printf("cancellation: %zu wrong\n", bad);
