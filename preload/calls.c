@@ -277,13 +277,14 @@ static bool concerns_us(const struct rule *rules, const long args[6])
 	return false;
 }
 
-long call_once(long nr, const long args[6])
+long call_once(long nr, const long args[6], bool *held)
 {
 	bool refused;
 	const struct rule *rules = call_rules(nr, &refused);
 	long result;
 	int worst;
 
+	*held = true;
 	if (refused) {
 		atomic_fetch_add_explicit(&tallies.calls_refused, 1, memory_order_relaxed);
 		return -ENOSYS;
@@ -297,12 +298,14 @@ long call_once(long nr, const long args[6])
 		else if (result != -EFAULT || worst != 1)
 			break;
 	}
+	*held = !worst;
 	return result;
 }
 
 long call_with_pages(long nr, const long args[6])
 {
 	long result;
+	bool held;
 	int error;
 
 	if (!is_ours())
@@ -315,7 +318,7 @@ long call_with_pages(long nr, const long args[6])
 			return error;
 	}
 	atomic_fetch_add_explicit(&tallies.calls, 1, memory_order_relaxed);
-	return transfer_call(nr, args, &result) ? result : call_once(nr, args);
+	return transfer_call(nr, args, &result) ? result : call_once(nr, args, &held);
 }
 
 long program_call(long nr, long a, long b, long c, long d, long e, long f)

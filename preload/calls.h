@@ -70,8 +70,8 @@ struct rule {
 /* The rules of a call; NULL: it is not known. *refused: it is ENOSYS here. */
 const struct rule *call_rules(long nr, bool *refused);
 
-/* calls.c: the call as it is, with all its memory held. */
-long call_once(long nr, const long args[6]);
+/* calls.c: the call as it is, with all its memory held; *held: it was. */
+long call_once(long nr, const long args[6], bool *held);
 /* async.c: at the start. */
 void async_start(void);
 /* direct.c: is it a read or write by O_DIRECT, of memory that may be ours? Its windows' files become the kernel's: 0 or

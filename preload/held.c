@@ -109,6 +109,11 @@ static bool may_hold(void)
 	return atomic_load(&nr_held) < mem_managed_all(&pool->mem) / 2;
 }
 
+bool held_room(size_t bytes)
+{
+	return atomic_load(&nr_held) + (bytes >> PAGE_SHIFT) + 2 <= mem_managed_all(&pool->mem) / 2;
+}
+
 /* Memory that can't be had ends the process, as a touch would. */
 static int answer(int error, uint64_t page, bool write)
 {

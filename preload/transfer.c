@@ -4,13 +4,20 @@
  *
  *   up to 64 KiB, in up to 256 pieces    at once
  *   datagrams, packets                   at once, but no more is read than 1 MiB, which is more than there are
+ *   appended to a file                   at once where all of it can be held: others' appends are before or behind it
+ *   a device                             the same: what it is given at once may be one record, what it gives one message
+ *   read, from a file without a size     the same: /proc and its kin say what they have now, and may wait for more
+ *
+ *   else
  *   written                              part by part, until all is written or the kernel takes less than a part
  *   read, from a file or a device        the same
  *   read, from a pipe or a stream        one part: less than was asked for is what they may give at any time
+ *   read, from a file without a size     the same
  *
- * What is lost is that the whole is one step: an append of more than a part may have others' between its parts, as it
- * may in a pipe.
+ * What is lost is that the whole is one step: an append that can't be held at once may have others' between its parts,
+ * as it may in a pipe.
  */
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -127,9 +134,9 @@ static bool is_large(const struct transfer *t, const long args[6], size_t *total
 
 /* ---- the other side ---- */
 
-enum other { WHOLE, STREAM, DEVICE, BLOCKS };
+enum other { WHOLE, STREAM, UNSIZED, DEVICE, BLOCKS };
 
-static enum other other_side(int fd)
+static enum other other_side(const struct transfer *t, int fd)
 {
 	struct stat st;
 	int type = 0;
@@ -137,6 +144,8 @@ static enum other other_side(int fd)
 
 	if (raw(SYS_fstat, fd, &st))
 		return WHOLE;
+	if (t->reads && S_ISREG(st.st_mode) && !st.st_size)
+		return UNSIZED;
 	if (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))
 		return BLOCKS;
 	if (S_ISCHR(st.st_mode))
@@ -148,7 +157,20 @@ static enum other other_side(int fd)
 	return STREAM;
 }
 
-static long one_part(long nr, const struct transfer *t, const long args[6], const struct part *part, size_t done)
+static bool appends(long nr, const struct transfer *t, const long args[6])
+{
+	long mode = t->reads ? 0 : raw(SYS_fcntl, args[0], F_GETFL);
+
+	return (!raw_failed(mode) && (mode & O_APPEND)) || (nr == SYS_pwritev2 && (args[5] & RWF_APPEND));
+}
+
+static bool should_be_one(long nr, const struct transfer *t, const long args[6], enum other other)
+{
+	return other == UNSIZED || other == DEVICE || (other == BLOCKS && appends(nr, t, args));
+}
+
+static long one_part(long nr, const struct transfer *t, const long args[6], const struct part *part, size_t done,
+		     bool *held)
 {
 	long own[6];
 
@@ -157,42 +179,56 @@ static long one_part(long nr, const struct transfer *t, const long args[6], cons
 	own[2] = t->vector ? (long)part->n : (long)part->bytes;
 	if (t->positioned && args[3] != -1) /* preadv2's -1: at the file's own position */
 		own[3] += (long)done;
-	return call_once(nr, own);
+	return call_once(nr, own, held);
 }
 
-/* A file's part may also be short where its memory could not be held; only nothing is its end. */
-static bool goes_on(const struct transfer *t, const long args[6], enum other other, long result, size_t part)
+/* A file's part may also be short where its memory could not be held. */
+static bool goes_on(const struct transfer *t, const long args[6], enum other other, long result, size_t part, bool held)
 {
 	if (other == BLOCKS)
-		return result > 0;
+		return result == (long)part || (result > 0 && !held);
 	return result == (long)part &&
 	       (!t->reads || other == DEVICE || (t->flagged && (args[3] & (MSG_WAITALL | MSG_PEEK)) == MSG_WAITALL));
 }
 
-static long in_parts(long nr, const struct transfer *t, const long args[6], size_t total, enum other other)
+static long in_parts(long nr, const struct transfer *t, const long args[6], size_t total, enum other other, size_t done)
 {
 	struct part part;
-	size_t done = 0;
 	long result;
+	bool held;
 
 	do {
 		if (!next_part(t, args, done, &part))
 			return done ? (long)done : -EFAULT;
-		result = one_part(nr, t, args, &part, done);
+		result = one_part(nr, t, args, &part, done, &held);
 		if (result > 0)
 			done += (size_t)result;
-	} while (done < total && goes_on(t, args, other, result, part.bytes));
+	} while (done < total && goes_on(t, args, other, result, part.bytes, held));
 	return done ? (long)done : result;
+}
+
+/* In parts what could not be had at once after all: others hold what there is. */
+static long at_once(long nr, const struct transfer *t, const long args[6], size_t total, enum other other)
+{
+	bool held;
+	long result = call_once(nr, args, &held);
+
+	if (result == -ENOMEM && !held)
+		return in_parts(nr, t, args, total, other, 0);
+	if (result <= 0 || (size_t)result == total || !goes_on(t, args, other, result, total, held))
+		return result;
+	return in_parts(nr, t, args, total, other, (size_t)result);
 }
 
 static long one_packet(long nr, const struct transfer *t, const long args[6], size_t total)
 {
 	long own[6];
+	bool held;
 
 	memcpy(own, args, sizeof(own));
 	if (t->reads && !t->vector && total > PACKET_MOST)
 		own[2] = PACKET_MOST;
-	return call_once(nr, own);
+	return call_once(nr, own, &held);
 }
 
 bool transfer_call(long nr, const long args[6], long *result)
@@ -203,7 +239,12 @@ bool transfer_call(long nr, const long args[6], long *result)
 
 	if (!find(nr, &t) || !is_large(&t, args, &total))
 		return false;
-	other = other_side((int)args[0]);
-	*result = other == WHOLE ? one_packet(nr, &t, args, total) : in_parts(nr, &t, args, total, other);
+	other = other_side(&t, (int)args[0]);
+	if (other == WHOLE)
+		*result = one_packet(nr, &t, args, total);
+	else if (should_be_one(nr, &t, args, other) && held_room(total))
+		*result = at_once(nr, &t, args, total, other);
+	else
+		*result = in_parts(nr, &t, args, total, other, 0);
 	return true;
 }

@@ -159,6 +159,78 @@ static void large(void)
 	free(to);
 }
 
+/* What the kernel makes up as it is read: a part at a time, each as large as it likes. */
+static void kernels_own(void)
+{
+	size_t bytes = 1 << 20;
+	char *data = malloc(bytes);
+	int fd = open("/proc/kallsyms", O_RDONLY);
+	ssize_t got = read(fd, data, bytes);
+
+	say("a file without a size", got, data, got > 0 ? (size_t)got : 0);
+	close(fd);
+	free(data);
+}
+
+#define RECORD (1u << 20)
+#define RECORDS 32
+
+static void append_bytes(int ready)
+{
+	int fd = open("appended", O_WRONLY | O_APPEND);
+
+	(void)!write(ready, "", 1);
+	for (;;)
+		(void)!write(fd, "b", 1);
+}
+
+/* How many of the records have another's bytes between theirs. */
+static int torn(int fd)
+{
+	char *data = malloc(RECORD);
+	size_t run = 0;
+	ssize_t got;
+	int n = 0;
+
+	lseek(fd, 0, SEEK_SET);
+	while ((got = read(fd, data, RECORD)) > 0)
+		for (ssize_t i = 0; i < got; i++) {
+			n += data[i] == 'b' && run % RECORD != 0;
+			run = data[i] == 'b' ? 0 : run + 1;
+		}
+	free(data);
+	return n;
+}
+
+/* While another process appends too; by a descriptor that appends, and by a call that does. */
+static void appends(void)
+{
+	int fd = open("appended", O_RDWR | O_CREAT | O_TRUNC, 0600), by_flag = open("appended", O_WRONLY | O_APPEND);
+	char *record = malloc(RECORD), byte;
+	struct iovec halves[] = {{record, RECORD / 2}, {record + RECORD / 2, RECORD / 2}};
+	int ends[2], wrong = pipe(ends);
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		append_bytes(ends[1]);
+	memset(record, 'a', RECORD);
+	wrong += read(ends[0], &byte, 1) != 1;
+	for (unsigned i = 0; i < RECORDS; i++) {
+		ssize_t put_in = i % 2 ? write(by_flag, record, RECORD) : pwritev2(fd, halves, 2, -1, RWF_APPEND);
+
+		wrong += put_in != RECORD;
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	say("appended", wrong, NULL, 0);
+	say("what was torn", torn(fd), NULL, 0);
+	close(fd), close(by_flag);
+	close(ends[0]), close(ends[1]);
+	free(record);
+}
+
 static void streams(void)
 {
 	char *buffer = malloc(1 << 20);
@@ -478,6 +550,8 @@ int main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	files();
 	large();
+	kernels_own();
+	appends();
 	streams();
 	pairs();
 	names();
