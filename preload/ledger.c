@@ -56,18 +56,43 @@ struct ledger *ledger_map(int fd)
 	return NULL;
 }
 
-/* ---- who is there ---- */
+/* ---- who is there ----
+ *
+ * Two signs of life, of which one is enough:
+ *
+ *   a lock on the entry's byte of the ledger (fcntl)   seen from every PID namespace, and without /proc; gone with the
+ *                                                      process, and if it closes a descriptor of the ledger
+ *   the process, in /proc                              by its number and its start
+ */
 
 #define CANT_TELL UINT64_MAX
 
+static int locks = -1; /* the descriptor by which this process locks; else /proc alone tells */
+static const struct ledger_member *own;
+
+static bool set_lock(short type, unsigned first, unsigned n)
+{
+	struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = first, .l_len = n};
+
+	return syscall(SYS_fcntl, locks, F_SETLK, &lock) == 0;
+}
+
+/* By another process. */
+static bool is_locked(unsigned i)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = i, .l_len = 1};
+
+	return locks >= 0 && syscall(SYS_fcntl, locks, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 /* Its /proc/PID/stat. Bytes, or -errno. */
-static ssize_t read_stat(pid_t pid, char *text, size_t room)
+static ssize_t read_stat(const char *pid, char *text, size_t room)
 {
 	char path[32];
 	ssize_t n;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	snprintf(path, sizeof(path), "/proc/%s/stat", pid);
 	fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -79,7 +104,7 @@ static ssize_t read_stat(pid_t pid, char *text, size_t room)
 
 /* Process and start: the low half of its start time in ticks. 0: there is no such process, or it is but a name.
  * CANT_TELL: no descriptor is left to look with, say. */
-static uint64_t id_of(pid_t pid)
+static uint64_t id_of(const char *pid)
 {
 	char text[512], *p, state = 0;
 	unsigned long long started = 0;
@@ -95,34 +120,68 @@ static uint64_t id_of(pid_t pid)
 		return 0;
 	if ((state == 'Z' || state == 'X') && threads <= 1)
 		return 0;
-	return (uint64_t)pid << 32 | (uint32_t)started;
+	return strtoull(text, NULL, 10) << 32 | (uint32_t)started;
 }
 
-static bool is_there(uint64_t id)
+/* This process. Where /proc does not know it the lock alone shows that it lives: then any number does that no other
+ * has. */
+static uint64_t own_id(void)
 {
-	uint64_t now = id_of((pid_t)(id >> 32));
+	uint64_t id = id_of("self");
+	struct timespec now;
 
+	if (id && id != CANT_TELL)
+		return id;
+	if (locks < 0)
+		return 0;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)getpid() << 32 | (uint32_t)(now.tv_sec * 1000000000 + now.tv_nsec);
+}
+
+static bool is_there(unsigned i, uint64_t id)
+{
+	char pid[16];
+	uint64_t now;
+
+	if (is_locked(i))
+		return true;
+	snprintf(pid, sizeof(pid), "%u", (unsigned)(id >> 32));
+	now = id_of(pid);
 	return now == id || now == CANT_TELL; /* who lives must not lose his entry */
 }
 
-struct ledger_member *ledger_join(struct ledger *ledger, uint64_t wish_bytes)
+/* The entry becomes this process's, or is again. Another one's may have the same number, in another namespace. */
+static bool take(struct ledger *ledger, unsigned i, uint64_t before, uint64_t mine)
 {
-	uint64_t mine = id_of(getpid());
+	if (atomic_load(&ledger->members[i].id) != before || (locks >= 0 && !set_lock(F_WRLCK, i, 1)))
+		return false;
+	if (atomic_compare_exchange_strong(&ledger->members[i].id, &before, mine))
+		return true;
+	if (locks >= 0)
+		set_lock(F_UNLCK, i, 1);
+	return false;
+}
+
+struct ledger_member *ledger_join(struct ledger *ledger, int fd, uint64_t wish_bytes)
+{
 	struct ledger_member *member = NULL;
+	uint64_t mine;
 
-	mine = mine == CANT_TELL ? 0 : mine;
+	own = NULL; /* that of a parent, maybe */
+	locks = fd;
+	if (locks >= 0 && !set_lock(F_UNLCK, 0, LEDGER_MEMBERS)) /* those from before an exec */
+		locks = -1;
+	mine = own_id();
 	ledger_bury(ledger);
-	for (unsigned i = 0; i < LEDGER_MEMBERS && !member; i++)
-		if (atomic_load(&ledger->members[i].id) == mine)
+	for (unsigned i = 0; i < LEDGER_MEMBERS && !member && mine; i++)
+		if (take(ledger, i, mine, mine))
 			member = &ledger->members[i];
-	for (unsigned i = 0; i < LEDGER_MEMBERS && !member && mine; i++) {
-		uint64_t none = 0;
-
-		if (atomic_compare_exchange_strong(&ledger->members[i].id, &none, mine))
+	for (unsigned i = 0; i < LEDGER_MEMBERS && !member && mine; i++)
+		if (take(ledger, i, 0, mine))
 			member = &ledger->members[i];
-	}
-	if (!member || !mine)
+	if (!member)
 		return NULL;
+	own = member;
 	atomic_store(&member->granted_bytes, 0);
 	atomic_store(&member->wish_bytes, wish_bytes);
 	ledger_wake(ledger);
@@ -133,7 +192,10 @@ void ledger_leave(struct ledger *ledger, struct ledger_member *member)
 {
 	atomic_store(&member->granted_bytes, 0);
 	atomic_store(&member->wish_bytes, 0);
+	own = NULL;
 	atomic_store(&member->id, 0);
+	if (locks >= 0)
+		set_lock(F_UNLCK, (unsigned)(member - ledger->members), 1);
 	ledger_wake(ledger);
 }
 
@@ -144,7 +206,7 @@ void ledger_bury(struct ledger *ledger)
 		uint64_t id = atomic_load(&member->id);
 
 		/* What it had counts for nothing with its entry, and the next one begins by saying that he has nothing. */
-		if (id && !is_there(id) && atomic_compare_exchange_strong(&member->id, &id, 0))
+		if (id && member != own && !is_there(i, id) && atomic_compare_exchange_strong(&member->id, &id, 0))
 			ledger_wake(ledger);
 	}
 }

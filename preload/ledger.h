@@ -2,7 +2,7 @@
  *
  * ledger.h - how much of `--total` each process of a `weir run` has: a page that they share.
  *
- * Every process has one entry, which it alone changes. Nobody locks anything, so nobody who dies leaves a lock: what he
+ * Every process has one entry, which it alone changes. Nobody waits for a lock, and nobody who dies leaves one: what he
  * had is found by the next one who looks, as his process is not there any more.
  */
 #ifndef WEIR_LEDGER_H
@@ -32,8 +32,9 @@ int ledger_create(uint64_t total_bytes);
 struct ledger *ledger_map(int fd);
 
 /* The calling process becomes a member that would have as much as `wish`, and has nothing yet; one that has called exec
- * is still the same. NULL: there is no room. */
-struct ledger_member *ledger_join(struct ledger *ledger, uint64_t wish_bytes);
+ * is still the same. `fd`: the ledger's, which stays open, and no other of it is closed: by locks on it the others see
+ * that the process lives, also from other PID namespaces. -1: by /proc alone. NULL: there is no room. */
+struct ledger_member *ledger_join(struct ledger *ledger, int fd, uint64_t wish_bytes);
 void ledger_leave(struct ledger *ledger, struct ledger_member *member);
 /* Entries of who is not there any more become free. */
 void ledger_bury(struct ledger *ledger);

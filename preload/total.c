@@ -11,7 +11,7 @@
  *   end       the others see that it is not there any more, however it ended: until then its memory is not free
  *
  * The ledger is a memfd that `weir run` makes and all inherit; its descriptor is not the program's to close. Who lost it
- * finds it at the first program of the run, as long as that is there.
+ * finds it at the first program of the run, as long as that is there. By locks on it the others see who lives (ledger.c).
  */
 #include "total.h"
 
@@ -29,30 +29,36 @@
 #define STEP_SHARE 8 /* is given up at a time: soon enough for who waits, and few enough calls */
 
 static struct ledger *ledger;
+static int ledger_fd = -1;
 static struct ledger_member *member;
 
 static struct ledger *map_inherited(const char *number)
 {
 	struct ledger *found = ledger_map(atoi(number));
 
-	if (found)
-		descriptors_own(atoi(number)); /* it is at a high number, as all of ours */
+	if (!found)
+		return NULL;
+	ledger_fd = atoi(number);
+	descriptors_own(ledger_fd); /* it is at a high number, as all of ours */
 	return found;
 }
 
 static struct ledger *map_of_first(const char *number)
 {
 	const char *pid = getenv("WEIR_TOTAL_PID");
-	struct ledger *found = NULL;
+	struct ledger *found;
 	char path[64];
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%s/fd/%s", pid ? pid : "self", number);
 	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd >= 0) {
-		found = ledger_map(fd);
+	if (fd < 0)
+		return NULL;
+	found = ledger_map(fd);
+	if (found)
+		ledger_fd = descriptors_take(fd); /* before it is locked by: one that is closed drops all locks */
+	else
 		syscall(SYS_close, fd);
-	}
 	return found;
 }
 
@@ -88,7 +94,7 @@ uint64_t total_enter(uint64_t limit, const char **why)
 
 	if (!ledger)
 		return limit;
-	member = ledger_join(ledger, limit);
+	member = ledger_join(ledger, ledger_fd, limit);
 	*why = "too many processes share --total at once";
 	while (member) {
 		uint32_t seen = atomic_load(&ledger->changes);

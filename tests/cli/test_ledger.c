@@ -125,7 +125,7 @@ static void racers_never_have_more_than_the_total_together(void **state)
 /* Breaks when a process that is killed keeps what it had, or one that only waits to be reaped. */
 static void what_the_dead_had_is_free(void **state)
 {
-	struct ledger_member *mine = ledger_join(ledger, 100 * MIB), *again;
+	struct ledger_member *mine = ledger_join(ledger, -1, 100 * MIB), *again;
 	int ready[2];
 	char byte;
 	pid_t pid;
@@ -135,7 +135,7 @@ static void what_the_dead_had_is_free(void **state)
 	assert_int_equal(pipe(ready), 0);
 	pid = fork();
 	if (!pid) {
-		struct ledger_member *member = ledger_join(ledger, 100 * MIB);
+		struct ledger_member *member = ledger_join(ledger, -1, 100 * MIB);
 
 		byte = member && ledger_grow(ledger, member, 90 * MIB) == 90 * MIB;
 		(void)!write(ready[1], &byte, 1);
@@ -151,17 +151,59 @@ static void what_the_dead_had_is_free(void **state)
 	ledger_bury(ledger); /* a zombie */
 	assert_int_equal(ledger_grow(ledger, mine, 100 * MIB), 100 * MIB);
 	waitpid(pid, NULL, 0);
-	again = ledger_join(ledger, 8 * MIB); /* as after exec: the same process, which has nothing yet */
+	again = ledger_join(ledger, -1, 8 * MIB); /* as after exec: the same process, which has nothing yet */
 	assert_ptr_equal(again, mine);
 	assert_int_equal(atomic_load(&mine->granted_bytes), 0);
 	ledger_leave(ledger, mine);
 	assert_int_equal(atomic_load(&mine->id), 0);
 }
 
+/* Breaks when who can't be found in /proc, as from another PID namespace, is taken for dead, or for another of the same
+ * number; or keeps what it had when it is dead. */
+static void who_is_in_another_namespace_is_seen(void **state)
+{
+	int fd = ledger_create(100 * MIB), ready[2];
+	struct ledger_member *mine, *others;
+	uint64_t not_in_proc = 1ull << 32 | 0x12345678;
+	pid_t pid;
+
+	(void)state;
+	ledger = ledger_map(fd);
+	mine = ledger_join(ledger, fd, 100 * MIB);
+	assert_non_null(mine);
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		others = ledger_join(ledger, fd, 100 * MIB);
+		(void)!write(ready[1], &others, sizeof(others));
+		for (;;)
+			pause();
+	}
+	assert_int_equal(read(ready[0], &others, sizeof(others)), sizeof(others));
+	assert_non_null(others);
+	assert_ptr_not_equal(others, mine);
+	atomic_store(&others->id, not_in_proc);
+	ledger_bury(ledger);
+	assert_int_equal(atomic_load(&others->id), not_in_proc);
+	atomic_store(&others->id, atomic_load(&mine->id));
+	atomic_store(&mine->id, 0);
+	mine = ledger_join(ledger, fd, 100 * MIB);
+	assert_non_null(mine);
+	assert_ptr_not_equal(mine, others);
+	atomic_store(&others->id, not_in_proc);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	ledger_bury(ledger);
+	assert_int_equal(atomic_load(&others->id), 0);
+	assert_int_not_equal(atomic_load(&mine->id), 0);
+	ledger_leave(ledger, mine);
+	close(fd);
+}
+
 /* Breaks when who has no descriptor left takes the others for dead. */
 static void who_cannot_look_buries_nobody(void **state)
 {
-	struct ledger_member *mine = ledger_join(ledger, 100 * MIB);
+	struct ledger_member *mine = ledger_join(ledger, -1, 100 * MIB);
 	struct rlimit before, none;
 
 	(void)state;
@@ -183,6 +225,7 @@ int main(void)
 		cmocka_unit_test_setup(no_more_is_given_than_there_is, setup),
 		cmocka_unit_test_setup(racers_never_have_more_than_the_total_together, setup),
 		cmocka_unit_test_setup(what_the_dead_had_is_free, setup),
+		cmocka_unit_test_setup(who_is_in_another_namespace_is_seen, setup),
 		cmocka_unit_test_setup(who_cannot_look_buries_nobody, setup),
 	};
 

@@ -41,6 +41,29 @@ timeout 300 "$weir" run --total 12M --swap "$TMPDIR:64M" --report none -- \
 [ $? -eq 0 ] && cmp -s out sorted
 result $? "what a killed process had is given to others"
 
+# In a PID namespace of their own, with a /proc of it, and with that from outside, where the numbers are others'.
+apart="unshare --pid --fork --kill-child"
+if $apart --mount-proc true 2>/dev/null; then
+	for proc in "--mount-proc" ""; do
+		# shellcheck disable=SC2086
+		timeout 300 "$weir" run --total 20M -m 16M --swap "$TMPDIR:64M" --report none -- $apart $proc sh -c '
+			echo 30000 >/proc/sys/kernel/ns_last_pid; sort -n -S 8M numbers; sort -k2 -S 8M numbers' >out 2>err
+		[ $? -eq 0 ] && cat sorted sorted2 | cmp -s - out
+		result $? "processes of another PID namespace take part${proc:+, with a /proc of their own}"
+		# shellcheck disable=SC2086
+		timeout 300 "$weir" run --total 12M --swap "$TMPDIR:64M" --report none -- \
+			sh -c "$apart $proc sh -c '/bin/true; exit \$?'; exit \$?" >out 2>err
+		[ $? -eq 125 ] && grep -q "raise --total" err
+		result $? "... and see what the others have"
+	done
+	timeout 300 "$weir" run --total 20M --swap "$TMPDIR:64M" --report none -- sh -c "$apart --mount-proc"' sh -c "sleep 100 & kill -9 \$\$" &
+		wait $!; exec sort -n -S 16M numbers' >out 2>err
+	[ $? -eq 0 ] && cmp -s out sorted
+	result $? "... and what they had is given to others"
+else
+	skip "processes of another PID namespace take part" "no unshare here"
+fi
+
 # 12M are three processes: of the shell and its three children one can't start, whichever comes last.
 timeout 300 "$weir" run --total 12M --swap "$TMPDIR:64M" --report none -- sh -c '
 	sleep 12 & a=$!; sleep 12 & b=$!; sleep 12 & c=$!
