@@ -174,6 +174,8 @@ void report_begin(void);
 void report_to(int fd);
 void report_to_nobody(void);
 int report_stderr(void); /* where sentences go; -1: nowhere any more */
+/* A sentence, which raises no signal where it can't be written. */
+__attribute__((format(printf, 2, 3))) void report_say(int fd, const char *format, ...);
 struct text;
 bool report_wanted(void);                 /* is this the process whose report is wanted? */
 void report_out(const struct text *text); /* to where the report goes */

@@ -219,7 +219,7 @@ static void swap_was_shared(void)
 
 _Noreturn static void lost(const char *why)
 {
-	dprintf(report_stderr(), "weir run: process %d can't go on after fork: %s\n", (int)getpid(), why);
+	report_say(report_stderr(), "weir run: process %d can't go on after fork: %s\n", (int)getpid(), why);
 	syscall(SYS_exit_group, 125);
 	__builtin_unreachable();
 }

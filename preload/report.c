@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,7 +188,7 @@ bool report_wanted(void)
 
 /* Nobody reads it, there may be no more of the file, the terminal is another's: none of that is an end the program
  * asked for. A signal of ours that came is taken out again, as the process may go on; the program's own stays. */
-static void write_quietly(int fd, const struct text *text)
+static void write_quietly(int fd, const char *bytes, size_t length)
 {
 	const uint64_t quiet = BIT(SIGPIPE) | BIT(SIGXFSZ) | BIT(SIGTTOU);
 	const struct timespec at_once = {0};
@@ -196,9 +197,23 @@ static void write_quietly(int fd, const struct text *text)
 	raw(SYS_rt_sigprocmask, SIG_BLOCK, &quiet, &mask, sizeof(quiet));
 	raw(SYS_rt_sigpending, &before, sizeof(before));
 	ours = (BIT(SIGPIPE) | BIT(SIGXFSZ)) & ~before;
-	if (write(fd, text->bytes, text->length) < 0) /* the program's end is no place to complain */
+	if (write(fd, bytes, length) < 0) /* the program's end is no place to complain */
 		raw(SYS_rt_sigtimedwait, &ours, NULL, &at_once, sizeof(ours));
 	raw(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+}
+
+/* The stack may be small. */
+void report_say(int fd, const char *format, ...)
+{
+	char line[512];
+	va_list list;
+	int n;
+
+	va_start(list, format);
+	n = vsnprintf(line, sizeof(line), format, list);
+	va_end(list);
+	if (n > 0)
+		write_quietly(fd, line, MIN((size_t)n, sizeof(line) - 1));
 }
 
 void report_out(const struct text *text)
@@ -209,7 +224,7 @@ void report_out(const struct text *text)
 		fd = open(settings.report_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 	if (fd < 0)
 		return;
-	write_quietly(fd, text);
+	write_quietly(fd, text->bytes, text->length);
 	if (settings.report_path)
 		syscall(SYS_close, fd);
 }
@@ -324,7 +339,7 @@ static void say_out_of_memory(void *user)
 			 total_bytes(&granted) ? ", --total" : "");
 	else
 		text_add(&text, "its swap file failed; see --swap\n");
-	write_quietly(report_stderr(), &text);
+	write_quietly(report_stderr(), text.bytes, text.length);
 	write_once(NULL);
 }
 

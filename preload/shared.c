@@ -19,7 +19,6 @@
  */
 #include "shared.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -162,8 +161,9 @@ static int give_up(struct shared *shared, window_replace replace)
 
 static void say_lost(int error)
 {
-	dprintf(report_stderr(), "weir run: process %d: what was stored to a mapped file can't be written to it: %s\n",
-		(int)getpid(), strerror(-error));
+	report_say(report_stderr(),
+		   "weir run: process %d: what was stored to a mapped file can't be written to it: %s\n", (int)getpid(),
+		   strerror(-error));
 }
 
 static int by_nothing(char *base, size_t bytes, void *user)
@@ -195,10 +195,10 @@ void shared_end(struct shared *shared)
 
 _Noreturn static void end_half_way(int error)
 {
-	dprintf(report_stderr(),
-		"weir run: process %d can't go on: a part of a mapped file could not be given to the kernel: %s (is "
-		"vm.max_map_count too low?)\n",
-		(int)getpid(), strerror(error));
+	report_say(report_stderr(),
+		   "weir run: process %d can't go on: a part of a mapped file could not be given to the kernel: %s (is "
+		   "vm.max_map_count too low?)\n",
+		   (int)getpid(), strerror(error));
 	syscall(SYS_exit_group, 125);
 	__builtin_unreachable();
 }
@@ -319,9 +319,9 @@ static void share_with_child(struct shared *shared)
 	int error = to_kernel(shared, PASSED_FORK, give_up_and_lose);
 
 	if (error)
-		dprintf(report_stderr(),
-			"weir run: process %d: what it stores to a mapped file its child sees late: %s\n",
-			(int)getpid(), strerror(-error));
+		report_say(report_stderr(),
+			   "weir run: process %d: what it stores to a mapped file its child sees late: %s\n",
+			   (int)getpid(), strerror(-error));
 }
 
 void shared_fork_before(void)

@@ -36,7 +36,7 @@ static const char *swap_name; /* in swap_directory */
 
 _Noreturn static void refuse(const char *sentence)
 {
-	dprintf(STDERR_FILENO, "weir run: cannot start %s: %s\n", program_invocation_short_name, sentence);
+	report_say(STDERR_FILENO, "weir run: cannot start %s: %s\n", program_invocation_short_name, sentence);
 	syscall(SYS_exit_group, EXIT_CANNOT_START);
 	__builtin_unreachable();
 }
@@ -51,7 +51,7 @@ static uint64_t number(const char *name, uint64_t otherwise)
 		return otherwise;
 	value = strtoull(text, &end, 10);
 	if (*end || *text < '0' || *text > '9') {
-		dprintf(STDERR_FILENO, "weir run: %s=%s: a plain number is wanted\n", name, text);
+		report_say(STDERR_FILENO, "weir run: %s=%s: a plain number is wanted\n", name, text);
 		syscall(SYS_exit_group, EXIT_CANNOT_START);
 	}
 	return value;
@@ -181,7 +181,7 @@ int pool_start_in_child(void)
 	settings.threads = settings.threads && uffd_serves_kernel();
 	error = create_pool();
 	if (!error && add_swap()) {
-		dprintf(report_stderr(), "weir run: process %d has no swap: %s\n", (int)getpid(), weir_error_text());
+		report_say(report_stderr(), "weir run: process %d has no swap: %s\n", (int)getpid(), weir_error_text());
 		settings.swap_bytes = 0;
 	}
 	return error;

@@ -39,6 +39,9 @@ result $? "where nobody reads stderr any more, the status is the program's"
 timeout 30 "$weir" run -m 16M --stats-interval 0.1 -- sh -c 'sleep 0.3; exit 3' 2>&9
 [ $? -eq 3 ]
 result $? "... and it lives on after a line of an interval"
+timeout 30 "$weir" run -m 16M --swap /dev/null/none true 2>&9
+[ $? -eq 125 ]
+result $? "... and so is that of a start that is refused"
 exec 9>&-
 head -c 32K /dev/zero >full
 (ulimit -f 32 && exec timeout 30 "$weir" run -m 16M --swap :0 --report-file "$work/full" -- sh -c 'exit 3')

@@ -25,6 +25,12 @@ result $? "... which were Weir's, or the kernel's with signals"
 same "a fork while a file that is mapped can't be written" 32M "$own/run_shared" 300 full
 grep -q "can't be written to it" err
 result $? "... which is said"
+exec 9> >(exec true)
+wait $!
+timeout 60 "$weir" run -m 32M --report none "$own/run_shared" 300 full >out 2>&9
+[ $? -eq 0 ] && cmp -s plain out
+result $? "... or not, where nobody reads it any more"
+exec 9>&-
 same "a mapped file against a model of it" 4M "$own/run_shared_model" 1400 600 5
 same "a break that the program moves, paged" 4M "$own/run_break" 12
 [ "$(sum pswpin)" -gt 0 ]
