@@ -43,6 +43,9 @@ timeout 30 "$weir" run -m 16M --swap /dev/null/none true 2>&9
 [ $? -eq 125 ]
 result $? "... and so is that of a start that is refused"
 exec 9>&-
+bash -c 'x=$(head -c 96M /dev/zero | tr "\0" x); exec "$0" run -m 16M --report json --report-file report true' "$weir"
+[ "$(sum peak_resident_bytes)" -gt 1000000 ] && [ "$(sum peak_resident_bytes)" -lt 64000000 ]
+result $? "what was resident at most is the program's, not its launcher's"
 head -c 32K /dev/zero >full
 (ulimit -f 32 && exec timeout 30 "$weir" run -m 16M --swap :0 --report-file "$work/full" -- sh -c 'exit 3')
 [ $? -eq 3 ]
