@@ -2,6 +2,7 @@
  *
  * contract_mapped.c - the statements that hold for pages in windows as for pages in slots: 3, 4, 5, 6, 12, 13, 16, 31.
  */
+#include "../kernel_windows.h"
 #include "../window/window_rig.h"
 
 #define PAGES 512u
@@ -198,5 +199,7 @@ int main(void)
 		cmocka_unit_test_setup(contract_31_frames_are_conserved_in_windows, set_up),
 	};
 
+	if (!kernel_has_windows())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "../anon_rig.h"
+#include "../kernel_windows.h"
 #include "../sanitizer.h"
 
 enum outcome {
@@ -292,6 +293,7 @@ static void start_with_window(struct page_rig *r, enum store_kind kind)
 {
 	void *address;
 
+	skip_without_windows();
 	r->rig.config.windows = true;
 	if (kind == MEMORY)
 		rig_start(&r->rig, 64);

@@ -5,6 +5,7 @@
 #include <semaphore.h>
 #include <sys/mman.h>
 
+#include "../kernel_windows.h"
 #include "../rig.h"
 
 #define PAGE 3u
@@ -255,5 +256,7 @@ int main(void)
 		CASE(a_page_locked_while_it_is_advised_cold), CASE(a_page_locked_while_it_is_isolated),
 	};
 
+	if (!kernel_has_windows())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

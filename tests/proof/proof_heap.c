@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "../anon_rig.h"
+#include "../kernel_windows.h"
 #include "planted.h"
 #include "situations.h"
 
@@ -339,6 +340,7 @@ static void law_3_neither_faults_nor_reclaim_of_mapped_pages_touch_the_heap(void
 
 	(void)state;
 	skip_under_tsan(ALLOCATOR_IS_TSANS);
+	skip_without_windows();
 	rig_config(&rig, 16 << 20);
 	rig.config.policy = NULL; /* the default */
 	rig.config.windows = true;

@@ -2,6 +2,7 @@
  *
  * test_adopt.c - a child of fork() goes on with its parent's window, in a pool of its own.
  */
+#include "../kernel_windows.h"
 #include "anon_rig.h"
 #include "sanitizer.h"
 
@@ -108,5 +109,7 @@ int main(void)
 		cmocka_unit_test(pages_out_of_reach_need_swap),
 	};
 
+	if (!kernel_has_windows())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
  */
 #include <unistd.h>
 
+#include "../kernel_windows.h"
 #include "marks.h"
 
 static void neighbours_come_with_a_page(void)
@@ -159,5 +160,7 @@ int main(void)
 		TEST(waste_is_seen_by_the_leaders),
 	};
 
+	if (!kernel_has_windows())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

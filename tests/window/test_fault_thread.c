@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../kernel_windows.h"
 #include "../rig.h"
 #include "../sanitizer.h"
 
@@ -232,5 +233,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_kernel_is_served_too, start, stop),
 	};
 
+	if (!kernel_has_windows())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

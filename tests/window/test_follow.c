@@ -2,6 +2,7 @@
  *
  * test_follow.c - objects over files that are changed behind their backs, and windows that are given up.
  */
+#include "../kernel_windows.h"
 #include "window_rig.h"
 
 #include <fcntl.h>
@@ -405,5 +406,7 @@ int main(void)
 		cmocka_unit_test(errors_are_kept_for_sync),
 	};
 
+	if (!kernel_has_windows())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

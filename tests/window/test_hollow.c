@@ -2,6 +2,7 @@
  *
  * test_hollow.c - slots of pages in windows go back to the kernel in batches, whoever comes and goes.
  */
+#include "../kernel_windows.h"
 #include "window_rig.h"
 
 #include "cache/hollow.h"
@@ -68,5 +69,7 @@ int main(void)
 		cmocka_unit_test(threads_that_end_leave_no_batches),
 	};
 
+	if (!kernel_has_windows())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <sys/ioctl.h>
 
+#include "../kernel_windows.h"
 #include "window_rig.h"
 
 #define PAGES 40u /* no power of two */
@@ -67,5 +68,7 @@ int main(void)
 		cmocka_unit_test(what_is_synced_is_protected),
 	};
 
+	if (!kernel_has_windows())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
  * What is written lies in the window of a second object, whose store answers when the test wants: so the writer stands
  * in the middle of his copy for as long as that.
  */
+#include "../kernel_windows.h"
 #include "window_rig.h"
 
 #include <semaphore.h>
@@ -185,5 +186,7 @@ int main(void)
 		cmocka_unit_test(a_window_page_is_written_to_itself),
 	};
 
+	if (!kernel_has_windows())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

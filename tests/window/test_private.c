@@ -5,6 +5,7 @@
  * The swap answers its first read when the test wants, so that the one who touches the window stands in the middle of
  * it.
  */
+#include "../kernel_windows.h"
 #include "window_rig.h"
 
 #include <semaphore.h>
@@ -144,5 +145,7 @@ int main(void)
 		cmocka_unit_test(a_page_that_is_written_meanwhile),
 	};
 
+	if (!kernel_has_windows())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
  * WEIR_TRY, and in a queue, whose lock those need who wait for its reads. What begins is begun by calls inside the
  * library that are answered by the test first.
  */
+#include "../kernel_windows.h"
 #include "window_rig.h"
 
 #include "cache/thread.h"
@@ -235,5 +236,7 @@ int main(void)
 		cmocka_unit_test(try_waits_for_no_write_without_a_window),
 	};
 
+	if (!kernel_has_windows())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../kernel_windows.h"
 #include "cache/unmap.h"
 #include "marks.h"
 
@@ -491,5 +492,7 @@ int main(void)
 		TEST(bad_input),
 	};
 
+	if (!kernel_has_windows())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
  * The patterns are those by which memory is tested (moving inversions, walking ones, addresses, random values ...):
  * what was stored must be there, in every word, whatever went to swap and came back in between.
  */
+#include "../kernel_windows.h"
 #include "anon_rig.h"
 #include "sanitizer.h"
 
@@ -518,5 +519,7 @@ int main(void)
 		cmocka_unit_test(without_memory_at_first),
 	};
 
+	if (!kernel_has_windows())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

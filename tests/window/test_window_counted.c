@@ -3,6 +3,7 @@
  * test_window_counted.c - pages that are held for a system call: the kernel finds them there, and may write to them,
  * whatever reclaim does meanwhile; afterwards they go as any other.
  */
+#include "../kernel_windows.h"
 #include "anon_rig.h"
 #include "fault/pin.h"
 #include "fault/sigbus.h"
@@ -183,5 +184,7 @@ int main(void)
 		cmocka_unit_test(a_later_handler_gets_what_is_not_ours),
 	};
 
+	if (!kernel_has_windows())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

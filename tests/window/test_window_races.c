@@ -7,6 +7,7 @@
  *   come, go    windows and lengths change while others touch and pin
  *   failures    of reads, of writes, of the durable end; the hook that says "not yet"
  */
+#include "../kernel_windows.h"
 #include "window_rig.h"
 
 #define PAGES 64u /* that the races are about; the object has more */
@@ -550,5 +551,7 @@ int main(void)
 		cmocka_unit_test(what_was_not_made_durable_is_dirty_again),
 	};
 
+	if (!kernel_has_windows())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

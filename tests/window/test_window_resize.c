@@ -3,6 +3,7 @@
  * test_window_resize.c - an object with a window changes its length while the page in which its end lies is pinned: what
  * a system call was given stays where it is.
  */
+#include "../kernel_windows.h"
 #include "window_rig.h"
 
 #include "fault/pin.h"
@@ -168,5 +169,7 @@ int main(void)
 		cmocka_unit_test(a_pinned_page_is_not_cut_in_part),
 	};
 
+	if (!kernel_has_windows())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 #include <sys/auxv.h>
 #include <sys/syscall.h>
 
+#include "../kernel_windows.h"
 #include "window_rig.h"
 
 #define PAGES 2048u /* of the object; the budget has 1024 */
@@ -554,5 +555,7 @@ int main(void)
 		cmocka_unit_test(exec_ends_the_pool),
 	};
 
+	if (!kernel_has_windows())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
