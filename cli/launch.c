@@ -45,7 +45,7 @@ static const char help[] =
 	"  --swap PATH[:BYTES]    a directory for the swap file, or its name; default TMPDIR or /var/tmp, 4 times the "
 	"budget.\n"
 	"                         :0 for none\n"
-	"  --policy NAME          replacement policy; weir replay --list-policies tells them\n"
+	"  --policy NAME          replacement policy; weir replay --policy help lists them\n"
 	"  --swappiness N         0 to 200, default 60\n"
 	"  --faults auto|thread|signal\n"
 	"                         who serves a touch of what is not there: threads, for the kernel too, which needs a "
@@ -226,7 +226,7 @@ static int set_policy(void)
 	for (unsigned i = 0; weir_policy_name(i); i++)
 		if (strcmp(weir_policy_name(i), said[POLICY]) == 0)
 			return setenv("WEIR_POLICY", said[POLICY], 1);
-	return say_error("run: --policy %s: there is no such policy; weir replay --list-policies tells them",
+	return say_error("run: --policy %s: there is no such policy; weir replay --policy help lists them",
 			 said[POLICY]);
 }
 
