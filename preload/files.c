@@ -372,17 +372,23 @@ static bool add(struct range *range, int fd, const struct stat *st)
 	return room;
 }
 
-void *files_map(size_t bytes, int prot, int fd, off_t offset)
+bool files_map_at(const void *address, size_t bytes, int fd, off_t offset)
 {
 	struct range range = {.offset = (uint64_t)offset};
 	struct stat st;
-	char *address = fstat(fd, &st) ? NULL : arena_map(bytes, PROT_NONE, true);
+
+	range.pages.first = (uint64_t)((const char *)address - arena_base) >> PAGE_SHIFT;
+	range.pages.last = range.pages.first + (page_up(bytes) >> PAGE_SHIFT);
+	return !fstat(fd, &st) && add(&range, fd, &st);
+}
+
+void *files_map(size_t bytes, int prot, int fd, off_t offset)
+{
+	char *address = arena_map(bytes, PROT_NONE, true);
 
 	if (!address)
 		return NULL;
-	range.pages.first = (uint64_t)(address - arena_base) >> PAGE_SHIFT;
-	range.pages.last = range.pages.first + (page_up(bytes) >> PAGE_SHIFT);
-	if (add(&range, fd, &st) && !arena_protect(address, bytes, prot))
+	if (files_map_at(address, bytes, fd, offset) && !arena_protect(address, bytes, prot))
 		return address;
 	arena_unmap(address, bytes);
 	return NULL;

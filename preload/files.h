@@ -11,6 +11,8 @@
 bool files_can(size_t bytes, int prot, int flags, int fd, off_t offset);
 /* NULL: no; the kernel may have it. */
 void *files_map(size_t bytes, int prot, int fd, off_t offset);
+/* The same in a range of the arena that is PROT_NONE and holds nothing. False: no. */
+bool files_map_at(const void *address, size_t bytes, int fd, off_t offset);
 /* Is a file mapped in any of the pages? */
 bool files_meet(uint64_t first, uint64_t last);
 /* What files are mapped in pages [first, last) are so again at `to`. False: there is no room in the tables for all. */

@@ -6,7 +6,7 @@
  *   private, of a regular file, as large                              the same, with its bytes (files.c)
  *   shared, of a regular file on a disk, from another threshold on    a range of the file's window (shared_map.c)
  *   the same at an address inside of the arena                        zeros from now on, there
- *   a private mapping of a file inside of the arena                   its content, read in there
+ *   a private mapping of a file inside of the arena                   its bytes, there; if they can't be mapped, read in at once
  *   everything else                                                   the kernel's, and counted
  *
  * Calls that concern a range which lies half in the arena, or in a window, are split.
@@ -68,6 +68,21 @@ static int why_not_fixed(const void *address, int flags, int fd, off_t offset)
 	return (mode & O_ACCMODE) == O_WRONLY ? EACCES : 0;
 }
 
+/* In a range that is PROT_NONE and holds nothing; a small one too, as the kernel can't have it. 0 or -1. */
+static int fill_fixed(void *address, size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+	size_t enough = MAX(bytes, settings.threshold_bytes);
+
+	if (any_shared())
+		shared_settle(fd);
+	if (files_can(enough, prot, flags & ~(MAP_FIXED | MAP_FIXED_NOREPLACE), fd, offset) &&
+	    files_map_at(address, bytes, fd, offset))
+		return arena_protect(address, bytes, prot);
+	if (arena_protect(address, bytes, PROT_READ | PROT_WRITE) || !read_in(address, bytes, fd, offset))
+		return -1;
+	return arena_protect(address, bytes, prot);
+}
+
 /* At an address that is, at least in part, the arena's. */
 static void *map_fixed(void *address, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
@@ -84,11 +99,9 @@ static void *map_fixed(void *address, size_t bytes, int prot, int flags, int fd,
 		errno = flags & MAP_FIXED_NOREPLACE ? EEXIST : ENOMEM;
 		return MAP_FAILED;
 	}
-	if (!arena_map_at(address, bytes, anonymous ? prot : PROT_READ | PROT_WRITE, !(flags & MAP_FIXED_NOREPLACE)))
+	if (!arena_map_at(address, bytes, anonymous ? prot : PROT_NONE, !(flags & MAP_FIXED_NOREPLACE)))
 		return MAP_FAILED;
-	if (!anonymous && (!read_in(address, bytes, fd, offset) || arena_protect(address, bytes, prot)))
-		return MAP_FAILED;
-	return address;
+	return !anonymous && fill_fixed(address, bytes, prot, flags, fd, offset) ? MAP_FAILED : address;
 }
 
 static bool is_shared(int flags)

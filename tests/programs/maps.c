@@ -168,6 +168,22 @@ static size_t grown_in_place(int fd)
 	return bad + (munmap(map, pages * PAGE) != 0);
 }
 
+/* At a place that the program chose: as if it were somewhere else. */
+static size_t fixed(int fd)
+{
+	int flags = MAP_PRIVATE | MAP_FIXED;
+	char *room = mmap(NULL, (pages + 60) * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *map = mmap(room + 10 * PAGE, (pages + 20) * PAGE, PROT_READ | PROT_WRITE, flags, fd, 0);
+	size_t bad = map != room + 10 * PAGE || wrong(map, pages);
+
+	for (size_t i = 0; i < pages; i += 3)
+		*word(map, i) = i + CHANGED;
+	madvise(map, 30 * PAGE, MADV_DONTNEED);
+	bad += wrong(map, 30) + (signal_of(map + (pages + 15) * PAGE) != SIGBUS);
+	bad += (signal_of(map - PAGE) != SIGSEGV) + (signal_of(map + (pages + 20) * PAGE) != SIGSEGV);
+	return bad + (munmap(room, (pages + 60) * PAGE) != 0);
+}
+
 static size_t grown_in_child(int fd, char *written)
 {
 	pid_t pid = fork();
@@ -286,6 +302,8 @@ int main(int argc, char **argv)
 	if (pid == 0)
 		exit(child(written, read_only, fd) != 0);
 	bad += wrong(written, 30) + child_fails(pid);
+	bad += fixed(fd);
+	printf("fixed: %zu wrong\n", bad);
 	bad += grown(fd) + grown_at_once(fd) + grown_in_place(fd);
 	printf("grown: %zu wrong\n", bad);
 	bad += grown_in_child(fd, written);
