@@ -16,6 +16,8 @@
 #include "reclaim/reclaim.h"
 #include "reclaim/scan_control.h"
 
+#define MOMENT_NS 10000000ull /* for another reclaimer */
+
 static struct frame *take_from_nodes(weir_pool *pool, unsigned order, enum alloc_depth depth)
 {
 	unsigned local = mem_local_node(&pool->mem), nr = pool->mem.nr_nodes;
@@ -44,12 +46,6 @@ static void drain(weir_pool *pool)
 		zone_drain(&pool->mem, i);
 }
 
-static void drain_for_order(weir_pool *pool, unsigned order)
-{
-	if (order)
-		drain(pool);
-}
-
 /* In a reclaiming context (contract 21, 22): never ordinary reclaim. */
 static struct frame *take_reclaiming(weir_pool *pool, unsigned order, enum alloc_depth depth)
 {
@@ -61,7 +57,8 @@ static struct frame *take_reclaiming(weir_pool *pool, unsigned order, enum alloc
 			failures = 0;
 		else if (++failures >= MAX_RECLAIM_FAILURES)
 			return NULL;
-		drain_for_order(pool, order);
+		if (order)
+			drain(pool);
 	}
 	return frame;
 }
@@ -74,20 +71,38 @@ static void forget_failures(weir_pool *pool)
 		atomic_store_explicit(&pool->kswapd[i].failures, 0, memory_order_relaxed);
 }
 
-/* Nothing was freed. If writeback is under way that may free something, give it time, but no more than the
- * configuration allows in all; a device that is slow for a second is no reason to fail. */
-static bool await_writeback(weir_pool *pool, uint64_t *deadline)
+/* Is another reclaimer at work that may free what we could not? One that has pages off the lists just now; or the
+ * background one, where we may write nothing. */
+static bool others_may_free(const weir_pool *pool, unsigned flags)
 {
-	if (atomic_load(&pool->nr_writeback) <= 0)
+	for (unsigned i = 0; i < pool->mem.nr_nodes; i++)
+		if (atomic_load_explicit(&pool->lruvecs[i].nr_isolated, memory_order_relaxed) > 0 ||
+		    (flags && atomic_load(&pool->kswapd[i].failures) < MAX_RECLAIM_FAILURES))
+			return true;
+	return false;
+}
+
+/* Nothing was freed. If writeback is under way that may free something, give it time, but no more than the
+ * configuration allows in all; a device that is slow for a second is no reason to fail. If others reclaim, give them a
+ * moment, a few times. */
+static bool await_others(weir_pool *pool, unsigned flags, uint64_t *deadline, unsigned *failures)
+{
+	uint32_t seen = atomic_load(&pool->progress);
+
+	if (atomic_load(&pool->nr_writeback) > 0) {
+		if (deadline_passed(pool, deadline))
+			return false;
+		reclaim_nap(pool);
+		return true;
+	}
+	if (++*failures >= MAX_RECLAIM_FAILURES || !others_may_free(pool, flags))
 		return false;
-	if (deadline_passed(pool, deadline))
-		return false;
-	reclaim_nap(pool);
+	pool_wait_progress(pool, seen, MOMENT_NS);
 	return true;
 }
 
-/* Reclaim and try again while that frees something. Once it frees nothing: again, as long as writeback is under way
- * that may free something and the configuration's wait allows; then a last time everywhere. */
+/* Reclaim and try again while that frees something: others may have been faster to take it. Once it frees nothing:
+ * again, as long as others may free something and the configuration's wait allows; then a last time everywhere. */
 static struct frame *take_directly(weir_pool *pool, unsigned order, unsigned flags)
 {
 	unsigned failures = 0, node = mem_local_node(&pool->mem);
@@ -105,14 +120,18 @@ static struct frame *take_directly(weir_pool *pool, unsigned order, unsigned fla
 			forget_failures(pool);
 		throttle_direct_reclaim(pool, node);
 		freed = try_to_free_pages(pool, node, order, pool->config.swap_cluster_max, flags);
-		drain_for_order(pool, order);
+		if (order || !freed)
+			drain(pool);
 		/* Frames are no block: for one, the tries are bounded as a whole (contract 18). */
 		if (freed && !order) {
 			failures = 0;
 			deadline = 0;
+			last = false;
 		} else if (freed) {
 			failures++;
-		} else if (!await_writeback(pool, &deadline)) {
+		} else if (!last && (frame = take_from_nodes(pool, order, ALLOC_MIN_MARK))) {
+			return frame; /* it was parked */
+		} else if (!await_others(pool, flags, &deadline, &failures)) {
 			failures = MAX_RECLAIM_FAILURES;
 		}
 	}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_progress.c - an allocation finds what could be freed, wherever that is just then.
+ */
+#include "../anon_rig.h"
+
+#include <sched.h>
+
+#include "cache/admit.h"
+#include "fault/frame_take.h"
+
+/* Called in place of try_to_free_pages, where a test has set it. */
+static uint64_t (*reclaim_instead)(weir_pool *pool, unsigned node, unsigned order, uint64_t n, unsigned flags);
+
+uint64_t __real_try_to_free_pages(weir_pool *pool, unsigned node, unsigned order, uint64_t n, unsigned flags);
+uint64_t __wrap_try_to_free_pages(weir_pool *pool, unsigned node, unsigned order, uint64_t n, unsigned flags);
+uint64_t __wrap_try_to_free_pages(weir_pool *pool, unsigned node, unsigned order, uint64_t n, unsigned flags)
+{
+	return (reclaim_instead ? reclaim_instead : __real_try_to_free_pages)(pool, node, order, n, flags);
+}
+
+static struct frame *taken[1 << 15];
+
+/* Every frame that is free down to min, but for those in other CPUs' caches. */
+static unsigned take_free(weir_pool *pool, unsigned n)
+{
+	while (n < ARRAY_SIZE(taken) && (taken[n] = zone_alloc(&pool->mem, 0, 0, ALLOC_MIN_MARK, true)))
+		n++;
+	return n;
+}
+
+/* Those too. */
+static unsigned take_all(weir_pool *pool)
+{
+	zone_drain(&pool->mem, 0);
+	return take_free(pool, 0);
+}
+
+static void give_all(weir_pool *pool, unsigned n)
+{
+	while (n > 0)
+		frame_give(pool, taken[--n]);
+}
+
+static bool run_on_cpu(unsigned cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return sched_setaffinity(0, sizeof(set), &set) == 0;
+}
+
+static int no_wrap(void **state)
+{
+	(void)state;
+	reclaim_instead = NULL;
+	return 0;
+}
+
+/* ---- taking a frame ---- */
+
+/* Breaks when a device that stalls is waited for while another CPU's cache has frames. */
+static void frames_that_are_parked_are_taken_before_it_waits(void **state)
+{
+	cpu_set_t before;
+	struct frame *frame, *parked[64];
+	struct rig rig;
+	unsigned n;
+
+	(void)state;
+	sched_getaffinity(0, sizeof(before), &before);
+	if (!run_on_cpu(1) || !run_on_cpu(0)) {
+		print_message("needs CPUs 0 and 1\n");
+		skip();
+	}
+	rig_config(&rig, 64 << 20);
+	rig.config.wait_ms = 1000;
+	rig_start(&rig, 16);
+	for (unsigned i = 0; i < ARRAY_SIZE(parked); i++)
+		assert_int_equal(frame_take(rig.pool, 0, 0, &parked[i]), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(parked); i++)
+		frame_give(rig.pool, parked[i]);
+	run_on_cpu(1);
+	n = take_free(rig.pool, 0);
+	atomic_fetch_add(&rig.pool->nr_writeback, 1);
+	assert_int_equal(frame_take(rig.pool, 0, 0, &frame), 0);
+	assert_int_equal(counter(rig.pool, "allocstall"), 1);
+	atomic_fetch_sub(&rig.pool->nr_writeback, 1);
+	frame_give(rig.pool, frame);
+	give_all(rig.pool, n);
+	sched_setaffinity(0, sizeof(before), &before);
+	rig_stop(&rig);
+}
+
+static unsigned calls, nr_all, thefts;
+
+/* The first call finds nothing; of what the next ones free, others are faster to take it. */
+static uint64_t free_for_others(weir_pool *pool, unsigned node, unsigned order, uint64_t n, unsigned flags)
+{
+	uint64_t freed = calls++ ? __real_try_to_free_pages(pool, node, order, n, flags) : 0;
+
+	if (calls <= 1 + thefts)
+		nr_all = take_free(pool, nr_all);
+	return freed;
+}
+
+/* Breaks when an allocation fails although reclaim goes on freeing, because others took it the first time. */
+static void what_others_took_is_reclaimed_again(void **state)
+{
+	struct frame *frame;
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 8 << 20);
+	rig_start(&rig, 1024);
+	kswapd_sleeps(rig.pool, 0, true);
+	touch_range(rig.object, 0, 1000);
+	nr_all = take_all(rig.pool);
+	calls = 0;
+	thefts = 3;
+	reclaim_instead = free_for_others;
+	assert_int_equal(frame_take(rig.pool, 0, 0, &frame), 0);
+	reclaim_instead = NULL;
+	assert_int_equal(calls, 1 + thefts + 1);
+	frame_give(rig.pool, frame);
+	give_all(rig.pool, nr_all);
+	kswapd_sleeps(rig.pool, 0, false);
+	rig_stop(&rig);
+}
+
+static struct frame *others[1000];
+static unsigned nr_others;
+
+/* Other reclaimers have all pages off the lists, and put them back a little later. */
+static uint64_t reclaim_among_others(weir_pool *pool, unsigned node, unsigned order, uint64_t n, unsigned flags)
+{
+	struct lruvec *lruvec = &pool->lruvecs[0];
+
+	if (++calls == 4) {
+		lru_lock(lruvec, true);
+		lru_put_back_batch(lruvec, others, nr_others, LRU_INACTIVE_FILE);
+		lru_unlock(lruvec);
+	}
+	return __real_try_to_free_pages(pool, node, order, n, flags);
+}
+
+/* Breaks when an allocation fails because other reclaimers, or the background one, have just all pages in hand. */
+static void pages_that_other_reclaimers_look_at_are_waited_for(void **state)
+{
+	struct frame *frame;
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 8 << 20);
+	rig_start(&rig, 1024);
+	kswapd_sleeps(rig.pool, 0, true);
+	touch_range(rig.object, 0, 1000);
+	admit_drain(rig.pool, 0);
+	lru_lock(&rig.pool->lruvecs[0], true);
+	nr_others = lru_isolate_tail(&rig.pool->lruvecs[0], LRU_INACTIVE_FILE, others, ARRAY_SIZE(others));
+	lru_unlock(&rig.pool->lruvecs[0]);
+	assert_int_equal(nr_others, 1000);
+	nr_all = take_all(rig.pool);
+	calls = 0;
+	reclaim_instead = reclaim_among_others;
+	assert_int_equal(frame_take(rig.pool, 0, 0, &frame), 0);
+	assert_int_equal(calls, 4);
+	reclaim_instead = NULL;
+	frame_give(rig.pool, frame);
+	give_all(rig.pool, nr_all);
+	kswapd_sleeps(rig.pool, 0, false);
+	rig_stop(&rig);
+}
+
+/* The background reclaimer gets a processor a little later. */
+static uint64_t reclaim_before_kswapd(weir_pool *pool, unsigned node, unsigned order, uint64_t n, unsigned flags)
+{
+	uint64_t freed = __real_try_to_free_pages(pool, node, order, n, flags);
+
+	if (++calls == 3) {
+		kswapd_sleeps(pool, 0, false);
+		kswapd_wake(pool, 0);
+	}
+	return freed;
+}
+
+/* Breaks when who may write nothing itself fails before the background reclaimer has had its turn. */
+static void who_may_not_write_waits_for_kswapd(void **state)
+{
+	struct frame *frame;
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 8 << 20);
+	anon_start(&rig, 1024, 4096);
+	kswapd_sleeps(rig.pool, 0, true);
+	write_stamps(rig.object, 0, 100, 1);
+	nr_all = take_all(rig.pool);
+	calls = 0;
+	reclaim_instead = reclaim_before_kswapd;
+	assert_int_equal(frame_take(rig.pool, 0, WEIR_NOIO, &frame), 0);
+	reclaim_instead = NULL;
+	frame_give(rig.pool, frame);
+	give_all(rig.pool, nr_all);
+	anon_stop(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(frames_that_are_parked_are_taken_before_it_waits),
+		cmocka_unit_test_teardown(what_others_took_is_reclaimed_again, no_wrap),
+		cmocka_unit_test_teardown(pages_that_other_reclaimers_look_at_are_waited_for, no_wrap),
+		cmocka_unit_test_teardown(who_may_not_write_waits_for_kswapd, no_wrap),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
