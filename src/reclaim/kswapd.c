@@ -60,10 +60,31 @@ static uint64_t balance_node(weir_pool *pool, unsigned node)
 	return sc.nr_reclaimed;
 }
 
+static bool gave_up(const struct kswapd *kswapd)
+{
+	return atomic_load(&kswapd->failures) >= MAX_RECLAIM_FAILURES;
+}
+
+static bool is_low(const struct kswapd *kswapd)
+{
+	return !zone_watermark_ok(&kswapd->pool->mem, kswapd->node, 0, ALLOC_LOW_MARK);
+}
+
 static bool has_nothing_to_do(const struct kswapd *kswapd)
 {
-	return zone_watermark_ok(&kswapd->pool->mem, kswapd->node, 0, ALLOC_LOW_MARK) ||
-	       atomic_load(&kswapd->failures) >= MAX_RECLAIM_FAILURES;
+	return !is_low(kswapd) || gave_up(kswapd);
+}
+
+/* Woken, though it has given up: an unpin in a slot tells nobody, and who may not reclaim has nobody else. So one pass,
+ * as a direct reclaimer makes: what that frees lets it begin anew. */
+static void look_again(weir_pool *pool, unsigned node)
+{
+	struct scan_control sc = scan_control_for(pool, 0, 0, pool->scan_batch);
+
+	sc.scan_counter = COUNT_PGSCAN_KSWAPD;
+	sc.steal_counter = COUNT_PGSTEAL_KSWAPD;
+	shrink_node(pool, node, &sc);
+	shrink_active(pool, node, &sc);
 }
 
 static void *kswapd_main(void *arg)
@@ -85,6 +106,8 @@ static void *kswapd_main(void *arg)
 			if (has_nothing_to_do(kswapd))
 				futex_wait(&kswapd->wake, seen, UINT64_MAX);
 			atomic_store(&kswapd->awake, true);
+			if (is_low(kswapd) && gave_up(kswapd) && !atomic_load(&pool->stopping))
+				look_again(pool, kswapd->node);
 			continue; /* was it woken for something? */
 		}
 		if (balance_node(pool, kswapd->node) || balanced(pool, kswapd->node))

@@ -19,6 +19,16 @@ uint64_t __wrap_try_to_free_pages(weir_pool *pool, unsigned node, unsigned order
 	return (reclaim_instead ? reclaim_instead : __real_try_to_free_pages)(pool, node, order, n, flags);
 }
 
+static void hold(weir_object *object, uint64_t first, uint64_t n, bool held)
+{
+	for (uint64_t i = first; i < first + n; i++) {
+		if (held)
+			atomic_fetch_add(&object->words[i], WORD_PIN);
+		else
+			atomic_fetch_sub(&object->words[i], WORD_PIN);
+	}
+}
+
 static struct frame *taken[1 << 15];
 
 /* Every frame that is free down to min, but for those in other CPUs' caches. */
@@ -206,6 +216,32 @@ static void who_may_not_write_waits_for_kswapd(void **state)
 	anon_stop(&rig);
 }
 
+/* Breaks when the background reclaimer that once gave up is never to look again: an unpin tells nobody, and who may not
+ * reclaim has nobody else. */
+static void who_may_not_reclaim_has_kswapd_look_again(void **state)
+{
+	struct rig rig;
+	struct frame *frame;
+
+	(void)state;
+	rig_config(&rig, 8 << 20);
+	rig_start(&rig, 1024);
+	kswapd_sleeps(rig.pool, 0, true);
+	touch_range(rig.object, 0, 1000);
+	hold(rig.object, 0, 1000, true);
+	nr_all = take_all(rig.pool);
+	kswapd_sleeps(rig.pool, 0, false);
+	while (frame_take(rig.pool, 0, WEIR_NOWAIT, &frame) == 0)
+		taken[nr_all++] = frame;
+	wait_until(atomic_load(&rig.pool->kswapd[0].failures) >= MAX_RECLAIM_FAILURES &&
+		   !atomic_load(&rig.pool->kswapd[0].awake));
+	hold(rig.object, 0, 1000, false);
+	wait_until(frame_take(rig.pool, 0, WEIR_NOWAIT, &frame) == 0);
+	frame_give(rig.pool, frame);
+	give_all(rig.pool, nr_all);
+	rig_stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +249,7 @@ int main(void)
 		cmocka_unit_test_teardown(what_others_took_is_reclaimed_again, no_wrap),
 		cmocka_unit_test_teardown(pages_that_other_reclaimers_look_at_are_waited_for, no_wrap),
 		cmocka_unit_test_teardown(who_may_not_write_waits_for_kswapd, no_wrap),
+		cmocka_unit_test(who_may_not_reclaim_has_kswapd_look_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
