@@ -56,6 +56,8 @@ static uint64_t balance_node(weir_pool *pool, unsigned node)
 	if (!sc.nr_reclaimed && !balanced(pool, node)) {
 		sc.priority = 0;
 		shrink_active(pool, node, &sc);
+		if (!sc.nr_reclaimed)
+			shrink_anything(pool, node, &sc);
 	}
 	return sc.nr_reclaimed;
 }

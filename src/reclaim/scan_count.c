@@ -6,7 +6,7 @@
  *   no anonymous pages                                                    files
  *   no slots can be given                                                 files; of anonymous pages what is clean *)
  *   no pages of files                                                     anonymous pages
- *   the last pass (priority 0), swappiness not 0                          both alike
+ *   the last pass (priority 0), swappiness not 0; the last resort         both alike
  *   files are next to nothing: with what is free no more than high        anonymous pages
  *   inactive file pages are many, and none need to come down              files
  *   else                                                                  by swappiness and cost:
@@ -90,7 +90,7 @@ static struct shares shares_for(const weir_pool *pool, unsigned node, const stru
 		return (struct shares){{[LRU_ANON] = !anon_can_give_nothing(pool, sc), [LRU_FILE] = 1}, 1};
 	if (!files)
 		return shares_of(1, 0);
-	if (!sc->priority && sc->swappiness)
+	if (!sc->priority && (sc->swappiness || sc->last_resort))
 		return (struct shares){{1, 1}, 1};
 	if (file_is_tiny(pool, node, files))
 		return shares_of(1, 0);

@@ -54,6 +54,14 @@ static enum page_fate fate_of_dirty(const weir_pool *pool, const struct scan_con
 	return may_write(pool, sc, frame) ? FATE_PAGEOUT : FATE_KEEP;
 }
 
+static enum page_references references_of(weir_pool *pool, const struct scan_control *sc, struct frame *frame,
+					  uint64_t word)
+{
+	if (sc->last_resort)
+		return REFERENCES_RECLAIM;
+	return pool->policy->check_references(&pool->lruvecs[frame->node], frame, word);
+}
+
 static enum page_fate page_fate(weir_pool *pool, const struct scan_control *sc, enum lru_list list, struct frame *frame,
 				uint64_t word)
 {
@@ -68,7 +76,7 @@ static enum page_fate page_fate(weir_pool *pool, const struct scan_control *sc, 
 		return FATE_ACTIVATE;
 	if (sc_nomemalloc(sc))
 		return word & WORD_DIRTY ? FATE_KEEP : FATE_EVICT;
-	switch (pool->policy->check_references(&pool->lruvecs[frame->node], frame, word)) {
+	switch (references_of(pool, sc, frame, word)) {
 	case REFERENCES_ACTIVATE:
 		return FATE_ACTIVATE;
 	case REFERENCES_KEEP:
@@ -340,15 +348,31 @@ void shrink_node(weir_pool *pool, unsigned node, struct scan_control *sc)
 	shrink_slab(pool, node, sc->flags, sc->priority, &skipped);
 }
 
+static void scan_whole(weir_pool *pool, unsigned node, enum lru_list list, struct scan_control *sc, uint64_t left)
+{
+	while (left && sc->nr_reclaimed < sc->nr_to_reclaim)
+		left = share_after(left, shrink_batch(pool, node, list, sc, (unsigned)MIN(left, sc->batch)));
+}
+
 void shrink_active(weir_pool *pool, unsigned node, struct scan_control *sc)
 {
 	struct scan_count share = get_scan_count(pool, node, sc);
 
-	for (enum lru_type type = NR_LRU_TYPES; type-- > 0;) {
-		uint64_t left = share.active[type];
+	for (enum lru_type type = NR_LRU_TYPES; type-- > 0;)
+		scan_whole(pool, node, lru_list_of(type, true), sc, share.active[type]);
+}
 
-		while (left && sc->nr_reclaimed < sc->nr_to_reclaim)
-			left = share_after(left, shrink_batch(pool, node, lru_list_of(type, true), sc,
-							      (unsigned)MIN(left, sc->batch)));
+void shrink_anything(weir_pool *pool, unsigned node, struct scan_control *sc)
+{
+	struct scan_count share;
+
+	weir_assert(!sc_nomemalloc(sc));
+	sc->last_resort = true;
+	share = get_scan_count(pool, node, sc);
+	for (enum lru_type type = NR_LRU_TYPES; type-- > 0;) {
+		if (!sc->swappiness) /* the passes may have left them out */
+			scan_whole(pool, node, lru_list_of(type, false), sc, share.inactive[type]);
+		scan_whole(pool, node, lru_list_of(type, true), sc, share.active[type]);
 	}
+	sc->last_resort = false;
 }

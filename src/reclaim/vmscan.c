@@ -8,8 +8,10 @@
  *      │
  *   priority 0  ── the whole lists
  *      │  nothing (NOMEMALLOC: not enough)
- *   active lists   taken from as they are, so that no call returns 0 while a page exists that it may take and that
- *                  nobody holds
+ *   active lists   taken from as they are
+ *      │  nothing (not NOMEMALLOC, to which it makes no difference)
+ *   anything       what was used lately, and what swappiness 0 spares: so that no call returns 0 while a page exists
+ *                  that it may take and that nobody holds
  *
  * A NOMEMALLOC call differs by what its scan control forbids, and by nothing else in this file.
  */
@@ -99,8 +101,9 @@ static void shrink_nodes(weir_pool *pool, unsigned first, struct scan_control *s
 	}
 }
 
-/* After the last pass: the active lists, but no more than a batch of a hopeless node. */
-static void shrink_active_nodes(weir_pool *pool, unsigned first, struct scan_control *sc)
+/* After the last pass: `shrink` on all nodes, but no more than a batch of a hopeless one. */
+static void shrink_at_last(weir_pool *pool, unsigned first, struct scan_control *sc,
+			   void (*shrink)(weir_pool *pool, unsigned node, struct scan_control *sc))
 {
 	unsigned nr = pool->mem.nr_nodes;
 
@@ -108,7 +111,7 @@ static void shrink_active_nodes(weir_pool *pool, unsigned first, struct scan_con
 		unsigned node = (first + i) % nr;
 
 		sc->priority = !sc_nomemalloc(sc) && is_hopeless(pool, node) ? DEF_PRIORITY : 0;
-		shrink_active(pool, node, sc);
+		shrink(pool, node, sc);
 	}
 }
 
@@ -127,7 +130,9 @@ static uint64_t do_try_to_free_pages(weir_pool *pool, unsigned node, struct scan
 		escalate(pool, node, sc, total_scanned);
 	}
 	if (sc_nomemalloc(sc) || !sc->nr_reclaimed)
-		shrink_active_nodes(pool, node, sc);
+		shrink_at_last(pool, node, sc, shrink_active);
+	if (!sc_nomemalloc(sc) && !sc->nr_reclaimed)
+		shrink_at_last(pool, node, sc, shrink_anything);
 	scan_control_check(sc);
 	return sc->nr_reclaimed;
 }

@@ -242,6 +242,103 @@ static void who_may_not_reclaim_has_kswapd_look_again(void **state)
 	rig_stop(&rig);
 }
 
+/* ---- a reclaim call ---- */
+
+static void put_on(struct rig *rig, uint64_t first, uint64_t n, enum lru_list list)
+{
+	struct lruvec *lruvec = &rig->pool->lruvecs[0];
+	enum lru_list from;
+
+	for (uint64_t i = first; i < first + n; i++) {
+		struct frame *frame = frame_of(rig->object, i);
+
+		assert_true(lru_isolate_frame(lruvec, frame, rig->object, (uint32_t)i, &from));
+		lru_lock(lruvec, true);
+		lru_put_back(lruvec, frame, list, false);
+		lru_unlock(lruvec);
+	}
+}
+
+/* Breaks when used pages are out of reach where there are no others. */
+static void used_pages_are_taken_where_all_others_are_held(void **state)
+{
+	static const char *const policies[] = {"workingset", "irr"};
+	struct rig rig;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(policies); i++) {
+		rig_config(&rig, 32 << 20);
+		rig.config.policy = policies[i];
+		rig_start(&rig, 8192);
+		touch_range(rig.object, 0, 1200);
+		put_on(&rig, 0, 200, LRU_ACTIVE_FILE);
+		put_on(&rig, 200, 1000, LRU_INACTIVE_FILE);
+		for (uint64_t page = 0; page < 200; page++)
+			touch(rig.object, page, 2);
+		hold(rig.object, 200, 1000, true);
+		assert_int_equal(try_to_free_pages(rig.pool, 0, 0, 32, 0), 32);
+		hold(rig.object, 200, 1000, false);
+		rig_stop(&rig);
+	}
+}
+
+/* Breaks when swappiness 0 keeps anonymous pages although nothing else can be had. */
+static void swappiness_0_is_no_reason_to_fail(void **state)
+{
+	struct frame *frame;
+	struct rig rig;
+
+	(void)state;
+	for (int dirty = 0; dirty < 2; dirty++) {
+		weir_object *file;
+
+		rig_config(&rig, 8 << 20);
+		rig.config.swappiness = 0;
+		anon_start(&rig, 1024, 4096);
+		file = rig_open(rig.pool, 1024, NULL);
+		kswapd_sleeps(rig.pool, 0, true);
+		write_stamps(rig.object, 0, 500, 1);
+		if (!dirty)
+			swap_out(rig.object);
+		touch_range(file, 0, 500);
+		hold(file, 0, 500, true);
+		nr_all = take_all(rig.pool);
+		assert_int_equal(frame_take(rig.pool, 0, 0, &frame), 0);
+		frame_give(rig.pool, frame);
+		give_all(rig.pool, nr_all);
+		hold(file, 0, 500, false);
+		kswapd_sleeps(rig.pool, 0, false);
+		assert_int_equal(weir_close(file, 0), 0);
+		anon_stop(&rig);
+	}
+}
+
+/* Breaks when the files are not looked at because they are few, while the anonymous pages are all held. */
+static void few_file_pages_are_taken_where_the_others_are_held(void **state)
+{
+	struct frame *frame;
+	weir_object *file;
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 8 << 20);
+	rig.config.swappiness = 0;
+	anon_start(&rig, 1024, 4096);
+	file = rig_open(rig.pool, 1024, NULL);
+	kswapd_sleeps(rig.pool, 0, true);
+	write_stamps(rig.object, 0, 500, 1);
+	touch_range(file, 0, 10);
+	hold(rig.object, 0, 500, true);
+	nr_all = take_all(rig.pool);
+	assert_int_equal(frame_take(rig.pool, 0, 0, &frame), 0);
+	frame_give(rig.pool, frame);
+	give_all(rig.pool, nr_all);
+	hold(rig.object, 0, 500, false);
+	kswapd_sleeps(rig.pool, 0, false);
+	assert_int_equal(weir_close(file, 0), 0);
+	anon_stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -250,6 +347,9 @@ int main(void)
 		cmocka_unit_test_teardown(pages_that_other_reclaimers_look_at_are_waited_for, no_wrap),
 		cmocka_unit_test_teardown(who_may_not_write_waits_for_kswapd, no_wrap),
 		cmocka_unit_test(who_may_not_reclaim_has_kswapd_look_again),
+		cmocka_unit_test(used_pages_are_taken_where_all_others_are_held),
+		cmocka_unit_test(swappiness_0_is_no_reason_to_fail),
+		cmocka_unit_test(few_file_pages_are_taken_where_the_others_are_held),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
