@@ -339,10 +339,18 @@ static void shrink_lruvec(weir_pool *pool, unsigned node, struct scan_control *s
 	} while (more);
 }
 
+/* What is on the deferred stack counts for no list: so it must not be left for who takes the lock for their pages. */
+static void drain_deferred(struct lruvec *lruvec, const struct scan_control *sc)
+{
+	if (unlikely(atomic_load_explicit(&lruvec->deferred, memory_order_relaxed)) && lru_lock(lruvec, sc->may_wait))
+		lru_unlock(lruvec);
+}
+
 void shrink_node(weir_pool *pool, unsigned node, struct scan_control *sc)
 {
 	bool skipped;
 
+	drain_deferred(&pool->lruvecs[node], sc);
 	shrink_lruvec(pool, node, sc);
 	/* What shrinkers free is objects of the program's, not frames: no progress by itself, but frames may follow. */
 	shrink_slab(pool, node, sc->flags, sc->priority, &skipped);

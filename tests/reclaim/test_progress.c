@@ -282,6 +282,32 @@ static void used_pages_are_taken_where_all_others_are_held(void **state)
 	}
 }
 
+/* Breaks when pages on the deferred stack are out of reach, because nothing is on the lists. */
+static void pages_on_the_deferred_stack_are_found(void **state)
+{
+	static const unsigned flags[] = {0, WEIR_NOMEMALLOC};
+	struct rig rig;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(flags); i++) {
+		struct frame *frames[20];
+		struct lruvec *lruvec;
+
+		rig_config(&rig, 8 << 20);
+		rig_start(&rig, 1024);
+		lruvec = &rig.pool->lruvecs[0];
+		touch_range(rig.object, 0, 20);
+		lru_lock(lruvec, true);
+		assert_int_equal(lru_isolate_tail(lruvec, LRU_INACTIVE_FILE, frames, 20), 20);
+		for (unsigned k = 0; k < 20; k++)
+			lru_put_back_nowait(lruvec, frames[k], LRU_INACTIVE_FILE);
+		lru_unlock(lruvec);
+		assert_true(atomic_load(&lruvec->deferred));
+		assert_true(try_to_free_pages(rig.pool, 0, 0, 8, flags[i]) >= 8);
+		rig_stop(&rig);
+	}
+}
+
 /* Breaks when swappiness 0 keeps anonymous pages although nothing else can be had. */
 static void swappiness_0_is_no_reason_to_fail(void **state)
 {
@@ -348,6 +374,7 @@ int main(void)
 		cmocka_unit_test_teardown(who_may_not_write_waits_for_kswapd, no_wrap),
 		cmocka_unit_test(who_may_not_reclaim_has_kswapd_look_again),
 		cmocka_unit_test(used_pages_are_taken_where_all_others_are_held),
+		cmocka_unit_test(pages_on_the_deferred_stack_are_found),
 		cmocka_unit_test(swappiness_0_is_no_reason_to_fail),
 		cmocka_unit_test(few_file_pages_are_taken_where_the_others_are_held),
 	};
