@@ -486,7 +486,10 @@ static bool serve_background(struct bdi *bdi)
 
 	if (!wanted && (bdi_is_swap(bdi) || !over_background(bdi->pool, &bdi->domain)))
 		return false;
-	write_some(bdi, COLLECT_ANY, STEP_TRANSFERS * TRANSFER_PAGES, &written);
+	/* All that one object has may be held: then the next one's turn. */
+	for (unsigned objects = bdi->users; objects > 0 && !written; objects--)
+		if (!write_some(bdi, COLLECT_ANY, STEP_TRANSFERS * TRANSFER_PAGES, &written))
+			break;
 	/* Where nothing could be written the request is dropped; whoever made it will ask again. */
 	if (wanted)
 		atomic_store(&bdi->wanted, written ? wanted - MIN(wanted, written) : 0);

@@ -5,6 +5,8 @@
 #include "../anon_rig.h"
 
 #include <sched.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "cache/admit.h"
 #include "fault/frame_take.h"
@@ -365,6 +367,39 @@ static void few_file_pages_are_taken_where_the_others_are_held(void **state)
 	anon_stop(&rig);
 }
 
+/* ---- who writes ---- */
+
+/* Breaks when a flusher that was asked to write looks no further than at the first object whose pages are all held. */
+static void a_flusher_passes_over_objects_whose_pages_are_held(void **state)
+{
+	weir_object *objects[8];
+	struct weir_pin pins[8];
+	char path[64];
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 8 << 20);
+	rig.config.flush_interval_ms = 1000000;
+	rig_start(&rig, 16);
+	for (unsigned i = 0; i < ARRAY_SIZE(objects); i++) {
+		snprintf(path, sizeof(path), "test_progress.%d.%u", getpid(), i);
+		assert_int_equal(weir_open(rig.pool, path, WEIR_RDWR | WEIR_CREATE, &objects[i]), 0);
+		unlink(path);
+		assert_int_equal(weir_resize(objects[i], PAGE_SIZE), 0);
+		assert_ptr_equal(objects[i]->bdi, objects[0]->bdi);
+		assert_int_equal(weir_pin(objects[i], 0, WEIR_WRITE, &pins[i]), 0);
+	}
+	assert_int_equal(weir_unpin(&pins[7]), 0);
+	bdi_wake_all(rig.pool, 1);
+	wait_until(!atomic_load(&objects[7]->nr_dirty));
+	for (unsigned i = 0; i < ARRAY_SIZE(objects); i++) {
+		if (i < 7)
+			assert_int_equal(weir_unpin(&pins[i]), 0);
+		assert_int_equal(weir_close(objects[i], WEIR_DISCARD), 0);
+	}
+	rig_stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -377,6 +412,7 @@ int main(void)
 		cmocka_unit_test(pages_on_the_deferred_stack_are_found),
 		cmocka_unit_test(swappiness_0_is_no_reason_to_fail),
 		cmocka_unit_test(few_file_pages_are_taken_where_the_others_are_held),
+		cmocka_unit_test(a_flusher_passes_over_objects_whose_pages_are_held),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
