@@ -9,7 +9,7 @@
 #include "store/anon.h"
 
 /* A swap area in memory, behind a fault store, which is returned. */
-static inline void *add_swap(weir_pool *pool, uint32_t slots, bool encrypt)
+static inline void *add_swap_of(weir_pool *pool, uint32_t slots, int priority, bool encrypt)
 {
 	const struct weir_store_ops *ops;
 	struct store store;
@@ -18,12 +18,17 @@ static inline void *add_swap(weir_pool *pool, uint32_t slots, bool encrypt)
 
 	assert_int_equal(weir_memory_store_create((uint64_t)slots << PAGE_SHIFT, &ops, &memory), 0);
 	assert_int_equal(weir_fault_store_create(ops, memory, 1, &store.ops, &store.data), 0);
-	error = swap_add(&pool->swap, &store, slots, 0, encrypt);
+	error = swap_add(&pool->swap, &store, slots, priority, encrypt);
 	if (!error)
 		return store.data;
 	store_close(&store);
 	assert_int_equal(error, -ENOTSUP);
 	return NULL;
+}
+
+static inline void *add_swap(weir_pool *pool, uint32_t slots, bool encrypt)
+{
+	return add_swap_of(pool, slots, 0, encrypt);
 }
 
 /* config as rig_config left it, or as the test changed it. slots 0: no swap, and rig->fault is NULL. */

@@ -250,12 +250,20 @@ static void measure_bandwidth(struct bdi *bdi, unsigned pages)
 
 static void write_failed(struct weir_object *object, unsigned node, unsigned n, ssize_t result)
 {
-	weir_pool *pool = object->pool;
 	int none = 0;
 
 	atomic_compare_exchange_strong(&object->wb_error, &none, result < 0 ? (int)result : -EIO);
-	atomic_store(&object->wb_backoff_until_ms, now_ms() + pool->config.dirty_expire_ms);
-	count(pool, node, COUNT_WRITE_ERROR, n);
+	count(object->pool, node, COUNT_WRITE_ERROR, n);
+}
+
+/* None of the transfer's pages was written: the object is left alone for a while. But a page of swap gets another place
+ * the next time, and swap knows when none is good any more. */
+static void back_off(struct weir_object *object)
+{
+	weir_pool *pool = object->pool;
+
+	if (!object->anon || swap_fails(&pool->swap))
+		atomic_store(&object->wb_backoff_until_ms, now_ms() + pool->config.dirty_expire_ms);
 }
 
 /* Their write is over: clean, and free where that was what it was for; or dirty again. */
@@ -310,6 +318,7 @@ static void write_succeeded(struct transfer *transfer, unsigned node, unsigned n
 
 	count(pool, node, COUNT_NR_WRITTEN, n);
 	count(pool, node, COUNT_BYTES_WRITTEN, bytes);
+	atomic_store_explicit(&transfer->object->wb_backoff_until_ms, 0, memory_order_relaxed);
 	if (transfer->object->anon)
 		swap_write_succeeded(&pool->swap, transfer->offset >> PAGE_SHIFT);
 	measure_bandwidth(transfer->server->bdi, n);
@@ -327,10 +336,10 @@ static void write_done(struct weir_io *io)
 		failed = write_singly(transfer);
 	if (failed)
 		write_failed(object, node, failed, io->result);
-	else
-		atomic_store_explicit(&object->wb_backoff_until_ms, 0, memory_order_relaxed);
 	if (failed < n)
 		write_succeeded(transfer, node, n - failed, transfer->bytes - failed * PAGE_SIZE);
+	else
+		back_off(object);
 	end_run(object, transfer->frames, failed, true);
 	end_run(object, transfer->frames + failed, n - failed, false);
 	transfer_put(transfer);

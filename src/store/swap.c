@@ -137,22 +137,53 @@ static void rotate(struct swap *swap, unsigned i)
 	swap->order[i] = area;
 }
 
-unsigned swap_take(struct swap *swap, unsigned n, uint64_t *first)
+static bool area_fails(const struct swap_area *area)
 {
-	unsigned taken = 0, area = 0, nr;
-	uint32_t slot = 0;
+	return atomic_load_explicit(&area->nr_failed, memory_order_relaxed) >= SWAP_RETIRE_MAX;
+}
+
+bool swap_fails(struct swap *swap)
+{
+	bool fails = true;
 
 	lock_acquire(&swap->lock);
-	nr = atomic_load_explicit(&swap->nr_areas, memory_order_relaxed);
-	for (unsigned i = 0; i < nr && !taken; i++) {
-		area = swap->order[i];
+	for (unsigned i = 0; i < atomic_load(&swap->nr_areas); i++)
+		fails &= area_fails(&swap->areas[i]) || swap->areas[i].map.nr_used == swap->areas[i].map.nr_slots;
+	lock_release(&swap->lock);
+	return fails;
+}
+
+/* From those areas that fail, or those that do not. The lock is held. */
+static unsigned take_from(struct swap *swap, bool failing, unsigned n, uint64_t *first)
+{
+	unsigned nr = atomic_load_explicit(&swap->nr_areas, memory_order_relaxed), taken;
+
+	for (unsigned i = 0; i < nr; i++) {
+		unsigned area = swap->order[i];
+		uint32_t slot;
+
+		if (area_fails(&swap->areas[area]) != failing)
+			continue;
 		taken = swap_map_take(&swap->areas[area].map, n, &slot);
-		if (taken)
-			rotate(swap, i);
+		if (!taken)
+			continue;
+		rotate(swap, i);
+		*first = (uint64_t)area << 32 | slot;
+		return taken;
 	}
+	return 0;
+}
+
+unsigned swap_take(struct swap *swap, unsigned n, uint64_t *first)
+{
+	unsigned taken;
+
+	lock_acquire(&swap->lock);
+	taken = take_from(swap, false, n, first);
+	if (!taken)
+		taken = take_from(swap, true, n, first);
 	atomic_fetch_sub(&swap->nr_free, taken);
 	lock_release(&swap->lock);
-	*first = (uint64_t)area << 32 | slot;
 	return taken;
 }
 
@@ -227,8 +258,11 @@ void swap_write_failed(struct swap *swap, uint64_t slot)
 	if (tried && atomic_fetch_add_explicit(&area->nr_failed, 1, memory_order_relaxed) < SWAP_RETIRE_MAX) {
 		swap_map_retire(&area->map, (uint32_t)slot);
 		atomic_fetch_add(&swap->nr_bad, 1);
-	} else if (swap_map_give(&area->map, (uint32_t)slot)) {
-		atomic_fetch_add(&swap->nr_free, 1);
+	} else {
+		/* To have no room is no better. */
+		atomic_store_explicit(&area->nr_failed, SWAP_RETIRE_MAX, memory_order_relaxed);
+		if (swap_map_give(&area->map, (uint32_t)slot))
+			atomic_fetch_add(&swap->nr_free, 1);
 	}
 	lock_release(&swap->lock);
 }

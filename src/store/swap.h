@@ -96,13 +96,16 @@ static inline bool swap_tight(const struct swap *swap)
 	return swap_nr_free(swap) * 2 < swap_nr_total(swap);
 }
 
-/* Up to n neighbouring slots: *first is the first. Returns how many; 0: there are none. Blocks: for the lock. */
+/* Up to n neighbouring slots: *first is the first. Of an area that fails only where no other has any. Returns how many;
+ * 0: there are none. Blocks: for the lock. */
 unsigned swap_take(struct swap *swap, unsigned n, uint64_t *first);
 void swap_give(struct swap *swap, uint64_t slot);
 /* The write to a taken slot failed. It is retired for good; or given back, where SWAP_RETIRE_MAX in a row failed, since
  * a device that fails as a whole and comes back must find its slots, and where the area has no room yet, since then
  * nothing was written that could have failed. Blocks: for the lock. */
 void swap_write_failed(struct swap *swap, uint64_t slot);
+/* Would a slot that is taken now be of an area that fails? Blocks: for the lock. */
+bool swap_fails(struct swap *swap);
 /* A write to slots of that area has succeeded. Blocks: no. */
 void swap_write_succeeded(struct swap *swap, uint64_t slot);
 /* Before a fork(): the child that is being made may read the slots that are taken now, or are taken until swap_shared.

@@ -369,6 +369,43 @@ static void few_file_pages_are_taken_where_the_others_are_held(void **state)
 
 /* ---- who writes ---- */
 
+/* Breaks when one place in swap that is bad keeps the object's other pages from being written. */
+static void a_bad_place_in_swap_holds_up_no_other_page(void **state)
+{
+	struct weir_fault_rule bad = {.kind = WEIR_FAULT_ERROR, .ops = WEIR_FAULT_WRITE, .last = PAGE_SIZE};
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 8 << 20);
+	anon_start(&rig, 1024, 4096);
+	assert_int_equal(weir_fault_store_rules(rig.fault, &bad, 1), 0);
+	write_stamps(rig.object, 0, 8, 1);
+	swap_out(rig.object);
+	assert_true(weir_fault_store_hits(rig.fault) > 0);
+	write_stamps(rig.object, 8, 200, 1);
+	wait_until((try_to_free_pages(rig.pool, 0, 0, 32, 0), !counter(rig.pool, "nr_inactive_anon")));
+	have_stamps(rig.object, 0, 200, 1);
+	anon_stop(&rig);
+}
+
+/* Breaks when swap that fails as a whole keeps pages from an area that works. */
+static void an_area_that_fails_leaves_the_others_to_be_used(void **state)
+{
+	struct rig rig;
+	void *first;
+
+	(void)state;
+	rig_config(&rig, 4 << 20);
+	rig.config.wait_ms = 2000;
+	anon_start(&rig, 2048, 4096);
+	first = add_swap_of(rig.pool, 4096, 10, false);
+	fault_rule(first, WEIR_FAULT_ERROR, WEIR_FAULT_WRITE, EIO, 0);
+	write_stamps(rig.object, 0, 2048, 1);
+	have_stamps(rig.object, 0, 2048, 1);
+	assert_true(weir_fault_store_hits(first) > 0);
+	anon_stop(&rig);
+}
+
 /* Breaks when a flusher that was asked to write looks no further than at the first object whose pages are all held. */
 static void a_flusher_passes_over_objects_whose_pages_are_held(void **state)
 {
@@ -412,6 +449,8 @@ int main(void)
 		cmocka_unit_test(pages_on_the_deferred_stack_are_found),
 		cmocka_unit_test(swappiness_0_is_no_reason_to_fail),
 		cmocka_unit_test(few_file_pages_are_taken_where_the_others_are_held),
+		cmocka_unit_test(a_bad_place_in_swap_holds_up_no_other_page),
+		cmocka_unit_test(an_area_that_fails_leaves_the_others_to_be_used),
 		cmocka_unit_test(a_flusher_passes_over_objects_whose_pages_are_held),
 	};
 
