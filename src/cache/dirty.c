@@ -33,6 +33,7 @@ void account_cleaned(struct weir_object *object, struct frame *frame)
 void note_dirty(struct weir_object *object, struct frame *frame)
 {
 	atomic_store_explicit(&frame->dirtied_ms, (uint32_t)now_ms(), memory_order_relaxed);
+	atomic_store_explicit(&frame->wb_failed, false, memory_order_relaxed);
 	if (object->anon) /* the caller holds the page to write, so that nobody writes it out meanwhile */
 		anon_dirtied(object->anon, frame->index);
 	count(object->pool, frame->node, COUNT_NR_DIRTIED, 1);

@@ -72,6 +72,9 @@ void bdi_detach(struct bdi *bdi, struct weir_object *object);
 /* Hand over a page in writeback, or in loading. Blocks: no. */
 void bdi_queue_pageouts(struct frame **frames, unsigned n); /* in writeback, by this thread */
 void bdi_queue_read(struct frame *frame);                   /* server_wake(&bdi->reader) starts what was queued */
+/* Did the write of this dirty page fail a short while ago? It is tried again by age, so that its place, which may be
+ * bad for good, can keep nobody busy; and with no neighbours, which it might keep from being written. */
+bool write_failed_lately(const weir_pool *pool, const struct frame *frame);
 /* Ask all flushers for so many pages together. Blocks: briefly. */
 void bdi_wake_all(weir_pool *pool, uint64_t pages);
 /* Start writing [first, last) of the object and wait until all is started. Returns 0 or -EAGAIN (the hook held pages

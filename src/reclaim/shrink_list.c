@@ -43,8 +43,8 @@ static bool may_write(const weir_pool *pool, const struct scan_control *sc, cons
 {
 	const struct weir_object *object = frame->object;
 
-	/* After a failed write the object is left alone for a while, so that its pages can't keep reclaim busy. */
-	return sc->may_writepage && may_write_to(pool, sc, frame) &&
+	/* After failed writes the page, or the whole object, is left alone for a while: it can't keep reclaim busy. */
+	return sc->may_writepage && may_write_to(pool, sc, frame) && !write_failed_lately(pool, frame) &&
 	       (atomic_load_explicit(&object->wb_backoff_until_ms, memory_order_relaxed) == 0 ||
 		now_ms() >= atomic_load_explicit(&object->wb_backoff_until_ms, memory_order_relaxed));
 }

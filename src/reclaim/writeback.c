@@ -22,6 +22,11 @@
 static void write_done(struct weir_io *io);
 static void end_run(struct weir_object *object, struct frame **frames, unsigned n, bool failed);
 
+static bool expired(const struct frame *frame, uint32_t now, uint32_t expire_ms)
+{
+	return now - atomic_load_explicit(&frame->dirtied_ms, memory_order_relaxed) >= expire_ms;
+}
+
 /* ---- writing ---- */
 
 /* The page is not written after all: dirty as before. */
@@ -45,6 +50,8 @@ static struct frame *join_neighbour(weir_pool *pool, struct weir_object *object,
 		return NULL;
 	/* The frame can't change while the word says unmapped|dirty: the change in begin_writeback checks that. */
 	if (!frame_holds(pool_frame(pool, seen), object, (uint32_t)page))
+		return NULL;
+	if (write_failed_lately(pool, pool_frame(pool, seen)))
 		return NULL;
 	batch_add(&batch, object, pool_frame(pool, seen), &object->words[page], seen);
 	begin_writeback(pool, &batch, 0, false);
@@ -256,14 +263,28 @@ static void write_failed(struct weir_object *object, unsigned node, unsigned n, 
 	count(object->pool, node, COUNT_WRITE_ERROR, n);
 }
 
-/* None of the transfer's pages was written: the object is left alone for a while. But a page of swap gets another place
- * the next time, and swap knows when none is good any more. */
-static void back_off(struct weir_object *object)
+/* None of the transfer's pages was written. Is it the device, and not a place? Then the object is left alone for a
+ * while. A page of swap gets another place the next time, and swap knows when none is good any more. */
+static void back_off(struct transfer *transfer)
 {
+	struct weir_object *object = transfer->object;
 	weir_pool *pool = object->pool;
 
-	if (!object->anon || swap_fails(&pool->swap))
+	if (object->anon ? swap_fails(&pool->swap) : transfer->n > 1)
 		atomic_store(&object->wb_backoff_until_ms, now_ms() + pool->config.dirty_expire_ms);
+}
+
+bool write_failed_lately(const weir_pool *pool, const struct frame *frame)
+{
+	return unlikely(atomic_load_explicit(&frame->wb_failed, memory_order_relaxed)) &&
+	       !expired(frame, (uint32_t)now_ms(), pool->config.dirty_expire_ms);
+}
+
+/* Anonymous pages have no place that could be bad for good. */
+static void note_write_failed(struct frame *frame)
+{
+	atomic_store_explicit(&frame->dirtied_ms, (uint32_t)now_ms(), memory_order_relaxed);
+	atomic_store_explicit(&frame->wb_failed, !frame->anon, memory_order_relaxed);
 }
 
 /* Their write is over: clean, and free where that was what it was for; or dirty again. */
@@ -279,7 +300,7 @@ static void end_run(struct weir_object *object, struct frame **frames, unsigned 
 		uint64_t before;
 
 		if (failed) /* to be tried again by age */
-			atomic_store_explicit(&frames[i]->dirtied_ms, (uint32_t)now_ms(), memory_order_relaxed);
+			note_write_failed(frames[i]);
 		before = end_writeback(pool, frames[i], &object->words[index], failed);
 		if (!failed) /* again, after the word: see durable_succeeded */
 			durable_mark(object, index, 1);
@@ -292,32 +313,51 @@ static void end_run(struct weir_object *object, struct frame **frames, unsigned 
 		free_written(pool, object, reclaim, indices, nr_reclaim);
 }
 
-/* A transfer to swap has failed: its pages once more, each by itself, so that a bad place costs no good slots. Those
- * that fail again come first in transfer->frames; they have no slot then. Returns how many. Blocks: for the writes. */
+static bool write_one(struct transfer *transfer, unsigned i)
+{
+	const struct iovec *iov = &transfer->iov[i];
+
+	return store_write(transfer->store, iov, 1, transfer->offset + i * PAGE_SIZE) == (ssize_t)iov->iov_len;
+}
+
+/* Can pages of a transfer that has failed be written each by itself? Of a file its ends are tried first: where both
+ * fail it is more than a bad place, and so as good as the device. */
+static bool is_worth_trying(struct transfer *transfer)
+{
+	unsigned n = transfer->n;
+
+	return n > 1 && (transfer->object->anon || write_one(transfer, 0) || write_one(transfer, n - 1));
+}
+
+/* A transfer has failed: its pages once more, each by itself, so that a bad place in swap costs no good slots, and one
+ * in a file keeps no neighbours dirty. Those that fail again come first in transfer->frames; they have no slot then.
+ * Returns how many. Blocks: for the writes. */
 static unsigned write_singly(struct transfer *transfer)
 {
+	bool worth_trying = is_worth_trying(transfer);
 	struct frame **frames = transfer->frames;
 	unsigned failed = 0;
 
 	for (unsigned i = 0; i < transfer->n; i++) {
 		struct frame *frame = frames[i];
 
-		if (transfer->n > 1 && store_write(transfer->store, &transfer->iov[i], 1,
-						   transfer->offset + i * PAGE_SIZE) == (ssize_t)PAGE_SIZE)
+		if (worth_trying && write_one(transfer, i))
 			continue;
-		anon_write_failed(transfer->object->anon, frame->index);
+		if (transfer->object->anon)
+			anon_write_failed(transfer->object->anon, frame->index);
+		transfer->bytes -= transfer->iov[i].iov_len;
 		frames[i] = frames[failed];
 		frames[failed++] = frame;
 	}
 	return failed;
 }
 
-static void write_succeeded(struct transfer *transfer, unsigned node, unsigned n, size_t bytes)
+static void write_succeeded(struct transfer *transfer, unsigned node, unsigned n)
 {
 	weir_pool *pool = transfer->object->pool;
 
 	count(pool, node, COUNT_NR_WRITTEN, n);
-	count(pool, node, COUNT_BYTES_WRITTEN, bytes);
+	count(pool, node, COUNT_BYTES_WRITTEN, transfer->bytes);
 	atomic_store_explicit(&transfer->object->wb_backoff_until_ms, 0, memory_order_relaxed);
 	if (transfer->object->anon)
 		swap_write_succeeded(&pool->swap, transfer->offset >> PAGE_SHIFT);
@@ -330,16 +370,15 @@ static void write_done(struct weir_io *io)
 	struct weir_object *object = transfer->object;
 	weir_pool *pool = object->pool;
 	unsigned node = transfer->frames[0]->node, n = transfer->n;
-	unsigned failed = io->result == (ssize_t)transfer->bytes ? 0 : n;
+	bool whole = io->result == (ssize_t)transfer->bytes;
+	unsigned failed = whole ? 0 : write_singly(transfer);
 
-	if (failed && object->anon)
-		failed = write_singly(transfer);
-	if (failed)
+	if (failed || (!whole && !object->anon)) /* a file's sync is told also of what went well the second time */
 		write_failed(object, node, failed, io->result);
 	if (failed < n)
-		write_succeeded(transfer, node, n - failed, transfer->bytes - failed * PAGE_SIZE);
+		write_succeeded(transfer, node, n - failed);
 	else
-		back_off(object);
+		back_off(transfer);
 	end_run(object, transfer->frames, failed, true);
 	end_run(object, transfer->frames + failed, n - failed, false);
 	transfer_put(transfer);
@@ -350,11 +389,6 @@ static void write_done(struct weir_io *io)
 /* ---- the steps ---- */
 
 enum collect { COLLECT_ANY, COLLECT_EXPIRED };
-
-static bool expired(const struct frame *frame, uint32_t now, uint32_t expire_ms)
-{
-	return now - atomic_load_explicit(&frame->dirtied_ms, memory_order_relaxed) >= expire_ms;
-}
 
 /* Take up to TRANSFER_PAGES dirty pages from *page on into writeback, in order; *page moves on. sync: what for, or
  * NULL: then also pinned ones, but for anonymous ones. */
@@ -389,6 +423,8 @@ static unsigned collect_dirty(struct weir_object *object, uint64_t *page, uint64
 		if (!frame_holds(frame, object, (uint32_t)*page))
 			continue; /* went and came back meanwhile */
 		if (what == COLLECT_EXPIRED && !expired(frame, now, pool->config.dirty_expire_ms))
+			continue;
+		if (!sync && write_failed_lately(pool, frame))
 			continue;
 		batch_add(&batch, object, frame, &object->words[*page], seen);
 	}

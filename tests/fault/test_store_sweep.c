@@ -82,12 +82,13 @@ static void told_by_sync(struct sweep *s, int result)
 	s->hits = weir_fault_store_hits(s->fault);
 }
 
-/* And for one that writes, but leaves it to the next sync to say what became of all writes. */
+/* And for one that writes, but leaves it to the next sync to say what became of all writes: that alone tells of a write
+ * that failed, and went well page by page. */
 static void told_by_pageout(struct sweep *s, int result)
 {
 	bool must = fails(s) && (s->rule.ops & WEIR_FAULT_WRITE) && acted(s);
 
-	if (must || ((s->owed || s->told) && result))
+	if ((must || s->owed || s->told) && result)
 		assert_int_equal(result, -s->rule.error);
 	else
 		assert_int_equal(result, 0);

@@ -406,6 +406,44 @@ static void an_area_that_fails_leaves_the_others_to_be_used(void **state)
 	anon_stop(&rig);
 }
 
+/* Breaks when one bad place in a file keeps its neighbours, or what is written later, dirty; or keeps anybody busy. */
+static void a_bad_place_in_a_file_keeps_no_other_page_dirty(void **state)
+{
+	struct weir_fault_rule bad = {
+		.kind = WEIR_FAULT_ERROR, .ops = WEIR_FAULT_WRITE, .first = 5 * PAGE_SIZE, .last = 6 * PAGE_SIZE};
+	uint64_t hits;
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 32 << 20);
+	rig_start(&rig, 1024);
+	assert_int_equal(weir_fault_store_rules(rig.fault, &bad, 1), 0);
+	for (uint64_t page = 0; page < 100; page++)
+		write_byte(rig.object, page, (unsigned char)(page + 1));
+	bdi_wake_all(rig.pool, UINT64_MAX);
+	wait_until(atomic_load(&rig.object->nr_dirty) == 1 && !atomic_load(&rig.pool->nr_writeback));
+	assert_true(word_of(rig.object, 5) & WORD_DIRTY);
+	hits = weir_fault_store_hits(rig.fault);
+	write_byte(rig.object, 4, 50);
+	write_byte(rig.object, 6, 60);
+	try_to_free_pages(rig.pool, 0, 0, 32, 0);
+	bdi_wake_all(rig.pool, UINT64_MAX);
+	wait_until(atomic_load(&rig.object->nr_dirty) == 1 && !atomic_load(&rig.pool->nr_writeback));
+	assert_int_equal(weir_fault_store_hits(rig.fault), hits);
+	assert_int_equal(weir_sync(rig.object, 0, 0), -EIO);
+	assert_true(weir_fault_store_hits(rig.fault) > hits); /* it was tried again */
+	weir_fault_store_rules(rig.fault, NULL, 0);
+	assert_int_equal(weir_sync(rig.object, 0, 0), 0);
+	weir_reclaim(rig.pool, 100, WEIR_NOMEMALLOC);
+	for (uint64_t page = 0; page < 100; page++) {
+		unsigned char byte;
+
+		assert_int_equal(weir_pread(rig.object, &byte, 1, page << PAGE_SHIFT), 1);
+		assert_int_equal(byte, page == 4 ? 50 : page == 6 ? 60 : page + 1);
+	}
+	rig_stop(&rig);
+}
+
 /* Breaks when a flusher that was asked to write looks no further than at the first object whose pages are all held. */
 static void a_flusher_passes_over_objects_whose_pages_are_held(void **state)
 {
@@ -451,6 +489,7 @@ int main(void)
 		cmocka_unit_test(few_file_pages_are_taken_where_the_others_are_held),
 		cmocka_unit_test(a_bad_place_in_swap_holds_up_no_other_page),
 		cmocka_unit_test(an_area_that_fails_leaves_the_others_to_be_used),
+		cmocka_unit_test(a_bad_place_in_a_file_keeps_no_other_page_dirty),
 		cmocka_unit_test(a_flusher_passes_over_objects_whose_pages_are_held),
 	};
 
