@@ -41,7 +41,7 @@ static void serve(weir_pool *pool, struct weir_fault fault)
 	error = fault_serve(&fault);
 	thread_context.signals_held = false;
 	if (error && error != -ENOENT && error != -EACCES) {
-		error = fault_ask(&fault);
+		error = fault_ask(pool, &fault);
 		if (!error) /* it is to be tried again: nothing else would tell */
 			uffd_wake(&pool->uffd, fault.address);
 	}

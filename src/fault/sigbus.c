@@ -140,19 +140,62 @@ int fault_serve(struct weir_fault *fault)
 	return fault->error;
 }
 
-int fault_ask(const struct weir_fault *fault)
+/* The window of a fault that could not be served, held again; NULL: it has gone since, and the object may be closed. */
+static struct listed *window_enter_again(const struct weir_fault *fault)
 {
-	weir_fault_handler handler = fault->object ? atomic_load(&fault->object->fault_handler) : NULL;
-	enum weir_fault_answer answer = WEIR_FAULT_FAIL;
+	struct listed *window = window_enter((uintptr_t)fault->address);
+	struct weir_object *object = window ? atomic_load(&window->object) : NULL;
 
-	if (handler)
-		answer = handler(fault, atomic_load(&fault->object->fault_handler_user));
+	if (object && (object == fault->object || object->original == fault->object))
+		return window;
+	if (window)
+		window_leave(window);
+	return NULL;
+}
+
+struct asked {
+	weir_fault_handler handler;
+	void *user;
+};
+
+/* False: the window has gone. */
+static bool find_handler(weir_pool *pool, const struct weir_fault *fault, struct asked *asked)
+{
+	HOLD_SIGNALS(pool); /* a handler of the program's may not come back, and we hold the window */
+	struct listed *window = window_enter_again(fault);
+
+	if (!window)
+		return false;
+	*asked = (struct asked){atomic_load(&fault->object->fault_handler),
+				atomic_load(&fault->object->fault_handler_user)};
+	window_leave(window);
+	return true;
+}
+
+static int fault_zero(weir_pool *pool, const struct weir_fault *fault)
+{
+	HOLD_SIGNALS(pool);
+	struct listed *window = window_enter_again(fault);
+	int error = window ? touch_zero(atomic_load(&window->object), fault->page) : 0;
+
+	if (window)
+		window_leave(window);
+	return error;
+}
+
+int fault_ask(weir_pool *pool, const struct weir_fault *fault)
+{
+	enum weir_fault_answer answer = WEIR_FAULT_FAIL;
+	struct asked asked;
+
+	if (!find_handler(pool, fault, &asked))
+		return 0; /* the touch itself tells that there is no window any more */
+	if (asked.handler)
+		answer = asked.handler(fault, asked.user);
 	if (answer == WEIR_FAULT_RETRY)
 		return 0; /* the touch itself is the next try */
-	if (answer == WEIR_FAULT_ZERO && fault->error != -ERANGE && fault->error != -EROFS) {
-		HOLD_SIGNALS(fault->object->pool);
-		return touch_zero(fault->object->copy ? fault->object->copy : fault->object, fault->page);
-	}
+	if (answer == WEIR_FAULT_ZERO && fault->error != -ERANGE && fault->error != -EROFS)
+		return fault_zero(pool, fault);
 	return fault->error;
 }
 
@@ -236,7 +279,7 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 		error = 0;
 	if (error && error != -ENOENT) {
 		set_mask(context, NULL); /* the program's handler may leave by longjmp, and may touch windows itself */
-		error = fault_ask(&fault);
+		error = fault_ask(fault.object->pool, &fault);
 	}
 	errno = saved;
 	if (error)

@@ -223,6 +223,46 @@ static void the_kernel_is_served_too(void **state)
 	assert_int_equal(window[63 * PAGE], 0);
 }
 
+static weir_object *failing;
+static void *failing_store;
+static _Atomic bool touched;
+
+int __real_fault_ask(weir_pool *in, const struct weir_fault *fault);
+int __wrap_fault_ask(weir_pool *in, const struct weir_fault *fault);
+
+/* Between the read that failed and the question what to do: another brings the page in, who touched it goes on, and as
+ * that was all, the object is closed. */
+int __wrap_fault_ask(weir_pool *in, const struct weir_fault *fault)
+{
+	struct weir_pin pin;
+
+	if (fault->object != failing)
+		return __real_fault_ask(in, fault);
+	weir_fault_store_rules(failing_store, NULL, 0);
+	assert_int_equal(weir_pin(failing, fault->page, WEIR_READ, &pin), 0);
+	assert_int_equal(weir_unpin(&pin), 0);
+	wait_until(atomic_load(&touched));
+	assert_int_equal(weir_unmap(failing), 0);
+	assert_int_equal(weir_close(failing, 0), 0);
+	return __real_fault_ask(in, fault);
+}
+
+/* Breaks when a thread that serves faults looks at an object that was closed meanwhile. */
+static void an_object_that_is_closed_meanwhile_is_not_asked(void **state)
+{
+	void *address;
+
+	(void)state;
+	if (!pool)
+		skip();
+	failing = rig_open(pool, 16, &failing_store);
+	assert_int_equal(weir_map(failing, PROT_READ, WEIR_MAP_SHARED, &address), 0);
+	fault_rule(failing_store, WEIR_FAULT_ERROR, WEIR_FAULT_READ, EIO, 0);
+	(void)*(volatile char *)address;
+	atomic_store(&touched, true);
+	sleep_ms(1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -231,6 +271,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(who_is_to_try_again_is_woken, start, stop),
 		cmocka_unit_test_setup_teardown(what_was_stored_is_synced, start_on_one, stop_on_one),
 		cmocka_unit_test_setup_teardown(the_kernel_is_served_too, start, stop),
+		cmocka_unit_test_setup_teardown(an_object_that_is_closed_meanwhile_is_not_asked, start, stop),
 	};
 
 	if (!kernel_has_windows())
