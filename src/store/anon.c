@@ -60,6 +60,11 @@ bool anon_has_slot(const struct anon *anon, uint64_t page)
 	return is_slot(entry_of(anon, page));
 }
 
+bool anon_has_entry(const struct anon *anon, uint64_t page)
+{
+	return entry_of(anon, page) != 0;
+}
+
 /* The next slot is another area's where the first is an area's last: areas are numbered in the upper half. */
 bool anon_neighbours(const struct anon *anon, uint64_t page)
 {

@@ -58,6 +58,8 @@ bool anon_has_content(const struct anon *anon, uint64_t page);
 /* Does the store itself have something, and not its original? */
 bool anon_was_written(const struct anon *anon, uint64_t page);
 bool anon_has_slot(const struct anon *anon, uint64_t page);
+/* Is there a slot, or a word, of its own? Not: zeros, or what an original has. */
+bool anon_has_entry(const struct anon *anon, uint64_t page);
 /* Could one read or write move both page and page + 1? */
 bool anon_neighbours(const struct anon *anon, uint64_t page);
 
