@@ -37,6 +37,10 @@
 #define SIGINFO 128
 #define USAGE 144
 
+/* Numbers that the C library's headers may not know. */
+#define FUTEX_WAITV 449
+#define FCHMODAT2 452
+
 /* Rules that many calls share. */
 #define ONE_PATH \
 	{ \
@@ -66,6 +70,10 @@ static const struct rule rules[][RULES_MAX] = {
 	[SYS_vmsplice] = {{VECTOR_READS, 1, 2, 0}},
 	[SYS_process_vm_readv] = {{VECTOR_WRITES, 1, 2, 0}, {VECTOR_READS, 3, 4, 0}}, /* of another process: no harm */
 	[SYS_process_vm_writev] = {{VECTOR_READS, 1, 2, 0}, {VECTOR_WRITES, 3, 4, 0}},
+	[SYS_ptrace] = {IN(2, 16), {TRACED, 3, ONCE, 0}},
+	[SYS_mincore] = {{PER_PAGE, 2, 1, 0}},
+	[SYS_move_pages] = {IN_N(2, 1, 8), IN_N(3, 1, 4), OUT_N(4, 1, 4)},
+	[SYS_syslog] = {OUT_N(1, 2, 1)},
 	[SYS_process_madvise] = {IN_N(1, 2, 16)},
 	[SYS_sendfile] = {OUT(2, 8)},
 	[SYS_splice] = {OUT(1, 8), OUT(3, 8)},
@@ -99,6 +107,7 @@ static const struct rule rules[][RULES_MAX] = {
 	[SYS_epoll_pwait] = {OUT_N(1, 2, 12), {MASK, 4, ONCE, 0}},
 	[SYS_epoll_pwait2] = {OUT_N(1, 2, 12), IN(3, TIME), {MASK, 4, ONCE, 0}},
 	[SYS_futex] = {{RETRIED, 0, ONCE, 4}, {RETRIED, 3, ONCE, TIME}, {RETRIED, 4, ONCE, 4}},
+	[FUTEX_WAITV] = {{WAITERS, 0, 1, 24}, {RETRIED, 3, ONCE, TIME}},
 	[SYS_nanosleep] = {IN(0, TIME), OUT(1, TIME)},
 	[SYS_clock_nanosleep] = {IN(2, TIME), OUT(3, TIME)},
 	[SYS_wait4] = {OUT(1, 4), OUT(3, USAGE)},
@@ -137,6 +146,7 @@ static const struct rule rules[][RULES_MAX] = {
 	[SYS_mknodat] = PATH_AT,
 	[SYS_fchownat] = PATH_AT,
 	[SYS_fchmodat] = PATH_AT,
+	[FCHMODAT2] = PATH_AT,
 	[SYS_unlinkat] = PATH_AT,
 	[SYS_faccessat] = PATH_AT,
 	[SYS_faccessat2] = PATH_AT,

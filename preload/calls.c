@@ -16,6 +16,7 @@
 
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -30,6 +31,8 @@
 #define VECTOR_MAX 1024 /* the kernel's IOV_MAX: longer ones are EINVAL, which it says itself */
 #define MESSAGES_MAX 1024
 #define STRINGS_MAX (1u << 20)
+#define WAITERS_MAX 128  /* the kernel's FUTEX_WAITV_MAX */
+#define TRACED_BYTES 512 /* registers, the largest of what ptrace copies */
 
 struct call {
 	long nr, args[6];
@@ -123,6 +126,37 @@ static void hold_sized(struct call *call, void *address, const uint32_t *size)
 	hold(call, address, bytes, true);
 }
 
+static void hold_traced(struct call *call, void *data)
+{
+	if (call->args[0] != PTRACE_GETREGSET && call->args[0] != PTRACE_SETREGSET) {
+		hold(call, data, TRACED_BYTES, true);
+		return;
+	}
+	hold(call, data, sizeof(struct iovec), true); /* the length is put there */
+	hold_vector(call, data, 1, true);
+}
+
+/* Not held: it may be missing again when the kernel looks, which is another try. */
+static void bring_in(struct call *call, const void *address, size_t bytes)
+{
+	if (held_range(-1, address, bytes, true) < 0 && held_range(-1, address, bytes, false) < 0)
+		call->worst = -EFAULT;
+	else if (in_arena(address) && !call->worst)
+		call->worst = 1;
+}
+
+static void bring_in_waiters(struct call *call, const char *waiters, size_t n, size_t unit)
+{
+	uint64_t waiter[2]; /* a value, an address */
+
+	for (size_t i = 0; i < MIN(n, WAITERS_MAX); i++) {
+		if (user_get(waiter, waiters + i * unit, sizeof(waiter)))
+			return;
+		bring_in(call, waiters + i * unit, unit);
+		bring_in(call, (void *)waiter[1], sizeof(uint64_t));
+	}
+}
+
 /* The mask that the thread has while it waits. */
 static const uint64_t *replace_mask(struct call *call, const uint64_t *mask)
 {
@@ -186,11 +220,17 @@ static void apply(struct call *call, const struct rule *rule)
 	case MASK_SIZED:
 		replace_sized_mask(call, &call->args[rule->argument]);
 		return;
+	case PER_PAGE:
+		hold(call, address, page_up(n) >> PAGE_SHIFT, true);
+		return;
+	case TRACED:
+		hold_traced(call, address);
+		return;
+	case WAITERS:
+		bring_in_waiters(call, address, (uint32_t)n, rule->unit);
+		return;
 	case RETRIED:
-		if (held_range(-1, address, rule->unit, true) < 0 && held_range(-1, address, rule->unit, false) < 0)
-			call->worst = -EFAULT;
-		else if (in_arena(address) && !call->worst)
-			call->worst = 1;
+		bring_in(call, address, rule->unit);
 		return;
 	}
 }
@@ -258,7 +298,8 @@ static void nap(unsigned tries)
 static bool points_on(enum pointed what)
 {
 	return what == STRINGS || what == VECTOR_READS || what == VECTOR_WRITES || what == MESSAGE_READS ||
-	       what == MESSAGE_WRITES || what == SIZED || what == MASK || what == MASK_SIZED;
+	       what == MESSAGE_WRITES || what == SIZED || what == MASK || what == MASK_SIZED || what == TRACED ||
+	       what == WAITERS;
 }
 
 /* May anything that it points to be in the arena? */

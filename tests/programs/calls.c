@@ -3,6 +3,7 @@
  * calls.c - for tests: system calls of all kinds, by number, with all that they point to paged out, and across a border
  * of pages. It says what they gave; nothing else than under a plain run may come out. usage: calls
  */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -20,6 +21,7 @@
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
@@ -30,6 +32,7 @@
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/user.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -389,6 +392,55 @@ static void signals(void)
 	CALL(rt_sigaction, slot(1), 8, SIGUSR2, NULL, empty(1), 8);
 }
 
+/* ---- what points on, and what is larger than it looks ---- */
+
+/* A child that waits to be looked at. */
+static void traced(void)
+{
+	struct iovec registers = {slot(1), sizeof(struct user_regs_struct)};
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+	CALL(ptrace, &((struct user_regs_struct *)slot(1))->cs, 8, PTRACE_GETREGSET, pid, NT_PRSTATUS,
+	     (empty(1), &registers));
+	CALL(ptrace, NULL, 0, PTRACE_SETREGSET, pid, NT_PRSTATUS, &registers);
+	CALL(ptrace, NULL, 0, PTRACE_GETREGSET, pid, NT_PRSTATUS, (empty(1), IS(0, registers)));
+	CALL(ptrace, &((struct user_regs_struct *)slot(1))->cs, 8, PTRACE_GETREGS, pid, NULL, empty(1));
+	CALL(ptrace, NULL, 0, PTRACE_GETFPREGS, pid, NULL, empty(1));
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+struct waiter {
+	uint64_t value, address;
+	uint32_t flags, reserved;
+};
+
+static void per_page(void)
+{
+	size_t bytes = 80 << 20;
+	char *none = mmap(NULL, bytes, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct waiter waiter = {.value = 6, .address = (uintptr_t)slot(1), .flags = 2 /* 32 bits */};
+	uint32_t seven = 7;
+	void *pages[2000];
+
+	for (unsigned i = 0; i < 2000; i++)
+		pages[i] = none + i * PAGE;
+	CALL(mincore, slot(0), bytes / PAGE, none, bytes, empty(0));
+	CALL(move_pages, slot(1), sizeof(int) * 2000, 0, 2000, with(0, pages, sizeof(pages)), NULL, empty(1), 0);
+	IS(1, seven);
+	say("futex_waitv", PAGED(449, IS(0, waiter), 1, 0, NULL, 0), NULL, 0);
+	say("... by a waiter elsewhere", PAGED(449, &waiter, 1, 0, NULL, 0), NULL, 0);
+	munmap(none, bytes);
+}
+
 /* ---- names ---- */
 
 static void paths(void)
@@ -558,6 +610,8 @@ int main(void)
 	waits();
 	children();
 	signals();
+	traced();
+	per_page();
 	paths();
 	process();
 	system_v();
