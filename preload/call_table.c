@@ -70,6 +70,7 @@ static const struct rule rules[][RULES_MAX] = {
 	[SYS_vmsplice] = {{VECTOR_READS, 1, 2, 0}},
 	[SYS_process_vm_readv] = {{VECTOR_WRITES, 1, 2, 0}, {VECTOR_READS, 3, 4, 0}}, /* of another process: no harm */
 	[SYS_process_vm_writev] = {{VECTOR_READS, 1, 2, 0}, {VECTOR_WRITES, 3, 4, 0}},
+	[SYS_ioctl] = {{REQUEST, 2, ONCE, 0}},
 	[SYS_ptrace] = {IN(2, 16), {TRACED, 3, ONCE, 0}},
 	[SYS_mincore] = {{PER_PAGE, 2, 1, 0}},
 	[SYS_move_pages] = {IN_N(2, 1, 8), IN_N(3, 1, 4), OUT_N(4, 1, 4)},

@@ -14,6 +14,9 @@
  */
 #include "calls.h"
 
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <net/if.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/ptrace.h>
@@ -157,6 +160,26 @@ static void bring_in_waiters(struct call *call, const char *waiters, size_t n, s
 	}
 }
 
+/* Sizes are part of most requests. */
+static size_t ioctl_bytes(unsigned request)
+{
+	return _IOC_DIR(request) != _IOC_NONE && _IOC_SIZE(request) ? _IOC_SIZE(request) : GUESS_BYTES;
+}
+
+/* An array behind the data, or elsewhere. */
+static void hold_request(struct call *call, const char *data)
+{
+	unsigned request = (unsigned)call->args[1];
+	struct fiemap map;
+	struct ifconf list;
+
+	hold(call, data, ioctl_bytes(request), true);
+	if (request == FS_IOC_FIEMAP && !user_get(&map, data, sizeof(map)))
+		hold(call, data, sizeof(map) + map.fm_extent_count * sizeof(struct fiemap_extent), true);
+	if (request == SIOCGIFCONF && !user_get(&list, data, sizeof(list)) && list.ifc_len > 0)
+		hold(call, list.ifc_buf, (size_t)list.ifc_len, true);
+}
+
 /* The mask that the thread has while it waits. */
 static const uint64_t *replace_mask(struct call *call, const uint64_t *mask)
 {
@@ -223,6 +246,9 @@ static void apply(struct call *call, const struct rule *rule)
 	case PER_PAGE:
 		hold(call, address, page_up(n) >> PAGE_SHIFT, true);
 		return;
+	case REQUEST:
+		hold_request(call, address);
+		return;
 	case TRACED:
 		hold_traced(call, address);
 		return;
@@ -235,22 +261,12 @@ static void apply(struct call *call, const struct rule *rule)
 	}
 }
 
-/* Sizes are part of most requests. */
-static size_t ioctl_bytes(unsigned request)
-{
-	return _IOC_DIR(request) != _IOC_NONE && _IOC_SIZE(request) ? _IOC_SIZE(request) : GUESS_BYTES;
-}
-
 /* Pointers or not: what looks like one that points into the arena is held, for writing where that can be. */
 static void guess(struct call *call)
 {
 	bool any = false;
 	int error;
 
-	if (call->nr == SYS_ioctl) {
-		hold(call, (void *)call->args[2], ioctl_bytes((unsigned)call->args[1]), true);
-		return;
-	}
 	for (unsigned i = 0; i < 6; i++) {
 		char *address = (char *)call->args[i];
 
@@ -298,8 +314,8 @@ static void nap(unsigned tries)
 static bool points_on(enum pointed what)
 {
 	return what == STRINGS || what == VECTOR_READS || what == VECTOR_WRITES || what == MESSAGE_READS ||
-	       what == MESSAGE_WRITES || what == SIZED || what == MASK || what == MASK_SIZED || what == TRACED ||
-	       what == WAITERS;
+	       what == MESSAGE_WRITES || what == SIZED || what == MASK || what == MASK_SIZED || what == REQUEST ||
+	       what == TRACED || what == WAITERS;
 }
 
 /* May anything that it points to be in the arena? */

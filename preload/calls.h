@@ -60,6 +60,7 @@ enum pointed {
 	MASK,       /* a signal mask: replaced by one that is allowed */
 	MASK_SIZED, /* pselect6's: a pointer to one, and its size */
 	PER_PAGE,   /* it writes a byte for each page of as many bytes as argument `times` says */
+	REQUEST,    /* ioctl's data */
 	TRACED,     /* ptrace's data: an address, or a number; with a set of registers a struct iovec */
 	WAITERS,    /* futex_waitv's: `times` of them, used for a moment, as the words that they point to */
 	RETRIED,    /* it uses the bytes only for a moment, and may be called again: they are not held */

@@ -6,8 +6,11 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <mqueue.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -441,6 +444,22 @@ static void per_page(void)
 	munmap(none, bytes);
 }
 
+static void requests(void)
+{
+	struct ifconf list = {.ifc_len = 4000, .ifc_buf = empty(1)};
+	struct fiemap map = {.fm_length = UINT64_MAX, .fm_extent_count = 150};
+	int fd = open("extents", O_RDWR | O_CREAT | O_TRUNC, 0600), socket_fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	for (off_t i = 0; i < 100; i++)
+		if (pwrite(fd, "x", 1, i * 100000) != 1)
+			return;
+	fsync(fd);
+	CALL(ioctl, NULL, 0, fd, FS_IOC_FIEMAP, IS(0, map));
+	CALL(ioctl, NULL, 0, socket_fd, SIOCGIFCONF, &list);
+	close(fd);
+	close(socket_fd);
+}
+
 /* ---- names ---- */
 
 static void paths(void)
@@ -612,6 +631,7 @@ int main(void)
 	signals();
 	traced();
 	per_page();
+	requests();
 	paths();
 	process();
 	system_v();
