@@ -3,14 +3,12 @@
  * calls.c - for tests: system calls of all kinds, by number, with all that they point to paged out, and across a border
  * of pages. It says what they gave; nothing else than under a plain run may come out. usage: calls
  */
-#include <elf.h>
+#include "calls.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fiemap.h>
-#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <mqueue.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -24,7 +22,6 @@
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
-#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
@@ -35,33 +32,25 @@
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/un.h>
-#include <sys/user.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE 4096
-#define SLOT (128 << 10)
-#define SLOTS 16
-
 static char *memory;
 
-/* Where the n-th argument lies: 12 bytes before a page's end. */
-static void *slot(unsigned n)
+void *slot(unsigned n)
 {
 	return memory + n * SLOT + PAGE - 12;
 }
 
-static void *with(unsigned n, const void *data, size_t bytes)
+void *with(unsigned n, const void *data, size_t bytes)
 {
 	memset(memory + n * SLOT, 0, 3 * PAGE);
 	return memcpy(slot(n), data, bytes);
 }
-#define IS(n, value) with(n, &(value), sizeof(value))
-#define NAME(n, text) with(n, text, sizeof(text))
 
-static void *empty(unsigned n)
+void *empty(unsigned n)
 {
 	memset(memory + n * SLOT, 0xaa, 3 * PAGE);
 	return slot(n);
@@ -72,18 +61,15 @@ static void out(void)
 	madvise(memory, SLOTS * SLOT, MADV_PAGEOUT);
 }
 
-/* The call, when all is out. */
-static long paged(long nr, long a, long b, long c, long d, long e, long f)
+long paged(long nr, long a, long b, long c, long d, long e, long f)
 {
 	madvise(memory, SLOTS * SLOT, MADV_PAGEOUT);
 	return syscall(nr, a, b, c, d, e, f);
 }
-#define PAGED_6(nr, a, b, c, d, e, f, ...) paged(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
-#define PAGED(...) PAGED_6(__VA_ARGS__, 0, 0, 0, 0, 0, 0)
 
-/* A result, and a digest of some bytes. */
 static unsigned made;
-static long say(const char *name, long result, const void *data, size_t bytes)
+
+long say(const char *name, long result, const void *data, size_t bytes)
 {
 	uint64_t digest = 0;
 
@@ -93,7 +79,6 @@ static long say(const char *name, long result, const void *data, size_t bytes)
 	made++;
 	return result;
 }
-#define CALL(name, data, bytes, ...) say(#name, PAGED(SYS_##name, __VA_ARGS__), data, bytes)
 
 /* ---- data ---- */
 
@@ -395,71 +380,6 @@ static void signals(void)
 	CALL(rt_sigaction, slot(1), 8, SIGUSR2, NULL, empty(1), 8);
 }
 
-/* ---- what points on, and what is larger than it looks ---- */
-
-/* A child that waits to be looked at. */
-static void traced(void)
-{
-	struct iovec registers = {slot(1), sizeof(struct user_regs_struct)};
-	pid_t pid;
-
-	fflush(stdout);
-	pid = fork();
-	if (pid == 0) {
-		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-		raise(SIGSTOP);
-		_exit(0);
-	}
-	waitpid(pid, NULL, 0);
-	CALL(ptrace, &((struct user_regs_struct *)slot(1))->cs, 8, PTRACE_GETREGSET, pid, NT_PRSTATUS,
-	     (empty(1), &registers));
-	CALL(ptrace, NULL, 0, PTRACE_SETREGSET, pid, NT_PRSTATUS, &registers);
-	CALL(ptrace, NULL, 0, PTRACE_GETREGSET, pid, NT_PRSTATUS, (empty(1), IS(0, registers)));
-	CALL(ptrace, &((struct user_regs_struct *)slot(1))->cs, 8, PTRACE_GETREGS, pid, NULL, empty(1));
-	CALL(ptrace, NULL, 0, PTRACE_GETFPREGS, pid, NULL, empty(1));
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-}
-
-struct waiter {
-	uint64_t value, address;
-	uint32_t flags, reserved;
-};
-
-static void per_page(void)
-{
-	size_t bytes = 80 << 20;
-	char *none = mmap(NULL, bytes, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	struct waiter waiter = {.value = 6, .address = (uintptr_t)slot(1), .flags = 2 /* 32 bits */};
-	uint32_t seven = 7;
-	void *pages[2000];
-
-	for (unsigned i = 0; i < 2000; i++)
-		pages[i] = none + i * PAGE;
-	CALL(mincore, slot(0), bytes / PAGE, none, bytes, empty(0));
-	CALL(move_pages, slot(1), sizeof(int) * 2000, 0, 2000, with(0, pages, sizeof(pages)), NULL, empty(1), 0);
-	IS(1, seven);
-	say("futex_waitv", PAGED(449, IS(0, waiter), 1, 0, NULL, 0), NULL, 0);
-	say("... by a waiter elsewhere", PAGED(449, &waiter, 1, 0, NULL, 0), NULL, 0);
-	munmap(none, bytes);
-}
-
-static void requests(void)
-{
-	struct ifconf list = {.ifc_len = 4000, .ifc_buf = empty(1)};
-	struct fiemap map = {.fm_length = UINT64_MAX, .fm_extent_count = 150};
-	int fd = open("extents", O_RDWR | O_CREAT | O_TRUNC, 0600), socket_fd = socket(AF_INET, SOCK_DGRAM, 0);
-
-	for (off_t i = 0; i < 100; i++)
-		if (pwrite(fd, "x", 1, i * 100000) != 1)
-			return;
-	fsync(fd);
-	CALL(ioctl, NULL, 0, fd, FS_IOC_FIEMAP, IS(0, map));
-	CALL(ioctl, NULL, 0, socket_fd, SIOCGIFCONF, &list);
-	close(fd);
-	close(socket_fd);
-}
-
 /* ---- names ---- */
 
 static void paths(void)
@@ -629,9 +549,7 @@ int main(void)
 	waits();
 	children();
 	signals();
-	traced();
-	per_page();
-	requests();
+	pointers();
 	paths();
 	process();
 	system_v();
