@@ -526,15 +526,19 @@ int arena_fork_before(void)
 	int error;
 
 	lock_acquire(&lock);
+	files_fork_before();
 	error = adopt_parent_before(arena);
-	if (error)
+	if (error) {
+		files_fork_parent();
 		lock_release(&lock);
+	}
 	return error;
 }
 
 void arena_fork_parent(void)
 {
 	adopt_parent_after(arena);
+	files_fork_parent();
 	lock_release(&lock);
 }
 
@@ -547,7 +551,7 @@ int arena_fork_child(weir_pool *own)
 
 	lock_init(&lock, NULL);
 	pool = own;
-	files_after_fork();
+	files_fork_child();
 	error = weir_anon(own, arena_bytes, &arena);
 	if (!error)
 		error = files_level(arena, before);

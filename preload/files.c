@@ -41,7 +41,8 @@ struct range {
 	unsigned file;
 };
 
-static struct lock lock; /* all below. Signals are held; no file is read under it */
+static struct lock changes; /* who changes the table, and who forks: one at a time. Taken before the other */
+static struct lock lock;    /* all below. Signals are held; no file is read under it */
 static struct range ranges[RANGES_MAX];
 static size_t nr_ranges;
 static struct file {
@@ -168,6 +169,7 @@ void files_cut(uint64_t first, uint64_t last)
 {
 	bool unused = false;
 
+	lock_acquire(&changes);
 	lock_acquire(&lock);
 	if (nr_ranges)
 		cut(first, last);
@@ -176,6 +178,7 @@ void files_cut(uint64_t first, uint64_t last)
 	lock_release(&lock);
 	if (unused)
 		close_unused();
+	lock_release(&changes);
 }
 
 bool files_again(uint64_t first, uint64_t last, uint64_t to)
@@ -184,6 +187,7 @@ bool files_again(uint64_t first, uint64_t last, uint64_t to)
 	bool room = true;
 	size_t at;
 
+	lock_acquire(&changes);
 	lock_acquire(&lock);
 	for (uint64_t page = first;
 	     room && (at = range_at(page)) < nr_ranges && ranges[at].pages.first < last && page < last;) {
@@ -198,6 +202,7 @@ bool files_again(uint64_t first, uint64_t last, uint64_t to)
 			insert(range_at(range.pages.first), &range);
 	}
 	lock_release(&lock);
+	lock_release(&changes);
 	return room;
 }
 
@@ -206,11 +211,13 @@ void files_go_on(uint64_t last, uint64_t end)
 	HOLD_SIGNALS(pool);
 	size_t at;
 
+	lock_acquire(&changes);
 	lock_acquire(&lock);
 	at = range_at(last - 1);
 	if (at < nr_ranges && ranges[at].pages.first < last)
 		ranges[at].pages.last = end;
 	lock_release(&lock);
+	lock_release(&changes);
 }
 
 /* ---- reading ---- */
@@ -303,8 +310,19 @@ int files_level(weir_object *object, weir_object *before)
 	return 0;
 }
 
-void files_after_fork(void)
+void files_fork_before(void)
 {
+	lock_acquire(&changes);
+}
+
+void files_fork_parent(void)
+{
+	lock_release(&changes);
+}
+
+void files_fork_child(void)
+{
+	lock_init(&changes, NULL);
 	lock_init(&lock, NULL);
 	for (unsigned i = 0; i < FILES_MAX; i++)
 		files[i].users = 0;
@@ -360,6 +378,7 @@ static bool add(struct range *range, int fd, const struct stat *st)
 	struct file *file;
 	bool room;
 
+	lock_acquire(&changes);
 	close_unused();
 	lock_acquire(&lock);
 	file = own_file(fd, st);
@@ -369,6 +388,7 @@ static bool add(struct range *range, int fd, const struct stat *st)
 		insert(range_at(range->pages.first), range);
 	}
 	lock_release(&lock);
+	lock_release(&changes);
 	return room;
 }
 

@@ -25,7 +25,9 @@ bool files_have_own(uint64_t page);
 void files_cut(uint64_t first, uint64_t last);
 /* The object's pages that have no content of their own are `before`'s, or the files'. 0 or -ENOMEM. */
 int files_level(weir_object *object, weir_object *before);
-/* In the child, before anything else is asked for. */
-void files_after_fork(void);
+/* Around fork(), with signals held: in the child before anything else is asked for. */
+void files_fork_before(void);
+void files_fork_parent(void);
+void files_fork_child(void);
 
 #endif
