@@ -69,7 +69,7 @@ static int open_pages(uint64_t first, uint64_t last, int prot)
 	return prot == PROT_NONE ? 0 : window_unbar(arena, first, last, window_prot(prot));
 }
 
-/* Touches past the end of a file have left marks there (fault_thread.c), which whoever gets the pages next would find. */
+/* Touches past the end of a file have left marks there (fault_thread.c), for whoever gets the pages next. */
 static void heal(uint64_t first, uint64_t last)
 {
 	if (files_meet(first, last))
@@ -281,7 +281,7 @@ int arena_protect(void *address, size_t bytes, int prot)
 
 /* ---- mremap ---- */
 
-/* But for what a file has, which is there again. A store to a page that is just coming in may have been made already. */
+/* But for what a file has, which is there again. To a page that is just coming in a store may have been made. */
 static bool has_content(uint64_t page)
 {
 	page_word *word = &arena->words[page];

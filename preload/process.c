@@ -42,8 +42,8 @@
 #define PINS_MAX (1u << 17) /* streams may be as many as descriptors; most of the table is never touched */
 #define CHILDREN_MAX 1024
 
-/* Of the fork that is under way. There is one at a time: jemalloc's handlers, which come before ours and end after them,
- * hold its locks (start.c). */
+/* Of the fork that is under way. There is one at a time: jemalloc's handlers, which come before ours and end after
+ * them, hold its locks (start.c). */
 static struct hold held;
 static uint64_t pins[PINS_MAX]; /* pages */
 static unsigned nr_pins;
