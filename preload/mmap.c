@@ -93,7 +93,7 @@ static void *map_fixed(void *address, size_t bytes, int prot, int flags, int fd,
 		errno = error;
 		return MAP_FAILED;
 	}
-	if (!in_arena(address) || !in_arena((char *)address + page_up(bytes) - 1) ||
+	if (page_up(bytes) < bytes || !in_arena(address) || !in_arena((char *)address + page_up(bytes) - 1) ||
 	    (flags & MAP_TYPE) != MAP_PRIVATE) {
 		pass(PASSED_FIXED, bytes);
 		errno = flags & MAP_FIXED_NOREPLACE ? EEXIST : ENOMEM;

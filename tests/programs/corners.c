@@ -90,7 +90,8 @@ static size_t not_mapped(void)
 	bad += mmap(at, page, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 1) != MAP_FAILED || errno != EINVAL;
 	bad += mmap(at, page, PROT_READ, MAP_PRIVATE | MAP_FIXED, -1, 0) != MAP_FAILED || errno != EBADF;
 	bad += mmap(at, page, PROT_READ, MAP_PRIVATE | MAP_FIXED, write_only, 0) != MAP_FAILED || errno != EACCES;
-	bad += at[0] != 1 || at[page] != 1;
+	bad += mmap(at + page, SIZE_MAX - 100, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
+	bad += errno != ENOMEM || at[0] != 1 || at[page] != 1;
 	munmap(at, bytes);
 	return bad + (close(fd) || close(write_only));
 }
