@@ -278,7 +278,7 @@ static bool has_original(void *original, uint64_t page)
 
 bool files_have_own(uint64_t page)
 {
-	for (const struct anon *anon = arena->anon; !anon_was_written(anon, page);) {
+	for (const struct anon *anon = arena->anon; !anon_has_entry(anon, page);) {
 		const struct level *level = anon->original;
 
 		if (!level || !is_before(level, page))

@@ -50,11 +50,6 @@ bool anon_has_content(const struct anon *anon, uint64_t page)
 	return !anon->has_original || anon->has_original(anon->original, page);
 }
 
-bool anon_was_written(const struct anon *anon, uint64_t page)
-{
-	return entry_of(anon, page) != 0;
-}
-
 bool anon_has_slot(const struct anon *anon, uint64_t page)
 {
 	return is_slot(entry_of(anon, page));

@@ -55,8 +55,6 @@ struct anon *anon_of(const struct store *store);
 
 /* Is there anything to read for the page, or would it be zeros? */
 bool anon_has_content(const struct anon *anon, uint64_t page);
-/* Does the store itself have something, and not its original? */
-bool anon_was_written(const struct anon *anon, uint64_t page);
 bool anon_has_slot(const struct anon *anon, uint64_t page);
 /* Is there a slot, or a word, of its own? Not: zeros, or what an original has. */
 bool anon_has_entry(const struct anon *anon, uint64_t page);
