@@ -16,15 +16,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "arena.h"
 #include "cache/hold.h"
 #include "fault/adopt.h"
 #include "fault/pin.h"
 #include "files.h"
 #include "inside.h"
-
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
 
 #define MOVED_AT_ONCE (1024 * 1024 / PAGE_SIZE) /* pages */
 
@@ -33,30 +30,6 @@ char *arena_base;
 size_t arena_bytes;
 
 static struct lock lock; /* the holes. Signals are held: a handler of the program's may map and unmap too */
-
-static uint64_t page_of(const void *address)
-{
-	return (uint64_t)((const char *)address - arena_base) >> PAGE_SHIFT;
-}
-static char *address_of(uint64_t page)
-{
-	return arena_base + (page << PAGE_SHIFT);
-}
-
-/* A negative errno becomes -1 and errno. */
-static int result(int error)
-{
-	if (!error)
-		return 0;
-	errno = -error;
-	return -1;
-}
-
-/* Nothing was ever there? Then there is nothing to bar or to give up. */
-static bool untouched(uint64_t first, uint64_t last)
-{
-	return object_next_touched(arena, first, last) == last;
-}
 
 /* What the kernel takes writable for is readable to it too, as the engine needs it. */
 static int window_prot(int prot)
@@ -73,7 +46,7 @@ static int open_pages(uint64_t first, uint64_t last, int prot)
 static void heal(uint64_t first, uint64_t last)
 {
 	if (files_meet(first, last))
-		kernel_madvise(address_of(first), (last - first) << PAGE_SHIFT, MADV_DONTNEED);
+		kernel_madvise(arena_address(first), (last - first) << PAGE_SHIFT, MADV_DONTNEED);
 }
 
 /* Bar pages, and give up what they hold if asked. Who has them pinned (a lock that is just being set) lets go soon. */
@@ -82,7 +55,7 @@ static int close_pages(uint64_t first, uint64_t last, bool discard)
 	int error = -EBUSY;
 
 	if (first >= atomic_load(&arena->barred_from)) /* never opened */
-		return kernel_mprotect(address_of(first), (last - first) << PAGE_SHIFT, PROT_NONE) ? -errno : 0;
+		return kernel_mprotect(arena_address(first), (last - first) << PAGE_SHIFT, PROT_NONE) ? -errno : 0;
 	if (discard)
 		weir_munlock(arena, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
 	for (unsigned tries = 0; error == -EBUSY && tries < 1000; tries++) {
@@ -183,7 +156,7 @@ void *arena_map(size_t bytes, int prot, bool reserve_only)
 		return NULL;
 	}
 	handed_out(pages << PAGE_SHIFT);
-	return address_of(first);
+	return arena_address(first);
 }
 
 /* Whatever was there. */
@@ -205,7 +178,7 @@ static int take_over(uint64_t first, uint64_t last)
 
 void *arena_map_at(void *address, size_t bytes, int prot, bool replace)
 {
-	uint64_t first = page_of(address), last = first + (page_up(bytes) >> PAGE_SHIFT);
+	uint64_t first = arena_page(address), last = first + (page_up(bytes) >> PAGE_SHIFT);
 	int error = replace ? take_over(first, last) : take_at(first, last) ? 0 : -EEXIST;
 
 	if (!error) {
@@ -213,17 +186,17 @@ void *arena_map_at(void *address, size_t bytes, int prot, bool replace)
 		if (error)
 			give(first, last);
 	}
-	return result(error) ? NULL : address;
+	return arena_result(error) ? NULL : address;
 }
 
 int arena_unmap(void *address, size_t bytes)
 {
-	uint64_t first = page_of(address), last = first + (page_up(bytes) >> PAGE_SHIFT);
+	uint64_t first = arena_page(address), last = first + (page_up(bytes) >> PAGE_SHIFT);
 	int error = close_pages(first, last, true);
 
 	if (!error)
 		give(first, last);
-	return result(error);
+	return arena_result(error);
 }
 
 /* ---- the program's break ---- */
@@ -232,29 +205,29 @@ void *arena_reserve(size_t bytes)
 {
 	uint64_t first = take(page_up(bytes) >> PAGE_SHIFT);
 
-	return first == NO_HOLE ? NULL : address_of(first);
+	return first == NO_HOLE ? NULL : arena_address(first);
 }
 
 int arena_grow(void *address, size_t bytes)
 {
-	uint64_t first = page_of(address), last = first + (page_up(bytes) >> PAGE_SHIFT);
+	uint64_t first = arena_page(address), last = first + (page_up(bytes) >> PAGE_SHIFT);
 	int error = bearable(bytes) ? open_pages(first, last, PROT_READ | PROT_WRITE) : -ENOMEM;
 
 	if (error)
 		atomic_fetch_add(&tallies.refused, 1);
 	else
 		handed_out((last - first) << PAGE_SHIFT);
-	return result(error);
+	return arena_result(error);
 }
 
 int arena_shrink(void *address, size_t bytes)
 {
-	uint64_t first = page_of(address), last = first + (page_up(bytes) >> PAGE_SHIFT);
+	uint64_t first = arena_page(address), last = first + (page_up(bytes) >> PAGE_SHIFT);
 	int error = close_pages(first, last, true);
 
 	if (!error)
 		atomic_fetch_sub(&tallies.mapped_now, (last - first) << PAGE_SHIFT);
-	return result(error);
+	return arena_result(error);
 }
 
 /* ---- access ---- */
@@ -270,13 +243,23 @@ static bool any_free(uint64_t first, uint64_t last)
 	return any;
 }
 
+bool arena_mapped(const void *address, size_t bytes)
+{
+	uint64_t first = arena_page(address);
+
+	if (!any_free(first, first + (page_up(bytes) >> PAGE_SHIFT)))
+		return true;
+	errno = ENOMEM;
+	return false;
+}
+
 int arena_protect(void *address, size_t bytes, int prot)
 {
-	uint64_t first = page_of(address), last = first + (page_up(bytes) >> PAGE_SHIFT);
+	uint64_t first = arena_page(address), last = first + (page_up(bytes) >> PAGE_SHIFT);
 
 	if (any_free(first, last))
-		return result(-ENOMEM);
-	return result(prot == PROT_NONE ? close_pages(first, last, false) : open_pages(first, last, prot));
+		return arena_result(-ENOMEM);
+	return arena_result(prot == PROT_NONE ? close_pages(first, last, false) : open_pages(first, last, prot));
 }
 
 /* ---- mremap ---- */
@@ -297,7 +280,7 @@ static void copy_pages(uint64_t to, uint64_t from, uint64_t pages)
 {
 	for (uint64_t i = 0; i < pages; i++)
 		if (has_content(from + i))
-			memcpy(address_of(to + i), address_of(from + i), PAGE_SIZE);
+			memcpy(arena_address(to + i), arena_address(from + i), PAGE_SIZE);
 }
 
 /* What was copied is given up soon: there may be no memory and no swap for all of it twice. */
@@ -309,7 +292,7 @@ static void move_pages(uint64_t to, uint64_t from, uint64_t pages)
 		uint64_t n = MIN(MOVED_AT_ONCE, last - page);
 
 		copy_pages(to + page - from, page, n);
-		arena_advise(address_of(page), n << PAGE_SHIFT, MADV_DONTNEED);
+		arena_advise(arena_address(page), n << PAGE_SHIFT, MADV_DONTNEED);
 		page += n;
 	}
 }
@@ -346,7 +329,7 @@ static int grow_here(uint64_t last, uint64_t end)
 static char *grow_elsewhere(uint64_t first, uint64_t pages, uint64_t wanted)
 {
 	char *moved = arena_map(wanted << PAGE_SHIFT, PROT_NONE, true);
-	uint64_t to = moved ? page_of(moved) : 0;
+	uint64_t to = moved ? arena_page(moved) : 0;
 
 	if (!moved)
 		return NULL;
@@ -356,167 +339,30 @@ static char *grow_elsewhere(uint64_t first, uint64_t pages, uint64_t wanted)
 		return NULL;
 	}
 	move_pages(to, first, pages);
-	arena_unmap(address_of(first), pages << PAGE_SHIFT);
+	arena_unmap(arena_address(first), pages << PAGE_SHIFT);
 	return moved;
 }
 
 void *arena_remap(void *address, size_t bytes, size_t new_bytes, bool may_move)
 {
-	uint64_t first = page_of(address), last = first + (page_up(bytes) >> PAGE_SHIFT),
+	uint64_t first = arena_page(address), last = first + (page_up(bytes) >> PAGE_SHIFT),
 		 end = first + (page_up(new_bytes) >> PAGE_SHIFT);
 	char *moved;
 
-	if (result(can_remap(first, last - first, new_bytes)))
+	if (arena_result(can_remap(first, last - first, new_bytes)))
 		return NULL;
 	if (end <= last)
-		return end < last && arena_unmap(address_of(end), (last - end) << PAGE_SHIFT) ? NULL : address;
+		return end < last && arena_unmap(arena_address(end), (last - end) << PAGE_SHIFT) ? NULL : address;
 	if (!files_meet(last - 1, last) && !bearable((end - last) << PAGE_SHIFT)) {
 		errno = ENOMEM;
 		return NULL;
 	}
 	if (take_at(last, end))
-		return result(grow_here(last, end)) ? NULL : address;
+		return arena_result(grow_here(last, end)) ? NULL : address;
 	moved = may_move ? grow_elsewhere(first, last - first, end - first) : NULL;
 	if (!moved)
 		errno = ENOMEM;
 	return moved;
-}
-
-/* ---- advice ---- */
-
-int advice_of(int advice)
-{
-	switch (advice) {
-	case MADV_DONTNEED:
-	case MADV_DONTNEED_LOCKED:
-		return WEIR_ADV_DONTNEED;
-	case MADV_FREE:
-		return WEIR_ADV_FREE;
-	case MADV_WILLNEED:
-		return WEIR_ADV_WILLNEED;
-	case MADV_COLD:
-		return WEIR_ADV_COLD;
-	case MADV_PAGEOUT:
-		return WEIR_ADV_PAGEOUT;
-	case MADV_POPULATE_READ:
-		return WEIR_ADV_POPULATE_READ;
-	case MADV_POPULATE_WRITE:
-		return WEIR_ADV_POPULATE_WRITE;
-	default:
-		return -1;
-	}
-}
-
-bool is_hint(int advice)
-{
-	switch (advice) {
-	case MADV_NORMAL: /* of the whole arena, in the engine: a stream is seen without being told */
-	case MADV_RANDOM:
-	case MADV_SEQUENTIAL:
-	case MADV_HUGEPAGE:
-	case MADV_NOHUGEPAGE:
-	case MADV_MERGEABLE:
-	case MADV_UNMERGEABLE:
-	case MADV_DONTDUMP:
-	case MADV_DODUMP:
-	case MADV_DOFORK:
-	case MADV_KEEPONFORK:
-	case MADV_COLLAPSE:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* By halves, down to the pages that a system call under way holds: they become zeros as they are. */
-static int discard_around_held(uint64_t first, uint64_t last, enum weir_advice own)
-{
-	int error = weir_advise(arena, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT, own);
-	uint64_t middle = first + (last - first) / 2;
-
-	if (error != -EBUSY)
-		return error;
-	if (last - first == 1)
-		return memset(address_of(first), 0, PAGE_SIZE), 0;
-	error = discard_around_held(first, middle, own);
-	return error ? error : discard_around_held(middle, last, own);
-}
-
-int arena_advise(void *address, size_t bytes, int advice)
-{
-	uint64_t offset = page_of(address) << PAGE_SHIFT;
-	int own = advice_of(advice), error;
-
-	if (!page_up(bytes) || is_hint(advice))
-		return 0;
-	if (own < 0) {
-		pass(PASSED_ADVICE, bytes);
-		return result(-EINVAL);
-	}
-	if (own == WEIR_ADV_DONTNEED && untouched(page_of(address), page_of(address) + (page_up(bytes) >> PAGE_SHIFT)))
-		return 0;
-	error = weir_advise(arena, offset, page_up(bytes), (enum weir_advice)own);
-	for (unsigned tries = 0; error == -EBUSY && tries < 1000; tries++) {
-		sched_yield();
-		error = weir_advise(arena, offset, page_up(bytes), (enum weir_advice)own);
-	}
-	if (error == -EBUSY && (own == WEIR_ADV_DONTNEED || own == WEIR_ADV_FREE))
-		error = discard_around_held(page_of(address), page_of(address) + (page_up(bytes) >> PAGE_SHIFT),
-					    (enum weir_advice)own);
-	return result(error == -EACCES ? -ENOMEM : error);
-}
-
-/* More than half of the budget can't be kept in it: that is no right that the program has here. */
-bool lock_bearable(size_t bytes)
-{
-	struct weir_meminfo info;
-
-	weir_meminfo(pool, WEIR_ALL_NODES, &info);
-	if ((info.unevictable << PAGE_SHIFT) + page_up(bytes) <= (info.managed << PAGE_SHIFT) / 2)
-		return true;
-	pass(PASSED_MLOCK, bytes);
-	errno = EPERM;
-	return false;
-}
-
-int arena_lock(void *address, size_t bytes)
-{
-	uint64_t offset = page_of(address) << PAGE_SHIFT;
-	int error;
-
-	if (!lock_bearable(bytes))
-		return -1;
-	error = bytes ? weir_mlock(arena, offset, page_up(bytes)) : 0;
-	if (error)
-		weir_munlock(arena, offset, page_up(bytes));
-	return result(error ? -ENOMEM : 0);
-}
-
-int arena_unlock(void *address, size_t bytes)
-{
-	return result(bytes ? weir_munlock(arena, page_of(address) << PAGE_SHIFT, page_up(bytes)) : 0);
-}
-
-int arena_unlock_all(void)
-{
-	return result(weir_munlock(arena, 0, 0));
-}
-
-bool arena_mapped(const void *address, size_t bytes)
-{
-	uint64_t first = page_of(address);
-
-	if (!any_free(first, first + (page_up(bytes) >> PAGE_SHIFT)))
-		return true;
-	errno = ENOMEM;
-	return false;
-}
-
-int arena_mincore(void *address, size_t bytes, unsigned char *vec)
-{
-	if (!arena_mapped(address, bytes))
-		return -1;
-	return result(bytes ? weir_mincore(arena, page_of(address) << PAGE_SHIFT, page_up(bytes), vec) : 0);
 }
 
 /* ---- fork ---- */

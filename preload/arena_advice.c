@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * arena_advice.c - what programs say of ranges of the arena, and ask about them: madvise, mlock, mincore.
+ */
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "arena.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+/* ---- advice ---- */
+
+int advice_of(int advice)
+{
+	switch (advice) {
+	case MADV_DONTNEED:
+	case MADV_DONTNEED_LOCKED:
+		return WEIR_ADV_DONTNEED;
+	case MADV_FREE:
+		return WEIR_ADV_FREE;
+	case MADV_WILLNEED:
+		return WEIR_ADV_WILLNEED;
+	case MADV_COLD:
+		return WEIR_ADV_COLD;
+	case MADV_PAGEOUT:
+		return WEIR_ADV_PAGEOUT;
+	case MADV_POPULATE_READ:
+		return WEIR_ADV_POPULATE_READ;
+	case MADV_POPULATE_WRITE:
+		return WEIR_ADV_POPULATE_WRITE;
+	default:
+		return -1;
+	}
+}
+
+bool is_hint(int advice)
+{
+	switch (advice) {
+	case MADV_NORMAL: /* of the whole arena, in the engine: a stream is seen without being told */
+	case MADV_RANDOM:
+	case MADV_SEQUENTIAL:
+	case MADV_HUGEPAGE:
+	case MADV_NOHUGEPAGE:
+	case MADV_MERGEABLE:
+	case MADV_UNMERGEABLE:
+	case MADV_DONTDUMP:
+	case MADV_DODUMP:
+	case MADV_DOFORK:
+	case MADV_KEEPONFORK:
+	case MADV_COLLAPSE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* By halves, down to the pages that a system call under way holds: they become zeros as they are. */
+static int discard_around_held(uint64_t first, uint64_t last, enum weir_advice own)
+{
+	int error = weir_advise(arena, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT, own);
+	uint64_t middle = first + (last - first) / 2;
+
+	if (error != -EBUSY)
+		return error;
+	if (last - first == 1)
+		return memset(arena_address(first), 0, PAGE_SIZE), 0;
+	error = discard_around_held(first, middle, own);
+	return error ? error : discard_around_held(middle, last, own);
+}
+
+int arena_advise(void *address, size_t bytes, int advice)
+{
+	uint64_t offset = arena_page(address) << PAGE_SHIFT;
+	int own = advice_of(advice), error;
+
+	if (!page_up(bytes) || is_hint(advice))
+		return 0;
+	if (own < 0) {
+		pass(PASSED_ADVICE, bytes);
+		return arena_result(-EINVAL);
+	}
+	if (own == WEIR_ADV_DONTNEED &&
+	    arena_untouched(arena_page(address), arena_page(address) + (page_up(bytes) >> PAGE_SHIFT)))
+		return 0;
+	error = weir_advise(arena, offset, page_up(bytes), (enum weir_advice)own);
+	for (unsigned tries = 0; error == -EBUSY && tries < 1000; tries++) {
+		sched_yield();
+		error = weir_advise(arena, offset, page_up(bytes), (enum weir_advice)own);
+	}
+	if (error == -EBUSY && (own == WEIR_ADV_DONTNEED || own == WEIR_ADV_FREE))
+		error = discard_around_held(arena_page(address), arena_page(address) + (page_up(bytes) >> PAGE_SHIFT),
+					    (enum weir_advice)own);
+	return arena_result(error == -EACCES ? -ENOMEM : error);
+}
+
+/* ---- locks ---- */
+
+/* More than half of the budget can't be kept in it: that is no right that the program has here. */
+bool lock_bearable(size_t bytes)
+{
+	struct weir_meminfo info;
+
+	weir_meminfo(pool, WEIR_ALL_NODES, &info);
+	if ((info.unevictable << PAGE_SHIFT) + page_up(bytes) <= (info.managed << PAGE_SHIFT) / 2)
+		return true;
+	pass(PASSED_MLOCK, bytes);
+	errno = EPERM;
+	return false;
+}
+
+int arena_lock(void *address, size_t bytes)
+{
+	uint64_t offset = arena_page(address) << PAGE_SHIFT;
+	int error;
+
+	if (!lock_bearable(bytes))
+		return -1;
+	error = bytes ? weir_mlock(arena, offset, page_up(bytes)) : 0;
+	if (error)
+		weir_munlock(arena, offset, page_up(bytes));
+	return arena_result(error ? -ENOMEM : 0);
+}
+
+int arena_unlock(void *address, size_t bytes)
+{
+	return arena_result(bytes ? weir_munlock(arena, arena_page(address) << PAGE_SHIFT, page_up(bytes)) : 0);
+}
+
+int arena_unlock_all(void)
+{
+	return arena_result(weir_munlock(arena, 0, 0));
+}
+
+/* ---- what is there ---- */
+
+int arena_mincore(void *address, size_t bytes, unsigned char *vec)
+{
+	if (!arena_mapped(address, bytes))
+		return -1;
+	return arena_result(bytes ? weir_mincore(arena, arena_page(address) << PAGE_SHIFT, page_up(bytes), vec) : 0);
+}
