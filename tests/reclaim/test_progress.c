@@ -41,11 +41,22 @@ static unsigned take_free(weir_pool *pool, unsigned n)
 	return n;
 }
 
-/* Those too. */
+/* Those too, where this thread left some before it was moved. */
+static unsigned take_more(weir_pool *pool, unsigned n)
+{
+	unsigned before;
+
+	do {
+		before = n;
+		zone_drain(&pool->mem, 0);
+		n = take_free(pool, n);
+	} while (n > before);
+	return n;
+}
+
 static unsigned take_all(weir_pool *pool)
 {
-	zone_drain(&pool->mem, 0);
-	return take_free(pool, 0);
+	return take_more(pool, 0);
 }
 
 static void give_all(weir_pool *pool, unsigned n)
@@ -113,7 +124,7 @@ static uint64_t free_for_others(weir_pool *pool, unsigned node, unsigned order, 
 	uint64_t freed = calls++ ? __real_try_to_free_pages(pool, node, order, n, flags) : 0;
 
 	if (calls <= 1 + thefts)
-		nr_all = take_free(pool, nr_all);
+		nr_all = take_more(pool, nr_all);
 	return freed;
 }
 

@@ -225,7 +225,7 @@ static void the_kernel_is_served_too(void **state)
 
 static weir_object *failing;
 static void *failing_store;
-static _Atomic bool touched;
+static _Atomic bool touched, closed;
 
 int __real_fault_ask(weir_pool *in, const struct weir_fault *fault);
 int __wrap_fault_ask(weir_pool *in, const struct weir_fault *fault);
@@ -244,6 +244,7 @@ int __wrap_fault_ask(weir_pool *in, const struct weir_fault *fault)
 	wait_until(atomic_load(&touched));
 	assert_int_equal(weir_unmap(failing), 0);
 	assert_int_equal(weir_close(failing, 0), 0);
+	atomic_store(&closed, true);
 	return __real_fault_ask(in, fault);
 }
 
@@ -260,7 +261,7 @@ static void an_object_that_is_closed_meanwhile_is_not_asked(void **state)
 	fault_rule(failing_store, WEIR_FAULT_ERROR, WEIR_FAULT_READ, EIO, 0);
 	(void)*(volatile char *)address;
 	atomic_store(&touched, true);
-	sleep_ms(1);
+	wait_until(atomic_load(&closed));
 }
 
 int main(void)
