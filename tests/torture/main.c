@@ -19,13 +19,13 @@
 struct world *the_world;
 
 #ifdef __SANITIZE_THREAD__
-/* weir_sync writes a page as it is while a pin writes to it, and keeps it dirty. Here the sanitizer can't tell that
- * from a mistake, but the shadow can: a word that was committed before a sync and is not in the store after it is
- * one. */
+/* weir_sync writes a page as it is while a pin writes to it, and keeps it dirty; and that the kernel's protection lies
+ * between a store in a window and what then copies the page, the sanitizer does not know. Here it can't tell either from
+ * a mistake, but the shadow can: a word that was committed before a sync and is not in the store after it is one. */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
-	return "race:^memory_writev$\nrace:^file_writev$\n";
+	return "race:^memory_writev$\nrace:^file_writev$\nrace:^place_words$\nrace:^unmap_busy$\n";
 }
 #endif
 

@@ -70,9 +70,7 @@ static void make_up_config(struct world *world, struct random *r)
 	config->huge_pages = random_below(r, 4) == 0;
 	config->swappiness = (unsigned)pick(r, 0, 200);
 	config->io_uring = random_below(r, 3) != 0;
-	/* The thread sanitizer can't see that the kernel's protection comes between a write in a window and its copy in
-	 * the store, and takes it for a race. */
-	config->windows = random_below(r, 2) && !UNDER_TSAN;
+	config->windows = random_below(r, 2);
 }
 
 static void make_up_object(struct world *world, struct object *object, struct random *r)
