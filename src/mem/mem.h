@@ -53,7 +53,7 @@ struct frame {
 	_Atomic uint8_t memory;   /* enum frame_memory: are its 4096 bytes there (cache/hollow.h) */
 	bool anon;                /* the owner's: the page is an anonymous object's */
 	uint8_t leads;            /* the owner's: pages that were mapped ahead with it (reclaim/reader.c) */
-	_Atomic bool wb_failed;   /* its last write failed, at dirtied_ms (reclaim/writeback.c) */
+	_Atomic bool wb_failed;   /* its last write, by itself, failed at dirtied_ms (reclaim/writeback.c) */
 	uint8_t pad[2];           /* to a cache line */
 };
 _Static_assert(sizeof(struct frame) == 64, "one cache line a frame: metadata is at most 96 bytes a frame");

@@ -29,6 +29,12 @@ static bool expired(const struct frame *frame, uint32_t now, uint32_t expire_ms)
 
 /* ---- writing ---- */
 
+/* Its place in a file was bad: it would make others fail with it, again and again. */
+static bool goes_alone(const struct frame *frame)
+{
+	return unlikely(atomic_load_explicit(&frame->wb_failed, memory_order_relaxed));
+}
+
 /* The page is not written after all: dirty as before. */
 static void revert_writeback(weir_pool *pool, struct frame *frame)
 {
@@ -51,7 +57,7 @@ static struct frame *join_neighbour(weir_pool *pool, struct weir_object *object,
 	/* The frame can't change while the word says unmapped|dirty: the change in begin_writeback checks that. */
 	if (!frame_holds(pool_frame(pool, seen), object, (uint32_t)page))
 		return NULL;
-	if (write_failed_lately(pool, pool_frame(pool, seen)))
+	if (goes_alone(pool_frame(pool, seen)))
 		return NULL;
 	batch_add(&batch, object, pool_frame(pool, seen), &object->words[page], seen);
 	begin_writeback(pool, &batch, 0, false);
@@ -174,6 +180,14 @@ static bool write_run(struct bdi *bdi, struct weir_object *object, struct frame 
 	return true;
 }
 
+/* Can it be written together with those that a run has already? Anonymous pages need not be neighbours: their slots
+ * will be. */
+static bool goes_with(struct frame **run, unsigned length, const struct frame *frame)
+{
+	return frame->object == run[0]->object && (frame->anon || frame->index == run[0]->index + length) &&
+	       !goes_alone(run[0]) && !goes_alone(frame);
+}
+
 /* Write n frames in writeback: sorted, neighbours joined, runs grown by the dirty pages that follow them. */
 static bool write_frames(struct bdi *bdi, struct frame **frames, unsigned n, struct flush_work *sync)
 {
@@ -184,15 +198,14 @@ static bool write_frames(struct bdi *bdi, struct frame **frames, unsigned n, str
 	for (unsigned i = 0; i < n;) {
 		struct weir_object *object = frames[i]->object;
 		uint64_t first = frames[i]->index;
-		unsigned length = 0;
+		unsigned length = 1;
 		struct frame *next;
 
 		atomic_fetch_add(&object->flusher_holds, 1); /* the run may end while we still look at the object */
-		/* Anonymous pages need not be neighbours: their slots will be. */
-		while (i < n && length < TRANSFER_PAGES && frames[i]->object == object &&
-		       (object->anon || frames[i]->index == first + length))
+		run[0] = frames[i++];
+		while (i < n && length < TRANSFER_PAGES && goes_with(run, length, frames[i]))
 			run[length++] = frames[i++];
-		while (length < TRANSFER_PAGES &&
+		while (length < TRANSFER_PAGES && !goes_alone(run[0]) &&
 		       (i == n || frames[i]->object != object || frames[i]->index != first + length) &&
 		       (next = join_neighbour(bdi->pool, object, first + length)))
 			run[length++] = next;
@@ -276,15 +289,7 @@ static void back_off(struct transfer *transfer)
 
 bool write_failed_lately(const weir_pool *pool, const struct frame *frame)
 {
-	return unlikely(atomic_load_explicit(&frame->wb_failed, memory_order_relaxed)) &&
-	       !expired(frame, (uint32_t)now_ms(), pool->config.dirty_expire_ms);
-}
-
-/* Anonymous pages have no place that could be bad for good. */
-static void note_write_failed(struct frame *frame)
-{
-	atomic_store_explicit(&frame->dirtied_ms, (uint32_t)now_ms(), memory_order_relaxed);
-	atomic_store_explicit(&frame->wb_failed, !frame->anon, memory_order_relaxed);
+	return goes_alone(frame) && !expired(frame, (uint32_t)now_ms(), pool->config.dirty_expire_ms);
 }
 
 /* Their write is over: clean, and free where that was what it was for; or dirty again. */
@@ -300,7 +305,9 @@ static void end_run(struct weir_object *object, struct frame **frames, unsigned 
 		uint64_t before;
 
 		if (failed) /* to be tried again by age */
-			note_write_failed(frames[i]);
+			atomic_store_explicit(&frames[i]->dirtied_ms, (uint32_t)now_ms(), memory_order_relaxed);
+		else
+			atomic_store_explicit(&frames[i]->wb_failed, false, memory_order_relaxed);
 		before = end_writeback(pool, frames[i], &object->words[index], failed);
 		if (!failed) /* again, after the word: see durable_succeeded */
 			durable_mark(object, index, 1);
@@ -313,20 +320,24 @@ static void end_run(struct weir_object *object, struct frame **frames, unsigned 
 		free_written(pool, object, reclaim, indices, nr_reclaim);
 }
 
+/* Of a transfer that has failed; where it was all of it, that was the try. Anonymous pages have no place that could be
+ * bad for good. */
 static bool write_one(struct transfer *transfer, unsigned i)
 {
 	const struct iovec *iov = &transfer->iov[i];
+	uint64_t offset = transfer->offset + i * PAGE_SIZE;
+	bool written = transfer->n > 1 && store_write(transfer->store, iov, 1, offset) == (ssize_t)iov->iov_len;
 
-	return store_write(transfer->store, iov, 1, transfer->offset + i * PAGE_SIZE) == (ssize_t)iov->iov_len;
+	atomic_store_explicit(&transfer->frames[i]->wb_failed, !written && !transfer->object->anon,
+			      memory_order_relaxed);
+	return written;
 }
 
 /* Can pages of a transfer that has failed be written each by itself? Of a file its ends are tried first: where both
- * fail it is more than a bad place, and so as good as the device. */
+ * fail it may be the device, and what lies between them is written without them the next time. */
 static bool is_worth_trying(struct transfer *transfer)
 {
-	unsigned n = transfer->n;
-
-	return n > 1 && (transfer->object->anon || write_one(transfer, 0) || write_one(transfer, n - 1));
+	return transfer->object->anon || write_one(transfer, 0) || write_one(transfer, transfer->n - 1);
 }
 
 /* A transfer has failed: its pages once more, each by itself, so that a bad place in swap costs no good slots, and one

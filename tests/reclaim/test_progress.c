@@ -455,6 +455,28 @@ static void a_bad_place_in_a_file_keeps_no_other_page_dirty(void **state)
 	rig_stop(&rig);
 }
 
+/* Breaks when good pages that are always written with a bad one before and one behind them stay dirty for ever. */
+static void what_lies_between_two_bad_places_is_written(void **state)
+{
+	const struct weir_fault_rule bad[] = {
+		{.kind = WEIR_FAULT_ERROR, .ops = WEIR_FAULT_WRITE, .first = 0, .last = PAGE_SIZE},
+		{.kind = WEIR_FAULT_ERROR, .ops = WEIR_FAULT_WRITE, .first = 9 * PAGE_SIZE, .last = 10 * PAGE_SIZE},
+	};
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 8 << 20);
+	rig_start(&rig, 16);
+	assert_int_equal(weir_fault_store_rules(rig.fault, bad, ARRAY_SIZE(bad)), 0);
+	for (uint64_t page = 0; page < 10; page++)
+		write_byte(rig.object, page, (unsigned char)(page + 1));
+	assert_int_equal(weir_sync(rig.object, 0, 0), -EIO);
+	assert_int_equal(weir_sync(rig.object, 0, 0), -EIO); /* of the two, each by itself */
+	assert_int_equal(atomic_load(&rig.object->nr_dirty), 2);
+	assert_true(word_of(rig.object, 0) & word_of(rig.object, 9) & WORD_DIRTY);
+	rig_stop(&rig);
+}
+
 /* Breaks when a flusher that was asked to write looks no further than at the first object whose pages are all held. */
 static void a_flusher_passes_over_objects_whose_pages_are_held(void **state)
 {
@@ -501,6 +523,7 @@ int main(void)
 		cmocka_unit_test(a_bad_place_in_swap_holds_up_no_other_page),
 		cmocka_unit_test(an_area_that_fails_leaves_the_others_to_be_used),
 		cmocka_unit_test(a_bad_place_in_a_file_keeps_no_other_page_dirty),
+		cmocka_unit_test(what_lies_between_two_bad_places_is_written),
 		cmocka_unit_test(a_flusher_passes_over_objects_whose_pages_are_held),
 	};
 
