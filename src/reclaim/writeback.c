@@ -483,19 +483,23 @@ static bool serve_works(struct bdi *bdi)
 	return true;
 }
 
-/* The next object with dirty pages, held against being closed; it goes to the end of the line. */
-static struct weir_object *next_object(struct bdi *bdi, uint64_t now)
+/* The next object with dirty pages, held against being closed; it goes to the end of the line. But none from `first`
+ * on, which has had its turn: it may be gone by now, and is not looked at. */
+static struct weir_object *next_object(struct bdi *bdi, uint64_t now, const struct weir_object *first)
 {
 	struct weir_object *object;
 
 	lock_acquire(&bdi->lock);
-	list_for_each_entry(object, &bdi->objects, bdi_link)
+	list_for_each_entry(object, &bdi->objects, bdi_link) {
+		if (object == first)
+			break;
 		if (atomic_load(&object->nr_dirty) && now >= atomic_load(&object->wb_backoff_until_ms)) {
 			atomic_fetch_add(&object->flusher_holds, 1);
 			list_move_tail(&object->bdi_link, &bdi->objects);
 			lock_release(&bdi->lock);
 			return object;
 		}
+	}
 	lock_release(&bdi->lock);
 	return NULL;
 }
@@ -523,29 +527,32 @@ static uint64_t write_object(struct bdi *bdi, struct weir_object *object, enum c
 	return written;
 }
 
-/* The same for the next object in line. False: no object has anything to write. */
-static bool write_some(struct bdi *bdi, enum collect what, uint64_t max, uint64_t *written)
+/* The same for the objects in line, each once at most, until `enough` pages are started. */
+static uint64_t write_objects(struct bdi *bdi, enum collect what, uint64_t max, uint64_t enough)
 {
-	struct weir_object *object = next_object(bdi, now_ms());
+	struct weir_object *object, *first = NULL;
+	uint64_t written = 0;
 
-	if (!object)
-		return false;
-	*written += write_object(bdi, object, what, max);
-	if (atomic_fetch_sub(&object->flusher_holds, 1) == 1)
-		pool_progress(bdi->pool);
-	return true;
+	for (unsigned objects = bdi->users; objects > 0 && written < enough; objects--) {
+		object = next_object(bdi, now_ms(), first);
+		if (!object)
+			break;
+		first = first ? first : object;
+		written += write_object(bdi, object, what, max);
+		if (atomic_fetch_sub(&object->flusher_holds, 1) == 1)
+			pool_progress(bdi->pool);
+	}
+	return written;
 }
 
 static bool serve_background(struct bdi *bdi)
 {
-	uint64_t wanted = atomic_load(&bdi->wanted), written = 0;
+	uint64_t wanted = atomic_load(&bdi->wanted), written;
 
 	if (!wanted && (bdi_is_swap(bdi) || !over_background(bdi->pool, &bdi->domain)))
 		return false;
 	/* All that one object has may be held: then the next one's turn. */
-	for (unsigned objects = bdi->users; objects > 0 && !written; objects--)
-		if (!write_some(bdi, COLLECT_ANY, STEP_TRANSFERS * TRANSFER_PAGES, &written))
-			break;
+	written = write_objects(bdi, COLLECT_ANY, STEP_TRANSFERS * TRANSFER_PAGES, 1);
 	/* Where nothing could be written the request is dropped; whoever made it will ask again. */
 	if (wanted)
 		atomic_store(&bdi->wanted, written ? wanted - MIN(wanted, written) : 0);
@@ -554,15 +561,12 @@ static bool serve_background(struct bdi *bdi)
 
 static bool serve_age(struct bdi *bdi)
 {
-	uint64_t now = now_ms(), written = 0;
+	uint64_t now = now_ms();
 
 	if (bdi_is_swap(bdi) || now - bdi->last_periodic_ms < bdi->pool->config.flush_interval_ms)
 		return false;
 	bdi->last_periodic_ms = now;
-	for (unsigned objects = bdi->users; objects > 0; objects--)
-		if (!write_some(bdi, COLLECT_EXPIRED, UINT64_MAX, &written))
-			break;
-	return written > 0;
+	return write_objects(bdi, COLLECT_EXPIRED, UINT64_MAX, UINT64_MAX) > 0;
 }
 
 static void write_pageouts(struct bdi *bdi, struct frame **frames, unsigned n)
