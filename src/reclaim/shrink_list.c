@@ -372,15 +372,16 @@ void shrink_active(weir_pool *pool, unsigned node, struct scan_control *sc)
 
 void shrink_anything(weir_pool *pool, unsigned node, struct scan_control *sc)
 {
-	struct scan_count share;
+	struct scan_count usual = get_scan_count(pool, node, sc);
 
 	weir_assert(!sc_nomemalloc(sc));
 	sc->last_resort = true;
-	share = get_scan_count(pool, node, sc);
 	for (enum lru_type type = NR_LRU_TYPES; type-- > 0;) {
-		if (!sc->swappiness) /* the passes may have left them out */
-			scan_whole(pool, node, lru_list_of(type, false), sc, share.inactive[type]);
-		scan_whole(pool, node, lru_list_of(type, true), sc, share.active[type]);
+		if (!usual.inactive[type]) /* the passes left them out; what they looked at was looked at enough */
+			scan_whole(pool, node, lru_list_of(type, false), sc,
+				   get_scan_count(pool, node, sc).inactive[type]);
+		/* Counted now: what was used in a window is on that list by now. */
+		scan_whole(pool, node, lru_list_of(type, true), sc, get_scan_count(pool, node, sc).active[type]);
 	}
 	sc->last_resort = false;
 }

@@ -82,12 +82,12 @@ static void contract_15_active_pages_leave_when_inactive_is_low(void **state)
 }
 
 /* Breaks when the work of a fruitless call is not bounded by the length of each list, on each node. */
-static void contract_16_a_fruitless_call_scans_a_bounded_number(void **state)
+static void fruitless_calls(unsigned swappiness)
 {
 	struct rig rig;
 
-	(void)state;
 	rig_config(&rig, 48 << 20);
+	rig.config.swappiness = swappiness;
 	rig.config.nodes = 3;
 	rig_start(&rig, 8192);
 	hold_range(rig.object, 0, 6000);
@@ -113,6 +113,13 @@ static void contract_16_a_fruitless_call_scans_a_bounded_number(void **state)
 	}
 	let_go_range(rig.object, 0, 6000);
 	rig_stop(&rig);
+}
+
+static void contract_16_a_fruitless_call_scans_a_bounded_number(void **state)
+{
+	(void)state;
+	fruitless_calls(60);
+	fruitless_calls(0);
 }
 
 /* Breaks when a call goes on once it has what it was to free. */

@@ -502,6 +502,34 @@ static void without_memory_at_first(void **state)
 	anon_stop(&rig);
 }
 
+/* Breaks when used pages that swappiness 0 spared are only made active at last, and the call then frees nothing. */
+static void used_pages_are_taken_where_all_others_are_held(void **state)
+{
+	weir_object *file;
+
+	(void)state;
+	signal(SIGBUS, SIG_DFL);
+	rig_config(&rig, MEMORY);
+	rig.config.windows = true;
+	rig.config.swappiness = 0;
+	anon_start(&rig, 64, PAGES);
+	assert_int_equal(weir_map(rig.object, PROT_READ, WEIR_MAP_SHARED, (void **)(uintptr_t)&window), 0);
+	for (uint64_t page = 0; page < 64; page++) {
+		assert_int_equal(window[page * 512], 0);
+		atomic_fetch_or(&rig.object->words[page], WORD_REF);
+	}
+	file = rig_open(rig.pool, 256, NULL);
+	touch_range(file, 0, 256);
+	for (uint64_t page = 0; page < 256; page++)
+		atomic_fetch_add(&file->words[page], WORD_PIN);
+	assert_int_equal(try_to_free_pages(rig.pool, 0, 0, 32, 0), 32);
+	for (uint64_t page = 0; page < 256; page++)
+		atomic_fetch_sub(&file->words[page], WORD_PIN);
+	assert_int_equal(weir_close(file, 0), 0);
+	assert_int_equal(weir_unmap(rig.object), 0);
+	anon_stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -517,6 +545,7 @@ int main(void)
 		cmocka_unit_test(swap_that_is_full_says_so),
 		cmocka_unit_test(what_is_barred_is_kept),
 		cmocka_unit_test(without_memory_at_first),
+		cmocka_unit_test(used_pages_are_taken_where_all_others_are_held),
 	};
 
 	if (!kernel_has_windows())
