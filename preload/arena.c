@@ -21,6 +21,7 @@
 #include "fault/adopt.h"
 #include "fault/pin.h"
 #include "files.h"
+#include "held.h"
 #include "inside.h"
 
 #define MOVED_AT_ONCE (1024 * 1024 / PAGE_SIZE) /* pages */
@@ -60,8 +61,10 @@ static int close_pages(uint64_t first, uint64_t last, bool discard)
 		weir_munlock(arena, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
 	for (unsigned tries = 0; error == -EBUSY && tries < 1000; tries++) {
 		error = window_bar(arena, first, last, discard);
-		if (error == -EBUSY)
+		if (error == -EBUSY) {
+			held_look();
 			sched_yield();
+		}
 	}
 	if (!error && discard)
 		heal(first, last);

@@ -10,7 +10,7 @@
  *
  * A handler may also leave by siglongjmp, or the thread be cancelled: then a call never ends. So each new one first
  * looks for those above which no stack is any more: their frames are not below its own. That needs no word from who
- * jumped, and what is found late was pinned a little longer.
+ * jumped, and what is found late was pinned a little longer: so who is to give up pages that are pinned looks, too.
  *
  * Pins are counts in the page words, so a range is two numbers. A span beyond the last is empty, always: a handler may
  * come between any two steps.
@@ -161,6 +161,18 @@ static bool has_returned(unsigned call, uintptr_t frame)
 	return area->calls[call].frame <= frame;
 }
 
+static void release_returned(uintptr_t frame)
+{
+	while (area->nr_calls && has_returned(area->nr_calls - 1, frame))
+		release_from(area->nr_calls - 1);
+}
+
+noinline void held_look(void)
+{
+	if (area)
+		release_returned((uintptr_t)__builtin_frame_address(0));
+}
+
 noinline int held_begin(void)
 {
 	uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
@@ -168,8 +180,7 @@ noinline int held_begin(void)
 
 	if (!own_area())
 		return -1;
-	while (area->nr_calls && has_returned(area->nr_calls - 1, frame))
-		release_from(area->nr_calls - 1);
+	release_returned(frame);
 	call = area->nr_calls;
 	if (call == CALLS_MAX)
 		return -1;

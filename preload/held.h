@@ -17,6 +17,8 @@ int held_begin(void);
  * those before the first that is not are held. Blocks: for I/O. Not inside the engine. */
 int held_range(int call, const void *address, size_t bytes, bool write);
 void held_end(int call);
+/* What calls of this thread that were left by a jump hold is let go. */
+void held_look(void);
 /* So much could be held now, beside what is. */
 bool held_room(size_t bytes);
 /* For as long as the thread lives, or until the next call with other bytes: its alternate signal stack. */

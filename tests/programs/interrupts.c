@@ -143,6 +143,22 @@ static void jumps(void)
 	say("given back after them", memory[PAGE] | memory[10 * PAGE]);
 }
 
+/* Who has jumped out of a call may unmap what it was given. */
+static void jumps_and_unmaps(void)
+{
+	char *own = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	on(SIGALRM, jump, 0);
+	jumping = 1;
+	if (!sigsetjmp(back, 1)) {
+		ring(2000);
+		(void)!read(ends[0], own, PAGE);
+	}
+	jumping = 0;
+	ring(0);
+	say("unmapped after a jump", munmap(own, BYTES));
+}
+
 static void masks(void)
 {
 	sigset_t all, none, was;
@@ -353,6 +369,7 @@ int main(void)
 	((struct pollfd *)memory)[0] = (struct pollfd){ends[0], POLLIN, 0};
 	interrupted();
 	jumps();
+	jumps_and_unmaps();
 	masks();
 	alternate();
 	threads();
