@@ -51,21 +51,21 @@ static bool read_in(char *to, size_t bytes, int fd, off_t offset)
 	return true;
 }
 
-/* 0, or why the kernel would map nothing of it: what is there is given up only when that is known. */
-static int why_not_fixed(const void *address, int flags, int fd, off_t offset)
+/* 0, or why the kernel would map nothing of it: what is there is given up only when that is known. It says so itself,
+ * of a mapping elsewhere. */
+static int why_not_fixed(const void *address, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
-	int mode;
+	void *elsewhere;
 
 	if ((uintptr_t)address % PAGE_SIZE)
 		return EINVAL;
 	if (flags & MAP_ANONYMOUS)
 		return 0;
-	if (offset % (off_t)PAGE_SIZE)
-		return EINVAL;
-	mode = (int)syscall(SYS_fcntl, fd, F_GETFL);
-	if (mode < 0 || (mode & O_PATH))
-		return EBADF;
-	return (mode & O_ACCMODE) == O_WRONLY ? EACCES : 0;
+	elsewhere = kernel_mmap(NULL, bytes, PROT_READ | (prot & PROT_EXEC), MAP_PRIVATE, fd, offset);
+	if (elsewhere == MAP_FAILED)
+		return errno;
+	kernel_munmap(elsewhere, bytes);
+	return 0;
 }
 
 /* In a range that is PROT_NONE and holds nothing; a small one too, as the kernel can't have it. 0 or -1. */
@@ -87,7 +87,7 @@ static int fill_fixed(void *address, size_t bytes, int prot, int flags, int fd, 
 static void *map_fixed(void *address, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
 	bool anonymous = flags & MAP_ANONYMOUS;
-	int error = why_not_fixed(address, flags, fd, offset);
+	int error = why_not_fixed(address, bytes, prot, flags, fd, offset);
 
 	if (error) {
 		errno = error;

@@ -3,6 +3,7 @@
  * maps.c - for tests: private mappings of a file, one written to and one only read; their ends; children; and who may do
  * what with the file afterwards. usage: maps PAGES
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -190,6 +191,22 @@ static size_t fixed(int fd)
 	return bad + (munmap(room, (pages + 60) * PAGE) != 0);
 }
 
+/* What can't be mapped leaves what is there. */
+static size_t kept(void)
+{
+	int directory = open(".", O_RDONLY), flags = MAP_PRIVATE | MAP_FIXED;
+	char *map = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t bad;
+
+	memset(map, 1, pages * PAGE);
+	bad = mmap(map, pages * PAGE, PROT_READ, flags, directory, 0) != MAP_FAILED || errno != ENODEV;
+	bad += mmap(map, pages * PAGE, PROT_READ, flags, -1, 0) != MAP_FAILED || errno != EBADF;
+	for (size_t i = 0; i < pages; i++)
+		bad += map[i * PAGE] != 1;
+	close(directory);
+	return bad + (munmap(map, pages * PAGE) != 0);
+}
+
 static size_t grown_in_child(int fd, char *written)
 {
 	pid_t pid = fork();
@@ -306,7 +323,7 @@ int main(int argc, char **argv)
 	if (pid == 0)
 		exit(child(written, read_only, fd) != 0);
 	bad += wrong(written, 30) + child_fails(pid);
-	bad += fixed(fd);
+	bad += fixed(fd) + kept();
 	printf("fixed: %zu wrong\n", bad);
 	bad += grown(fd) + grown_at_once(fd) + grown_in_place(fd);
 	printf("grown: %zu wrong\n", bad);
