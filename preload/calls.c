@@ -15,10 +15,13 @@
 #include "calls.h"
 
 #include <linux/fiemap.h>
+#include <linux/filter.h>
 #include <linux/fs.h>
+#include <linux/seccomp.h>
 #include <net/if.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -139,6 +142,30 @@ static void hold_traced(struct call *call, void *data)
 	hold_vector(call, data, 1, true);
 }
 
+static bool sets_filter(const struct call *call)
+{
+	const int what[] = {(int)call->args[0], (int)call->args[1], (int)call->args[2]};
+
+	switch (call->nr) {
+	case SYS_seccomp:
+		return what[0] == SECCOMP_SET_MODE_FILTER;
+	case SYS_prctl:
+		return what[0] == PR_SET_SECCOMP && what[1] == SECCOMP_MODE_FILTER;
+	default: /* setsockopt */
+		return what[1] == SOL_SOCKET && (what[2] == SO_ATTACH_FILTER || what[2] == SO_ATTACH_REUSEPORT_CBPF);
+	}
+}
+
+static void hold_filter(struct call *call, const void *address)
+{
+	struct sock_fprog program;
+
+	if (!sets_filter(call) || user_get(&program, address, sizeof(program)))
+		return;
+	hold(call, address, sizeof(program), false);
+	hold(call, program.filter, program.len * sizeof(*program.filter), false);
+}
+
 /* Not held: it may be missing again when the kernel looks, which is another try. */
 static void bring_in(struct call *call, const void *address, size_t bytes)
 {
@@ -252,6 +279,9 @@ static void apply(struct call *call, const struct rule *rule)
 	case TRACED:
 		hold_traced(call, address);
 		return;
+	case FILTER:
+		hold_filter(call, address);
+		return;
 	case WAITERS:
 		bring_in_waiters(call, address, (uint32_t)n, rule->unit);
 		return;
@@ -315,7 +345,7 @@ static bool points_on(enum pointed what)
 {
 	return what == STRINGS || what == VECTOR_READS || what == VECTOR_WRITES || what == MESSAGE_READS ||
 	       what == MESSAGE_WRITES || what == SIZED || what == MASK || what == MASK_SIZED || what == REQUEST ||
-	       what == TRACED || what == WAITERS;
+	       what == TRACED || what == FILTER || what == WAITERS;
 }
 
 /* May anything that it points to be in the arena? */

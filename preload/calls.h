@@ -62,6 +62,7 @@ enum pointed {
 	PER_PAGE,   /* it writes a byte for each page of as many bytes as argument `times` says */
 	REQUEST,    /* ioctl's data */
 	TRACED,     /* ptrace's data: an address, or a number; with a set of registers a struct iovec */
+	FILTER,     /* struct sock_fprog, if the call is one that sets a filter */
 	WAITERS,    /* futex_waitv's: `times` of them, used for a moment, as the words that they point to */
 	RETRIED,    /* it uses the bytes only for a moment, and may be called again: they are not held */
 };

@@ -7,13 +7,16 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <linux/fiemap.h>
+#include <linux/filter.h>
 #include <linux/fs.h>
+#include <linux/seccomp.h>
 #include <net/if.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -84,8 +87,33 @@ static void requests(void)
 	close(socket_fd);
 }
 
+/* The last is for the whole process: in a child. */
+static void filters(void)
+{
+	struct sock_filter all = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog program = {1, slot(0)};
+	int socket_fd = socket(AF_INET, SOCK_DGRAM, 0);
+	pid_t pid;
+
+	IS(0, all);
+	CALL(setsockopt, NULL, 0, socket_fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+	CALL(setsockopt, NULL, 0, socket_fd, SOL_SOCKET, SO_ATTACH_FILTER, IS(1, program), sizeof(program));
+	close(socket_fd);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		CALL(prctl, NULL, 0, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+		CALL(seccomp, NULL, 0, SECCOMP_SET_MODE_FILTER, 0, IS(1, program));
+		fflush(stdout);
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+}
+
 void pointers(void)
 {
+	filters();
 	traced();
 	per_page();
 	requests();
