@@ -164,10 +164,28 @@ static int create_pool(void)
 	return error;
 }
 
-static int add_swap(void)
+/* Each process of a run makes a file: where one is named, all but the first add their number to it. */
+static const char *own_swap_path(bool first)
+{
+	static char own[PATH_MAX];
+	const char *path = swap_directory >= 0 ? swap_name : settings.swap_path;
+	struct stat st;
+
+	if (first || (fstatat(swap_directory, path, &st, 0) == 0 && S_ISDIR(st.st_mode)) ||
+	    snprintf(own, sizeof(own), "%s.%d", path, (int)getpid()) >= (int)sizeof(own))
+		return path;
+	return own;
+}
+
+static bool is_first(void)
+{
+	return number("WEIR_FIRST_PID", 0) == (uint64_t)getpid();
+}
+
+static int add_swap(bool first)
 {
 	struct weir_swap_config swap = {.size = sizeof(swap),
-					.path = swap_directory >= 0 ? swap_name : settings.swap_path,
+					.path = own_swap_path(first),
 					.bytes = settings.swap_bytes,
 					.flags = WEIR_SWAP_LATE};
 
@@ -180,7 +198,7 @@ int pool_start_in_child(void)
 
 	settings.threads = settings.threads && uffd_serves_kernel();
 	error = create_pool();
-	if (!error && add_swap()) {
+	if (!error && add_swap(false)) {
 		report_say(report_stderr(), "weir run: process %d has no swap: %s\n", (int)getpid(), weir_error_text());
 		settings.swap_bytes = 0;
 	}
@@ -191,7 +209,7 @@ int pool_start_in_child(void)
  * static one does: it has to do its work. The first one is refused, so that somebody is told. */
 static bool goes_without(int error)
 {
-	return (error == -EPERM || error == -ENOSYS) && number("WEIR_FIRST_PID", 0) != (uint64_t)getpid();
+	return (error == -EPERM || error == -ENOSYS) && !is_first();
 }
 
 /* First of the library's constructors: jemalloc's asks to be called at forks too, and has to come later (process.c). */
@@ -215,7 +233,7 @@ __attribute__((constructor(101))) static void start(void)
 		inside--;
 		return;
 	}
-	if (error || add_swap() || arena_start())
+	if (error || add_swap(is_first()) || arena_start())
 		refuse(weir_error_text());
 	if (total_follow() || interval_start())
 		refuse("there can't be more threads");

@@ -14,6 +14,11 @@ result $? "... each of which had what it inherited, and no more than there was"
 same "three generations of fork, over memory that is paged" 4M "$own/run_forks" 6
 paged
 result $? "... which went to swap and came back"
+timeout 60 "$weir" run -m 4M --swap "$TMPDIR/named:64M" --report none sh -c ': >"$0"; true & wait; echo | cat' \
+	"$TMPDIR/named" >out 2>err
+[ $? -eq 0 ] && ! [ -s err ]
+result $? "processes whose swap file is named do not need the same name"
+rm -f "$TMPDIR/named"
 same "private mappings of files, with room for all" 32M "$own/run_maps" 500
 same "private mappings of files, paged" 4M "$own/run_maps" 1500
 [ "$(sum pswpout)" -gt 0 ]
