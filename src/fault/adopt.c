@@ -9,9 +9,9 @@
  * store when fork() happened, and what its entry was then the child has a copy of: it is read from there (anon_over).
  * The two agree although other threads of the parent go on meanwhile: the kernel holds the address space still while it
  * copies, so no page comes or goes, or has its protection lifted; an absent page's entry changes with its page alone,
- * or under object->resize, which is held. A clean page that has an entry is clean in the child too: it equals what would
- * be read. Without one it may be zeros, or have lost its slot to a write by pin, in that very instant: a word may be
- * copied before that, and the entry after. So it is taken for dirty.
+ * or under object->resize, which is held. A clean page is clean in the child too: it equals what would be read. That it
+ * has no entry then means that it never had one: a write by pin that begins in that very instant leaves the page its
+ * slot (anon_dirtied).
  *
  * What the child touched before it was adopted may be there and yet be nobody's content, where its parent had none in
  * the window: the kernel's zeros, and what was stored to them. It is dropped, and read as the others are.
@@ -124,7 +124,7 @@ static int adopt_chunk(struct weir_object *object, const struct weir_object *bef
 	for (uint64_t page = first; !error && page < first + CHUNK_PAGES; page++) {
 		uint64_t was = word_load(&before->words[page]);
 		bool clean = word_state(was) == PAGE_RESIDENT && (was & WORD_MAPPED) &&
-			     !(was & (WORD_DIRTY | WORD_BUSY)) && anon_has_entry(before->anon, page);
+			     !(was & (WORD_DIRTY | WORD_BUSY));
 
 		if (there[page - first] & 1)
 			error = was_elsewhere(was) ? drop_page(object, page) : adopt_page(object, page, !clean);

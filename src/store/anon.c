@@ -148,7 +148,8 @@ void anon_write_failed(struct anon *anon, uint64_t page)
 
 void anon_dirtied(struct anon *anon, uint64_t page)
 {
-	if (anon_has_slot(anon, page) && swap_tight(anon->swap))
+	/* Not while a child is made: its copy of the page's word may be from before, and say clean. */
+	if (anon_has_slot(anon, page) && swap_tight(anon->swap) && !swap_forking(anon->swap))
 		set_entry(anon, page, 0);
 }
 

@@ -57,7 +57,7 @@ struct swap {
 	uint64_t sharers;                           /* bits that such a process has; lock */
 	unsigned nr_last;                           /* processes that have the last bit; lock */
 	_Atomic bool ever_shared;                   /* words of readers may be there; written under lock */
-	int forking;                                /* the bit of the one that is being made; -1: none is; lock */
+	_Atomic int forking; /* the bit of the one that is being made; -1: none is; written under lock */
 };
 
 void swap_init(struct swap *swap, struct counters *counters);
@@ -90,6 +90,11 @@ static inline uint64_t swap_nr_bad(const struct swap *swap)
 	return atomic_load_explicit(&swap->nr_bad, memory_order_relaxed);
 }
 uint64_t swap_nr_used(const struct swap *swap);
+/* Is a child being made, between swap_share and swap_shared? */
+static inline bool swap_forking(const struct swap *swap)
+{
+	return atomic_load(&swap->forking) >= 0;
+}
 /* More than half is taken: then slots whose page is in memory are wanted back (the kernel's vm_swap_full). */
 static inline bool swap_tight(const struct swap *swap)
 {
