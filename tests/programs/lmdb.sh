@@ -33,8 +33,8 @@ result $? "... by Weir's pages"
 grep -q "value 700 10000" out
 result $? "... has what was loaded"
 run $budget mdb_copy db copy
-taken $pages
-result $? "mdb_copy, by Weir's pages"
+taken $pages || grep -q '"given_back": {"calls": 1,' report
+result $? "mdb_copy: by Weir's pages, or, as it writes them by O_DIRECT, the kernel's"
 cmp -s db/data.mdb copy/data.mdb
 result $? "... the same file"
 done_testing
