@@ -53,6 +53,11 @@ uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, u
 			frame_give(object->pool, frame);
 			continue;
 		}
+		/* Barred before the page was loading, which nobody waited for: what it holds may have been given up. */
+		if (object->anon && object_barred(object, (uint64_t)page)) {
+			load_abort(object, (uint64_t)page, frame);
+			continue;
+		}
 		node = frame->node;
 		bdi_queue_read(frame);
 		started++;

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -191,6 +192,41 @@ static size_t fixed(int fd)
 	return bad + (munmap(room, (pages + 60) * PAGE) != 0);
 }
 
+static int mapped_fd;
+
+/* A place that was just given back shows nothing of what was mapped there, whoever reads ahead beside it. */
+static void *map_often(void *seed)
+{
+	size_t bad = 0;
+
+	for (size_t i = 0, k = (uintptr_t)seed; i < 800; i++, k += 7) {
+		size_t first = k % 50, n = 20 + k % 40;
+		char *map = mmap(NULL, n * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, mapped_fd, (off_t)(first * PAGE));
+
+		for (size_t page = 0; page < n; page += 3)
+			bad += *word(map, page) != first + page;
+		*word(map, 7) = CHANGED;
+		munmap(map, n * PAGE);
+	}
+	return (void *)bad;
+}
+
+static size_t mapped_by_threads(int fd)
+{
+	pthread_t threads[4];
+	size_t bad = 0;
+	void *theirs;
+
+	mapped_fd = fd;
+	for (uintptr_t i = 0; i < 4; i++)
+		bad += pthread_create(&threads[i], NULL, map_often, (void *)(i * 13)) != 0;
+	for (size_t i = 0; i < 4; i++) {
+		pthread_join(threads[i], &theirs);
+		bad += (size_t)theirs;
+	}
+	return bad;
+}
+
 /* What can't be mapped leaves what is there. */
 static size_t kept(void)
 {
@@ -325,6 +361,8 @@ int main(int argc, char **argv)
 	bad += wrong(written, 30) + child_fails(pid);
 	bad += fixed(fd) + kept();
 	printf("fixed: %zu wrong\n", bad);
+	bad += mapped_by_threads(fd);
+	printf("by threads: %zu wrong\n", bad);
 	bad += grown(fd) + grown_at_once(fd) + grown_in_place(fd);
 	printf("grown: %zu wrong\n", bad);
 	bad += grown_in_child(fd, written);
