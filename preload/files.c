@@ -255,7 +255,7 @@ static ssize_t read_original(void *original, uint64_t page, void *data)
 	struct range range;
 	ssize_t got;
 
-	if (is_before(level, page))
+	if (is_before(level, page) && anon_has_content(level->before->anon, page))
 		return adopt_read(level->before, page, data);
 	if (find(page, &range, true)) {
 		got = read_file(&range, page, data);
@@ -271,9 +271,7 @@ static bool has_original(void *original, uint64_t page)
 	const struct level *level = original;
 	struct range range;
 
-	if (is_before(level, page))
-		return anon_has_content(level->before->anon, page);
-	return find(page, &range, false);
+	return (is_before(level, page) && anon_has_content(level->before->anon, page)) || find(page, &range, false);
 }
 
 bool files_have_own(uint64_t page)

@@ -332,6 +332,18 @@ static size_t ends(void)
 	return bad + child_fails(pid);
 }
 
+/* Before this process maps any. */
+static size_t first_in_child(int fd)
+{
+	pid_t pid = fork();
+	char *map;
+
+	if (pid)
+		return child_fails(pid);
+	map = mmap(NULL, pages * PAGE, PROT_READ, MAP_PRIVATE, fd, 0);
+	_exit(wrong(map, pages) != 0);
+}
+
 int main(int argc, char **argv)
 {
 	char *written, *read_only;
@@ -344,6 +356,8 @@ int main(int argc, char **argv)
 	fd = open("maps.data", O_RDWR | O_CREAT | O_TRUNC, 0600);
 	pages = argc > 1 ? (size_t)atoi(argv[1]) : 500;
 	make_file(fd);
+	printf("the first in a child: %zu wrong\n", first_in_child(fd));
+	fflush(stdout);
 	written = mmap(NULL, (pages + 3) * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 	read_only = mmap(NULL, (pages - 1) * PAGE, PROT_READ, MAP_PRIVATE, fd, PAGE);
 	for (size_t i = 0; i < pages; i += 3)
