@@ -183,4 +183,31 @@ static inline bool conserved(weir_pool *pool)
 	       m.managed;
 }
 
+/* As if somebody had a counted pin on each of the pages, or had one no more. */
+static inline void hold(weir_object *object, uint64_t first, uint64_t n, bool held)
+{
+	for (uint64_t i = first; i < first + n; i++) {
+		if (held)
+			atomic_fetch_add(&object->words[i], WORD_PIN);
+		else
+			atomic_fetch_sub(&object->words[i], WORD_PIN);
+	}
+}
+
+/* Resident pages of the rig's object, to the head of a list. */
+static inline void put_on(struct rig *rig, uint64_t first, uint64_t n, enum lru_list list)
+{
+	struct lruvec *lruvec = &rig->pool->lruvecs[0];
+	enum lru_list from;
+
+	for (uint64_t i = first; i < first + n; i++) {
+		struct frame *frame = frame_of(rig->object, i);
+
+		assert_true(lru_isolate_frame(lruvec, frame, rig->object, (uint32_t)i, &from));
+		lru_lock(lruvec, true);
+		lru_put_back(lruvec, frame, list, false);
+		lru_unlock(lruvec);
+	}
+}
+
 #endif

@@ -18,16 +18,6 @@ static uint64_t scanned_by_13_passes(uint64_t size)
 	return sum;
 }
 
-static void hold(struct rig *rig, uint64_t first, uint64_t n, bool held)
-{
-	for (uint64_t i = first; i < first + n; i++) {
-		if (held)
-			atomic_fetch_add(&rig->object->words[i], WORD_PIN);
-		else
-			atomic_fetch_sub(&rig->object->words[i], WORD_PIN);
-	}
-}
-
 /* Breaks when a pass is left out or made twice, or scans by another measure. */
 static void contract_15_thirteen_passes_by_size_and_priority(void **state)
 {
@@ -40,12 +30,12 @@ static void contract_15_thirteen_passes_by_size_and_priority(void **state)
 		rig_config(&rig, 32 << 20);
 		rig_start(&rig, 6000);
 		touch_range(rig.object, 0, n);
-		hold(&rig, 0, n, true);
+		hold(rig.object, 0, n, true);
 		for (int i = 0; i < 2; i++) {
 			assert_int_equal(try_to_free_pages(rig.pool, 0, 0, 32, flags[i]), 0);
 			assert_int_equal(counter(rig.pool, scans[i]), scanned_by_13_passes(n));
 		}
-		hold(&rig, 0, n, false);
+		hold(rig.object, 0, n, false);
 		rig_stop(&rig);
 	}
 }
@@ -93,21 +83,6 @@ static void contract_15_active_pages_come_down_when_inactive_is_low(void **state
 	rig_stop(&rig);
 }
 
-static void put_on(struct rig *rig, uint64_t first, uint64_t n, enum lru_list list)
-{
-	struct lruvec *lruvec = &rig->pool->lruvecs[0];
-	enum lru_list from;
-
-	for (uint64_t i = first; i < first + n; i++) {
-		struct frame *frame = frame_of(rig->object, i);
-
-		assert_true(lru_isolate_frame(lruvec, frame, rig->object, (uint32_t)i, &from));
-		lru_lock(lruvec, true);
-		lru_put_back(lruvec, frame, list, false);
-		lru_unlock(lruvec);
-	}
-}
-
 /* Breaks when pages on the active list are out of reach while the inactive one is as long as the policy wants it, but
  * all held: whoever asks, and also where the node has given nothing for long. */
 static void contract_15_active_pages_are_taken_when_the_inactive_are_all_held(void **state)
@@ -124,11 +99,11 @@ static void contract_15_active_pages_are_taken_when_the_inactive_are_all_held(vo
 		touch_range(rig.object, 0, 1200);
 		put_on(&rig, 0, 200, LRU_ACTIVE_FILE);
 		put_on(&rig, 200, 1000, LRU_INACTIVE_FILE);
-		hold(&rig, 200, 1000, true);
+		hold(rig.object, 200, 1000, true);
 		atomic_store(&rig.pool->kswapd[0].failures, failures[i % 2]);
 		assert_int_equal(try_to_free_pages(rig.pool, 0, 0, 32, 0), 32);
 		assert_int_equal(counter(rig.pool, "pgdeactivate"), 0);
-		hold(&rig, 200, 1000, false);
+		hold(rig.object, 200, 1000, false);
 		rig_stop(&rig);
 	}
 }
@@ -148,12 +123,12 @@ static void contract_15_kswapd_takes_active_pages_too(void **state)
 	touch_range(rig.object, 0, n);
 	put_on(&rig, 0, 200, LRU_ACTIVE_FILE);
 	put_on(&rig, 200, n - 200, LRU_INACTIVE_FILE);
-	hold(&rig, 200, n - 200, true);
+	hold(rig.object, 200, n - 200, true);
 	kswapd_sleeps(rig.pool, 0, false);
 	kswapd_wake(rig.pool, 0);
 	wait_until(zone_watermark_ok(&rig.pool->mem, 0, 0, ALLOC_HIGH_MARK));
 	assert_true(counter(rig.pool, "pgsteal_kswapd") > 0);
-	hold(&rig, 200, n - 200, false);
+	hold(rig.object, 200, n - 200, false);
 	rig_stop(&rig);
 }
 
@@ -188,14 +163,14 @@ static void contract_18_a_node_that_gave_nothing_is_passed_over(void **state)
 	rig_config(&rig, 32 << 20);
 	rig_start(&rig, 4096);
 	touch_range(rig.object, 0, 1000);
-	hold(&rig, 0, 1000, true);
+	hold(rig.object, 0, 1000, true);
 	atomic_store(&rig.pool->kswapd[0].failures, MAX_RECLAIM_FAILURES);
 	assert_int_equal(try_to_free_pages(rig.pool, 0, 0, 32, 0), 0);
 	assert_int_equal(counter(rig.pool, "pgscan_direct"), 32); /* the first pass alone */
 	/* NOMEMALLOC's completeness goes before. */
 	assert_int_equal(try_to_free_pages(rig.pool, 0, 0, 32, WEIR_NOMEMALLOC), 0);
 	assert_int_equal(counter(rig.pool, "pgscan_nomemalloc"), scanned_by_13_passes(1000));
-	hold(&rig, 0, 1000, false);
+	hold(rig.object, 0, 1000, false);
 	assert_int_equal(try_to_free_pages(rig.pool, 0, 0, 32, 0), 32);
 	assert_int_equal(atomic_load(&rig.pool->kswapd[0].failures), 0); /* it gives again */
 	rig_stop(&rig);

@@ -21,16 +21,6 @@ uint64_t __wrap_try_to_free_pages(weir_pool *pool, unsigned node, unsigned order
 	return (reclaim_instead ? reclaim_instead : __real_try_to_free_pages)(pool, node, order, n, flags);
 }
 
-static void hold(weir_object *object, uint64_t first, uint64_t n, bool held)
-{
-	for (uint64_t i = first; i < first + n; i++) {
-		if (held)
-			atomic_fetch_add(&object->words[i], WORD_PIN);
-		else
-			atomic_fetch_sub(&object->words[i], WORD_PIN);
-	}
-}
-
 static struct frame *taken[1 << 15];
 
 /* Every frame that is free down to min, but for those in other CPUs' caches. */
@@ -256,21 +246,6 @@ static void who_may_not_reclaim_has_kswapd_look_again(void **state)
 }
 
 /* ---- a reclaim call ---- */
-
-static void put_on(struct rig *rig, uint64_t first, uint64_t n, enum lru_list list)
-{
-	struct lruvec *lruvec = &rig->pool->lruvecs[0];
-	enum lru_list from;
-
-	for (uint64_t i = first; i < first + n; i++) {
-		struct frame *frame = frame_of(rig->object, i);
-
-		assert_true(lru_isolate_frame(lruvec, frame, rig->object, (uint32_t)i, &from));
-		lru_lock(lruvec, true);
-		lru_put_back(lruvec, frame, list, false);
-		lru_unlock(lruvec);
-	}
-}
 
 /* Breaks when used pages are out of reach where there are no others. */
 static void used_pages_are_taken_where_all_others_are_held(void **state)
