@@ -25,6 +25,17 @@ static char *page_of(uint64_t page)
 	return window + (page << PAGE_SHIFT);
 }
 
+static void start_window(uint32_t slots)
+{
+	void *address;
+
+	rig_config(&rig, MEMORY);
+	rig.config.windows = true;
+	anon_start(&rig, PAGES, slots);
+	assert_int_equal(weir_map(rig.object, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, &address), 0);
+	window = address;
+}
+
 /* How many pages are not what they were. */
 static int wrong_in_child(void)
 {
@@ -83,18 +94,13 @@ static int taken_in_child(void)
 /* Breaks when what was never written needs swap in a child: it may have none. */
 static void pages_never_written_are_clean(void **state)
 {
-	void *address;
 	int status;
 	pid_t pid;
 
 	(void)state;
 	skip_under_tsan("a child of fork makes threads");
 	signal(SIGBUS, SIG_DFL);
-	rig_config(&rig, MEMORY);
-	rig.config.windows = true;
-	anon_start(&rig, PAGES, 0);
-	assert_int_equal(weir_map(rig.object, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, &address), 0);
-	window = address;
+	start_window(0);
 	for (uint64_t page = 0; page < PAGES; page++)
 		assert_int_equal(*(volatile char *)page_of(page), 0);
 	assert_int_equal(adopt_parent_before(rig.object), 0);
@@ -121,18 +127,13 @@ static void touch_early(void)
 
 static void pages_touched_early_are_the_parents(void **state)
 {
-	void *address;
 	int status;
 	pid_t pid;
 
 	(void)state;
 	skip_under_tsan("a child of fork makes threads");
 	signal(SIGBUS, SIG_DFL);
-	rig_config(&rig, MEMORY);
-	rig.config.windows = true;
-	anon_start(&rig, PAGES, 1024);
-	assert_int_equal(weir_map(rig.object, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, &address), 0);
-	window = address;
+	start_window(1024);
 	for (uint64_t page = 0; page < PAGES; page++)
 		stamp(page_of(page), page, 1);
 	assert_int_equal(weir_advise(rig.object, OUT_FROM << PAGE_SHIFT, 0, WEIR_ADV_PAGEOUT), 0);
@@ -155,14 +156,8 @@ static void pages_touched_early_are_the_parents(void **state)
  * room for it. */
 static void pages_out_of_reach_need_swap(void **state)
 {
-	void *address;
-
 	(void)state;
-	rig_config(&rig, MEMORY);
-	rig.config.windows = true;
-	anon_start(&rig, PAGES, 0);
-	assert_int_equal(weir_map(rig.object, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, &address), 0);
-	window = address;
+	start_window(0);
 	stamp(page_of(5), 5, 1);
 	assert_int_equal(weir_protect(rig.object, 5 << PAGE_SHIFT, PAGE_SIZE, PROT_NONE), 0);
 	assert_int_equal(adopt_parent_before(rig.object), -ENOMEM);
