@@ -270,6 +270,29 @@ static void used_pages_are_taken_where_all_others_are_held(void **state)
 	}
 }
 
+/* Breaks when a call that has only the active list to take from does not take unused pages first. */
+static void unused_pages_go_before_used_ones(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 32 << 20);
+	rig_start(&rig, 8192);
+	touch_range(rig.object, 0, 1200);
+	put_on(&rig, 0, 200, LRU_ACTIVE_FILE);
+	put_on(&rig, 200, 1000, LRU_INACTIVE_FILE);
+	for (uint64_t page = 0; page < 200; page++)
+		atomic_fetch_and(&rig.object->words[page], ~(WORD_REF | WORD_REF2));
+	for (uint64_t page = 0; page < 100; page++) /* the coldest */
+		touch(rig.object, page, 2);
+	hold(rig.object, 200, 1000, true);
+	assert_true(try_to_free_pages(rig.pool, 0, 0, 32, 0) >= 32);
+	for (uint64_t page = 0; page < 100; page++)
+		assert_int_equal(state_of(rig.object, page), PAGE_RESIDENT);
+	hold(rig.object, 200, 1000, false);
+	rig_stop(&rig);
+}
+
 /* Breaks when pages on the deferred stack are out of reach, because nothing is on the lists. */
 static void pages_on_the_deferred_stack_are_found(void **state)
 {
@@ -530,6 +553,7 @@ int main(void)
 		cmocka_unit_test_teardown(who_may_not_write_waits_for_kswapd, no_wrap),
 		cmocka_unit_test(who_may_not_reclaim_has_kswapd_look_again),
 		cmocka_unit_test(used_pages_are_taken_where_all_others_are_held),
+		cmocka_unit_test(unused_pages_go_before_used_ones),
 		cmocka_unit_test(pages_on_the_deferred_stack_are_found),
 		cmocka_unit_test(swappiness_0_is_no_reason_to_fail),
 		cmocka_unit_test(few_file_pages_are_taken_where_the_others_are_held),
