@@ -35,7 +35,7 @@ struct scan_control {
 	bool may_throttle;   /* may it nap? */
 	bool may_wait;       /* may it sleep for a lock? */
 
-	bool last_resort; /* nothing else is left: swappiness 0 spares nothing */
+	bool last_resort; /* nothing else is left: neither that a page was used counts, nor swappiness */
 
 	enum counter scan_counter, steal_counter;
 

@@ -54,6 +54,14 @@ static enum page_fate fate_of_dirty(const weir_pool *pool, const struct scan_con
 	return may_write(pool, sc, frame) ? FATE_PAGEOUT : FATE_KEEP;
 }
 
+static enum page_references references_of(weir_pool *pool, const struct scan_control *sc, struct frame *frame,
+					  uint64_t word)
+{
+	if (sc->last_resort)
+		return REFERENCES_RECLAIM;
+	return pool->policy->check_references(&pool->lruvecs[frame->node], frame, word);
+}
+
 static enum page_fate page_fate(weir_pool *pool, const struct scan_control *sc, enum lru_list list, struct frame *frame,
 				uint64_t word)
 {
@@ -68,7 +76,7 @@ static enum page_fate page_fate(weir_pool *pool, const struct scan_control *sc, 
 		return FATE_ACTIVATE;
 	if (sc_nomemalloc(sc))
 		return word & WORD_DIRTY ? FATE_KEEP : FATE_EVICT;
-	switch (pool->policy->check_references(&pool->lruvecs[frame->node], frame, word)) {
+	switch (references_of(pool, sc, frame, word)) {
 	case REFERENCES_ACTIVATE:
 		return FATE_ACTIVATE;
 	case REFERENCES_KEEP:

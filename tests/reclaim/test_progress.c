@@ -350,6 +350,33 @@ static void swappiness_0_is_no_reason_to_fail(void **state)
 	}
 }
 
+/* Breaks when what swappiness 0 spares must be looked at twice, because it was used: a call frees some of it. */
+static void used_pages_that_were_spared_are_taken_at_once(void **state)
+{
+	weir_object *file;
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 8 << 20);
+	rig.config.swappiness = 0;
+	anon_start(&rig, 1024, 4096);
+	file = rig_open(rig.pool, 1024, NULL);
+	kswapd_sleeps(rig.pool, 0, true);
+	write_stamps(rig.object, 0, 200, 1);
+	swap_out(rig.object);
+	touch_range(rig.object, 0, 200);
+	put_on(&rig, 0, 200, LRU_ACTIVE_ANON);
+	for (uint64_t page = 0; page < 200; page++)
+		touch(rig.object, page, 2);
+	touch_range(file, 0, 500);
+	hold(file, 0, 500, true);
+	assert_true(try_to_free_pages(rig.pool, 0, 0, 32, 0) >= 32);
+	hold(file, 0, 500, false);
+	kswapd_sleeps(rig.pool, 0, false);
+	assert_int_equal(weir_close(file, 0), 0);
+	anon_stop(&rig);
+}
+
 /* Breaks when the files are not looked at because they are few, while the anonymous pages are all held. */
 static void few_file_pages_are_taken_where_the_others_are_held(void **state)
 {
@@ -556,6 +583,7 @@ int main(void)
 		cmocka_unit_test(unused_pages_go_before_used_ones),
 		cmocka_unit_test(pages_on_the_deferred_stack_are_found),
 		cmocka_unit_test(swappiness_0_is_no_reason_to_fail),
+		cmocka_unit_test(used_pages_that_were_spared_are_taken_at_once),
 		cmocka_unit_test(few_file_pages_are_taken_where_the_others_are_held),
 		cmocka_unit_test(a_bad_place_in_swap_holds_up_no_other_page),
 		cmocka_unit_test(an_area_that_fails_leaves_the_others_to_be_used),
