@@ -38,10 +38,5 @@ void release_signals(struct hold *hold);
 #define HOLD_SIGNALS(pool) \
 	struct hold hold_ __attribute__((cleanup(release_signals))); \
 	hold_signals(pool, &hold_)
-/* In a signal handler of ours that runs with all signals blocked: no need to block them again. */
-static inline void hold_is_given(bool given)
-{
-	thread_context.signals_held = given;
-}
 
 #endif
