@@ -40,7 +40,7 @@ const char options_help[] =
 	"  --memory BYTES       the budget (K, M, G, T are understood), default 64M\n"
 	"  --policy NAME        replacement policy; `help` lists them\n"
 	"  --nodes N  --swappiness N  --swap-cluster-max N  --watermark-scale-factor N  --min-free BYTES\n"
-	"  --dirty-pct N  --dirty-background-pct N  --laptop-mode  --no-huge-pages  --no-io-uring\n"
+	"  --dirty-pct N  --dirty-background-pct N  --laptop-mode  --no-huge-pages  --no-io-uring  --poll US\n"
 	"\n"
 	"How\n"
 	"  --threads N          default 1\n"
@@ -83,6 +83,7 @@ enum {
 	OPT_NODES,
 	OPT_SWAPPINESS,
 	OPT_SWAP_CLUSTER_MAX,
+	OPT_POLL,
 	OPT_WATERMARK_SCALE_FACTOR,
 	OPT_MIN_FREE,
 	OPT_DIRTY_PCT,
@@ -128,6 +129,7 @@ static const struct option long_options[] = {
 	{"nodes", required_argument, NULL, OPT_NODES},
 	{"swappiness", required_argument, NULL, OPT_SWAPPINESS},
 	{"swap-cluster-max", required_argument, NULL, OPT_SWAP_CLUSTER_MAX},
+	{"poll", required_argument, NULL, OPT_POLL},
 	{"watermark-scale-factor", required_argument, NULL, OPT_WATERMARK_SCALE_FACTOR},
 	{"min-free", required_argument, NULL, OPT_MIN_FREE},
 	{"dirty-pct", required_argument, NULL, OPT_DIRTY_PCT},
@@ -337,6 +339,8 @@ static int set_pool(struct options *options, int option)
 		return tuning_between(option, 1, WEIR_MAX_NODES, &tuning->nodes);
 	case OPT_SWAPPINESS:
 		return tuning_between(option, 0, 200, &tuning->swappiness);
+	case OPT_POLL:
+		return tuning_between(option, 0, 10000, &tuning->poll_us);
 	case OPT_SWAP_CLUSTER_MAX:
 		return tuning_between(option, 1, 256, &tuning->swap_cluster_max);
 	case OPT_WATERMARK_SCALE_FACTOR:
@@ -487,7 +491,7 @@ int options_parse(struct options *options, int argc, char **argv)
 		.theta = 0.99,
 		.seed = 1,
 		.memory_bytes = DEFAULT_MEMORY,
-		.tuning = {-1, -1, -1, -1, -1, -1, -1, false, false, false},
+		.tuning = {-1, -1, -1, -1, -1, -1, -1, -1, false, false, false},
 		.threads = 1,
 		.depth = 1,
 		.reclaim_every = 1000,

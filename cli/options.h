@@ -21,7 +21,7 @@ enum progress { PROGRESS_AUTO, PROGRESS_ALWAYS, PROGRESS_NEVER };
 
 /* The pool's settings that are passed through; -1: the library's default. */
 struct tuning {
-	int64_t nodes, swappiness, swap_cluster_max, dirty_pct, dirty_background_pct, watermark_scale_factor,
+	int64_t nodes, swappiness, swap_cluster_max, poll_us, dirty_pct, dirty_background_pct, watermark_scale_factor,
 		min_free_bytes;
 	bool laptop_mode, no_huge_pages, no_io_uring;
 };

@@ -94,6 +94,8 @@ static void configure(struct weir_config *config, const struct options *options)
 		config->dirty_pct = (unsigned)tuning->dirty_pct;
 	if (tuning->dirty_background_pct >= 0)
 		config->dirty_background_pct = (unsigned)tuning->dirty_background_pct;
+	if (tuning->poll_us >= 0)
+		config->poll_us = (unsigned)tuning->poll_us;
 	if (tuning->watermark_scale_factor >= 0)
 		config->watermark_scale_factor = (unsigned)tuning->watermark_scale_factor;
 	if (tuning->min_free_bytes >= 0)

@@ -139,6 +139,9 @@ struct weir_config {
 	unsigned max_threads; /* threads that have pinned at once, 1 to 65536, default 1024; more
 	                          * threads work too, their hits cost an atomic read-modify-write more */
 	unsigned wait_ms;     /* bound of waits for a frame, for others' pins, at the dirty limit: default 10000 */
+	unsigned poll_us;     /* 0 to 10000, default 200: who misses a page looks for the end of its read for so long,
+	                          * and only then sleeps (io_uring, O_DIRECT): faster by what waking an idle processor
+	                          * takes, for processor time while nobody else wants it. 0: sleeps at once */
 	bool huge_pages;      /* frames on transparent huge pages where possible; default on */
 	bool io_uring;        /* use io_uring where the kernel allows; default on */
 	bool windows;         /* objects may have windows (weir_map); frames are on small pages then; default off */

@@ -16,8 +16,10 @@
 #include "observe/stats_page.h"
 #include "window/uffd.h"
 
-#define FAULT_THREADS 4
+#include "store/poll.h"
 #include "store/swap.h"
+
+#define FAULT_THREADS 4
 
 /* The background reclaimer of a node (src/reclaim/kswapd.c). */
 struct kswapd {
@@ -94,6 +96,7 @@ struct weir_pool {
 	struct list_head objects, queues, bdis;
 	_Atomic unsigned nr_writable_bdis;
 
+	struct pollers pollers; /* for who waits for a read of its own */
 	struct swap swap; /* its areas: where anonymous pages live that are not resident */
 
 	/* Shrinkers (src/reclaim/shrinker.c). */

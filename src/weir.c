@@ -46,6 +46,7 @@ void weir_config_init(struct weir_config *config)
 		.flush_interval_ms = 1000,
 		.max_threads = 1024,
 		.wait_ms = 10000,
+		.poll_us = 200,
 		.huge_pages = true,
 		.io_uring = true,
 		.populate = true,
@@ -88,6 +89,7 @@ static int check_config(const struct weir_config *c)
 		{"flush_interval_ms", c->flush_interval_ms, 1, 3600000},
 		{"max_threads", c->max_threads, 1, 65536},
 		{"wait_ms", c->wait_ms, 1, UINT32_MAX},
+		{"poll_us", c->poll_us, 0, 10000},
 	};
 
 	if (c->size != sizeof(*c))
@@ -262,6 +264,7 @@ int weir_create(const struct weir_config *config, weir_pool **result)
 	error = start_threads(pool);
 	if (error)
 		goto unwindow;
+	pollers_init(&pool->pollers, machine_cpus(), config->io_uring ? config->poll_us : 0);
 	source = pool_stats_source(pool);
 	stats_page_start(&pool->stats_page, &source);
 	*result = pool;
@@ -312,6 +315,7 @@ int weir_destroy(weir_pool *pool)
 	for (unsigned i = 0; i < pool->mem.nr_nodes; i++)
 		kswapd_stop(pool, i);
 	close_windows(pool);
+	pollers_destroy(&pool->pollers);
 	swap_destroy(&pool->swap);
 	admit_destroy(pool);
 	counters_destroy(&pool->counters);

@@ -242,16 +242,30 @@ int miss_begin(struct weir_object *object, uint64_t page, unsigned flags, uint64
 	return 0;
 }
 
+/* Whoever asked waits for it: so its end is worth looking for. */
+static ssize_t read_one(struct weir_object *object, uint64_t page, struct frame *frame, void *data)
+{
+	weir_pool *pool = object->pool;
+	bool polled;
+	ssize_t got;
+
+	if (!poll_suits(&object->store, page << PAGE_SHIFT))
+		return store_read(&object->store, &(struct iovec){data, PAGE_SIZE}, 1, page << PAGE_SHIFT);
+	got = pollers_read(&pool->pollers, &object->store, data, page << PAGE_SHIFT, &polled);
+	if (polled)
+		count(pool, frame->node, COUNT_READ_POLLED, 1);
+	return got;
+}
+
 ssize_t miss_read(struct weir_object *object, uint64_t page, struct frame *frame, void *data, unsigned flags)
 {
-	struct iovec iov = {data, PAGE_SIZE};
 	ssize_t got;
 
 	if (flags & WEIR_OVERWRITE) {
 		memset(data, 0, PAGE_SIZE);
 		return (ssize_t)object_page_bytes(object, page);
 	}
-	got = store_read(&object->store, &iov, 1, page << PAGE_SHIFT);
+	got = read_one(object, page, frame, data);
 	count(object->pool, frame->node, got < 0 ? COUNT_READ_ERROR : COUNT_BYTES_READ, got < 0 ? 1 : (uint64_t)got);
 	return got;
 }

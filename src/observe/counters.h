@@ -22,6 +22,7 @@
 	C(FAULT_AROUND, "fault_around")          /* neighbours mapped with a page */ \
 	C(BYTES_READ, "bytes_read")              /* from stores */ \
 	C(BYTES_WRITTEN, "bytes_written")        /* to stores */ \
+	C(READ_POLLED, "read_polled")            /* reads of a page that was missed which ended before their reader slept */ \
 	C(READ_ERROR, "read_error") \
 	C(WRITE_ERROR, "write_error")            /* pages whose writeback failed */ \
 	C(SYNC_ERROR, "sync_error")              /* stores that could not make durable what they had taken */ \

@@ -341,7 +341,7 @@ int file_store_adopt(int fd, int directory, const char *path, struct store *stor
 int weir_file_store_open(const char *path, unsigned flags, const struct weir_store_ops **ops, void **store)
 {
 	struct file probe = {.direct_fd = -1};
-	struct store made;
+	struct store made = {0};
 	int error;
 
 	if (flags & ~OPEN_FLAGS)

@@ -51,6 +51,10 @@ static void limits_crossed(struct weir_config *c)
 {
 	c->dirty_background_pct = 50;
 }
+static void polling_for_long(struct weir_config *c)
+{
+	c->poll_us = 10001;
+}
 static void no_such_policy(struct weir_config *c)
 {
 	c->policy = "clairvoyant";
@@ -89,6 +93,8 @@ static void impossible_configurations_are_named(void **state)
 	SAYS("config.nodes is 9");
 	assert_int_equal(create(8 << 20, limits_crossed), -EINVAL);
 	SAYS("dirty_pct");
+	assert_int_equal(create(8 << 20, polling_for_long), -EINVAL);
+	SAYS("config.poll_us is 10001");
 	assert_int_equal(create(8 << 20, no_such_policy), -ENOENT);
 	SAYS("clairvoyant");
 	assert_int_equal(create(8 << 20, not_initialised), -EINVAL);
