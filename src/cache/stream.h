@@ -20,10 +20,15 @@ struct stream {
 };
 
 struct readahead {
-	struct lock lock; /* all but `wasted`. Only tried: who finds it held goes without */
+	struct lock lock; /* the streams and their clock. Only tried: who finds it held goes without */
 	struct stream streams[STREAMS];
 	uint32_t clock;
 	_Atomic uint64_t wasted; /* pages read ahead and evicted unused */
+
+	/* Of anonymous objects (src/fault/cluster.c). */
+	_Atomic uint32_t cluster;        /* pages that a miss brings; 0: itself alone */
+	_Atomic uint32_t cluster_turn;   /* misses that brought themselves alone */
+	_Atomic uint64_t cluster_wasted; /* `wasted`, when `cluster` was last looked at */
 };
 
 #endif

@@ -12,12 +12,12 @@ __thread struct thread_context thread_context __attribute__((tls_model("initial-
 
 static char *map_staging(unsigned max_threads)
 {
-	char *p = mmap(NULL, max_threads * PAGE_SIZE, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t bytes = (size_t)max_threads * STAGING_PAGES * PAGE_SIZE;
+	char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
 		return NULL;
-	madvise(p, max_threads * PAGE_SIZE, MADV_NOHUGEPAGE);
+	madvise(p, bytes, MADV_NOHUGEPAGE);
 	return p;
 }
 
@@ -55,10 +55,19 @@ int thread_table_init(struct thread_table *table, unsigned max_threads, bool sta
 	return 0;
 }
 
+char *thread_staging_all(struct thread_table *table, struct thread_record *record)
+{
+	if (!record->staged) {
+		record->staged = true;
+		atomic_fetch_add(&table->nr_staging_all, 1);
+	}
+	return thread_staging(table, record);
+}
+
 void thread_table_destroy(struct thread_table *table)
 {
 	if (table->staging)
-		munmap(table->staging, table->max * PAGE_SIZE);
+		munmap(table->staging, (size_t)table->max * STAGING_PAGES * PAGE_SIZE);
 	munmap(table->records, table->mapped_bytes);
 }
 

@@ -30,6 +30,7 @@
 
 #define PIN_SLOTS 16
 #define RECENT_MISSES 8
+#define STAGING_PAGES 8u
 
 struct thread_record {
 	_Atomic uint64_t slots[PIN_SLOTS];
@@ -38,12 +39,14 @@ struct thread_record {
 	_Atomic int tid;       /* 0: never used */
 	uint32_t nr_missed;    /* owner's, as the next: pages it missed lately, a ring (src/fault/readahead.c) */
 	uint64_t missed[RECENT_MISSES];
+	bool staged; /* owner's: has used more than the first of its staging pages */
 } __attribute__((aligned(CACHE_LINE)));
 
 struct thread_table {
 	struct thread_record *records;
-	char *staging;    /* of pools with windows: a page each, to read to what goes into one. Mapped, not populated */
-	uint64_t pool_id; /* never used twice in a process */
+	char *staging; /* of pools with windows: STAGING_PAGES each, to read to what goes into one. Mapped, not populated */
+	_Atomic unsigned nr_staging_all; /* threads that have used more than the first of theirs */
+	uint64_t pool_id;                /* never used twice in a process */
 	unsigned max;
 	_Atomic unsigned used; /* records below it have been taken at least once */
 	size_t mapped_bytes;
@@ -96,8 +99,10 @@ int thread_tid(void);
 /* The owner's, while signals are held. */
 static inline void *thread_staging(const struct thread_table *table, const struct thread_record *record)
 {
-	return table->staging + (size_t)(record - table->records) * PAGE_SIZE;
+	return table->staging + (size_t)(record - table->records) * STAGING_PAGES * PAGE_SIZE;
 }
+/* The same, to use all STAGING_PAGES of it. */
+char *thread_staging_all(struct thread_table *table, struct thread_record *record);
 
 #define PIN_KEY_WRITE 1ull
 #define PIN_KEY_ADDRESS (((1ull << 48) - 1) & ~7ull)
@@ -108,12 +113,15 @@ static inline uint64_t pin_key(const page_word *word, uint64_t generation, uint6
 	return (uint64_t)(uintptr_t)word | generation << 48 | write;
 }
 
-/* What staging pages may have taken: one for each record that was ever used. */
+/* What staging pages may have taken: one for each record that was ever used, and the others where they were used. */
 static inline uint64_t thread_staging_bytes(const struct thread_table *table)
 {
 	unsigned used = atomic_load_explicit(&table->used, memory_order_relaxed);
 
-	return table->staging ? MIN(used, table->max) * PAGE_SIZE : 0;
+	if (!table->staging)
+		return 0;
+	return (MIN(used, table->max) + (STAGING_PAGES - 1) * (uint64_t)atomic_load(&table->nr_staging_all)) *
+	       PAGE_SIZE;
 }
 
 /* Which of n (at most 64) words have a pin in a slot, as bits. write_only: only pins that may write count.

@@ -245,13 +245,14 @@ int miss_begin(struct weir_object *object, uint64_t page, unsigned flags, uint64
 /* Whoever asked waits for it: so its end is worth looking for. */
 static ssize_t read_one(struct weir_object *object, uint64_t page, struct frame *frame, void *data)
 {
+	struct iovec iov = {data, PAGE_SIZE};
 	weir_pool *pool = object->pool;
 	bool polled;
 	ssize_t got;
 
 	if (!poll_suits(&object->store, page << PAGE_SHIFT))
-		return store_read(&object->store, &(struct iovec){data, PAGE_SIZE}, 1, page << PAGE_SHIFT);
-	got = pollers_read(&pool->pollers, &object->store, data, page << PAGE_SHIFT, &polled);
+		return store_read(&object->store, &iov, 1, page << PAGE_SHIFT);
+	got = pollers_read(&pool->pollers, &object->store, &iov, 1, page << PAGE_SHIFT, &polled);
 	if (polled)
 		count(pool, frame->node, COUNT_READ_POLLED, 1);
 	return got;

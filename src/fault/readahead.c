@@ -21,6 +21,7 @@
 #include "fault/readahead.h"
 
 #include "cache/load.h"
+#include "fault/cluster.h"
 #include "fault/frame_take.h"
 #include "reclaim/bdi.h"
 #include "store/anon.h"
@@ -246,5 +247,7 @@ void readahead_missed(struct weir_object *object, uint64_t page)
 void readahead_used(struct weir_object *object, uint64_t page)
 {
 	count(object->pool, 0, COUNT_READAHEAD_HIT, 1);
+	if (object->anon)
+		cluster_used(object);
 	follow(object, (int64_t)page);
 }

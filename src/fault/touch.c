@@ -26,6 +26,7 @@
 #include "cache/put_in.h"
 #include "cache/unmap.h"
 #include "fault/around.h"
+#include "fault/cluster.h"
 #include "fault/expect.h"
 #include "fault/pin.h"
 #include "fault/readahead.h"
@@ -79,7 +80,10 @@ static int load_mapped(struct weir_object *object, uint64_t page, struct frame *
 	void *slot = frame_address(&object->pool->mem, frame);
 	bool full = frame_memory(frame) == MEMORY_FULL || !record;
 	void *data = full ? slot : thread_staging(object->threads, record);
+	unsigned most = flags & WEIR_OVERWRITE || !record ? 0 : cluster_size(object);
 
+	if (most)
+		return cluster_load(object, page, frame, record, most, flags);
 	if (full)
 		frame_fill(frame);
 	return touch_loaded(object, page, frame, data, miss_read(object, page, frame, data, flags), flags);

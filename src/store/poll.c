@@ -93,17 +93,17 @@ static void note_outcome(struct poller *poller, bool in_time)
 	poller->to_sleep = in_time ? 0 : poller->in_vain;
 }
 
-ssize_t pollers_read(struct pollers *pollers, const struct store *store, void *page, uint64_t offset, bool *polled)
+ssize_t pollers_read(struct pollers *pollers, const struct store *store, struct iovec *iov, int n, uint64_t offset,
+		     bool *polled)
 {
-	struct iovec iov = {page, PAGE_SIZE};
 	struct polled_read read = {
-		.io = {.iov = &iov, .iov_count = 1, .offset = offset, .done = note_done},
+		.io = {.iov = iov, .iov_count = n, .offset = offset, .done = note_done},
 	};
 	struct poller *poller = poller_take(pollers);
 
 	*polled = false;
 	if (!poller)
-		return store_read(store, &iov, 1, offset);
+		return store_read(store, iov, n, offset);
 	channel_submit(poller->channel, store, &read.io); /* none is under way: there is room */
 	*polled = poll_until(poller, &read.done, pollers->limit_ns);
 	note_outcome(poller, *polled);

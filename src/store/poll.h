@@ -46,8 +46,9 @@ void pollers_destroy(struct pollers *pollers);
  * store's `submit` may be a call of the program's, for which the synchronous way is the ordinary one. */
 bool poll_suits(const struct store *store, uint64_t offset);
 
-/* Read a page, as store_read does. *polled: it was done before its reader slept.
+/* Read as store_read does, to at most 64 vectors. *polled: it was done before its reader slept.
  * Blocks: yes. Allocates: no. Signal-safe: yes, where the caller holds signals. */
-ssize_t pollers_read(struct pollers *pollers, const struct store *store, void *page, uint64_t offset, bool *polled);
+ssize_t pollers_read(struct pollers *pollers, const struct store *store, struct iovec *iov, int n, uint64_t offset,
+		     bool *polled);
 
 #endif

@@ -88,8 +88,9 @@ static bool read_told(struct pollers *pollers, struct told *told, uint64_t page,
 {
 	const struct store store = {&told_ops, told};
 	unsigned char data[PAGE_SIZE];
+	struct iovec iov = {data, PAGE_SIZE};
 	unsigned submits = told->submits;
-	ssize_t got = pollers_read(pollers, &store, data, page * PAGE_SIZE, polled);
+	ssize_t got = pollers_read(pollers, &store, &iov, 1, page * PAGE_SIZE, polled);
 
 	if (told->slow && told->submits > submits)
 		pthread_join(told->thread, NULL);
@@ -145,6 +146,7 @@ static void errors_come_through(void **state)
 {
 	static const ssize_t results[] = {-EIO, -ESTALE, -ENOMEM};
 	unsigned char data[PAGE_SIZE];
+	struct iovec iov = {data, PAGE_SIZE};
 	struct pollers pollers;
 	bool polled;
 
@@ -155,7 +157,7 @@ static void errors_come_through(void **state)
 		struct told told = {.result = results[i % 3]};
 		const struct store store = {&told_ops, &told};
 
-		assert_int_equal(pollers_read(&pollers, &store, data, 0, &polled), results[i % 3]);
+		assert_int_equal(pollers_read(&pollers, &store, &iov, 1, 0, &polled), results[i % 3]);
 		assert_int_equal(told.submits, 1);
 	}
 	pollers_destroy(&pollers);
@@ -192,8 +194,9 @@ static void *read_at_random(void *arg)
 	for (unsigned i = 0; i < 2000; i++) {
 		uint64_t page = (unsigned)rand_r(&reader->seed) % (PAGES + 1);
 		ssize_t expected = page < PAGES ? (ssize_t)PAGE_SIZE : 100;
+		struct iovec iov = {data, PAGE_SIZE};
 		bool polled;
-		ssize_t got = pollers_read(reader->pollers, reader->store, data, page * PAGE_SIZE, &polled);
+		ssize_t got = pollers_read(reader->pollers, reader->store, &iov, 1, page * PAGE_SIZE, &polled);
 
 		reader->bad += got != expected || !pattern_is(data, (size_t)expected, page * PAGE_SIZE, 7);
 		reader->polled += polled;
