@@ -12,6 +12,8 @@
  *   pause for one page = 1 / (write bandwidth * pos_ratio)            (Linux mm/page-writeback.c)
  *
  * Each device has an equal share of the limit, so a device that stalls holds up those who write to it, and no others.
+ * However many they are: an eighth of what all of them leave of it (Linux, wb_thresh), and two pages, so that who holds
+ * a page that is dirty, and can't be written for that, may write to another.
  *
  * Anonymous pages are dirty by nature, and no such limit is for them. But what they leave clean or free must not fall
  * under a floor while swap can take more, or those who write them out would find nothing to take (contract 24):
@@ -32,6 +34,7 @@
 #define HOLD_BACK_NS 100000000ull
 #define FILE_SHARE_MIN 16         /* of memory that dirty limits are reckoned from, whatever anonymous pages take */
 #define FLOOR_SHARE 64            /* beside high: what anonymous writers leave clean or free */
+#define LEAST_LIMIT 2             /* pages: with fewer, one that is dirty and held would hold its holder */
 #define DEFAULT_PAGES_PER_S 12800 /* 50 MiB/s, until it was measured */
 
 /* Frames that may hold pages. */
@@ -74,15 +77,32 @@ static uint64_t domain_dirty(const struct dirty_domain *domain)
 	return not_negative(n);
 }
 
+static uint64_t pool_dirty(const weir_pool *pool)
+{
+	return not_negative(atomic_load_explicit(&pool->nr_dirty, memory_order_relaxed) +
+			    atomic_load_explicit(&pool->nr_writeback, memory_order_relaxed));
+}
+
 static unsigned shares(const weir_pool *pool)
 {
 	return MAX(pool->nr_writable_bdis, 1u);
 }
 
+static uint64_t share_of_background(const weir_pool *pool)
+{
+	return dirty_background(pool) / shares(pool);
+}
+
+static uint64_t share_of_limit(const weir_pool *pool)
+{
+	uint64_t limit = dirty_limit(pool), left = limit - MIN(pool_dirty(pool), limit);
+
+	return MAX(MAX(limit / shares(pool), left / 8), LEAST_LIMIT);
+}
+
 bool over_background(const weir_pool *pool, const struct dirty_domain *domain)
 {
-	return not_negative(atomic_load_explicit(&domain->nr_dirty, memory_order_relaxed)) >
-	       dirty_background(pool) / shares(pool);
+	return not_negative(atomic_load_explicit(&domain->nr_dirty, memory_order_relaxed)) > share_of_background(pool);
 }
 
 /* pos_ratio in 1/1024. */
@@ -123,10 +143,8 @@ static void slow_writer(struct weir_object *object, uint64_t dirty, uint64_t fre
 static bool nothing_else_left(const weir_pool *pool)
 {
 	uint64_t limit = dirty_limit(pool), all = available_to_files(pool);
-	int64_t dirty = atomic_load_explicit(&pool->nr_dirty, memory_order_relaxed) +
-			atomic_load_explicit(&pool->nr_writeback, memory_order_relaxed);
 
-	return dirty > (int64_t)(limit + (all - limit) / 2);
+	return pool_dirty(pool) > limit + (all - limit) / 2;
 }
 
 /* So many dirty pages leave as much clean or free as writeout may need. */
@@ -136,14 +154,12 @@ static uint64_t anon_cap(const weir_pool *pool)
 
 	for (unsigned i = 0; i < pool->mem.nr_nodes; i++)
 		floor += zone_watermark(&pool->mem, i, ALLOC_HIGH_MARK);
-	return all - MIN(floor, all);
+	return MAX(all - MIN(floor, all), LEAST_LIMIT);
 }
 
 static uint64_t all_dirty(const weir_pool *pool)
 {
-	return not_negative(atomic_load_explicit(&pool->nr_dirty, memory_order_relaxed) +
-			    atomic_load_explicit(&pool->nr_anon_dirty, memory_order_relaxed) +
-			    atomic_load_explicit(&pool->nr_writeback, memory_order_relaxed));
+	return pool_dirty(pool) + not_negative(atomic_load_explicit(&pool->nr_anon_dirty, memory_order_relaxed));
 }
 
 /* Hold who writes to anonymous memory as long as swap can take what is over the cap. Where it can't, waiting would be
@@ -182,8 +198,8 @@ int balance_dirty_pages(struct weir_object *object, bool may_wait)
 	for (;;) {
 		uint32_t seen = atomic_load(&pool->progress);
 
-		limit = dirty_limit(pool) / shares(pool);
-		background = dirty_background(pool) / shares(pool);
+		limit = share_of_limit(pool);
+		background = share_of_background(pool);
 		freerun = (background + limit) / 2;
 		dirty = domain_dirty(object->domain);
 		if (dirty > background)
