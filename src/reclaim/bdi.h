@@ -38,7 +38,7 @@ struct bdi {
 	struct list_head objects, works;
 
 	_Atomic uint64_t pageouts, reads; /* stacks: frame number + 1, linked by io_next */
-	_Atomic uint64_t wanted;          /* pages that reclaim asked to have written */
+	_Atomic uint64_t wanted;          /* pages that reclaim asked to have written; taken by exchange */
 
 	uint64_t last_periodic_ms; /* these are the flusher's */
 	uint64_t bandwidth_since_ns, bandwidth_pages;

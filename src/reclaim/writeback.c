@@ -18,6 +18,7 @@
 #include "store/anon.h"
 
 #define STEP_TRANSFERS 16
+#define STEP_PAGES (STEP_TRANSFERS * TRANSFER_PAGES)
 
 static void write_done(struct weir_io *io);
 static void end_run(struct weir_object *object, struct frame **frames, unsigned n, bool failed);
@@ -547,15 +548,16 @@ static uint64_t write_objects(struct bdi *bdi, enum collect what, uint64_t max, 
 
 static bool serve_background(struct bdi *bdi)
 {
-	uint64_t wanted = atomic_load(&bdi->wanted), written;
+	uint64_t wanted = atomic_exchange(&bdi->wanted, 0), none = 0, written;
 
 	if (!wanted && (bdi_is_swap(bdi) || !over_background(bdi->pool, &bdi->domain)))
 		return false;
 	/* All that one object has may be held: then the next one's turn. */
-	written = write_objects(bdi, COLLECT_ANY, STEP_TRANSFERS * TRANSFER_PAGES, 1);
-	/* Where nothing could be written the request is dropped; whoever made it will ask again. */
-	if (wanted)
-		atomic_store(&bdi->wanted, written ? wanted - MIN(wanted, written) : 0);
+	written = write_objects(bdi, COLLECT_ANY, STEP_PAGES, 1);
+	/* Where nothing could be written the request is dropped; whoever made it will ask again. And who has asked since
+	 * it was taken has renewed it: his stands. */
+	if (written && written < wanted)
+		atomic_compare_exchange_strong(&bdi->wanted, &none, wanted - written);
 	return written > 0;
 }
 
