@@ -38,7 +38,8 @@ static void serve(weir_pool *pool, struct weir_fault fault)
 	int error;
 
 	thread_context.signals_held = true;
-	error = fault_serve(&fault);
+	fault_serve(&fault);
+	error = fault.error;
 	thread_context.signals_held = false;
 	if (error && error != -ENOENT && error != -EACCES) {
 		error = fault_ask(pool, &fault);

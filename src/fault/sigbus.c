@@ -119,25 +119,27 @@ static void window_leave(struct listed *window)
 
 /* ---- faults ---- */
 
-int fault_serve(struct weir_fault *fault)
+weir_pool *fault_serve(struct weir_fault *fault)
 {
 	struct listed *window = window_enter((uintptr_t)fault->address);
 	unsigned flags = fault->write ? WEIR_WRITE | WEIR_WAIT : WEIR_WAIT;
 	struct weir_object *object;
+	weir_pool *pool;
 
 	fault->error = -ENOENT;
 	if (!window)
-		return -ENOENT;
+		return NULL;
 	object = fault->object = atomic_load(&window->object);
+	pool = object->pool;
 	fault->page = ((uintptr_t)fault->address - atomic_load(&window->start)) >> PAGE_SHIFT;
 	fault->error = fault->write && object->writable ? balance_dirty_pages(object, true) : 0;
 	if (!fault->error)
 		fault->error = touch_page(object, fault->page, flags, true);
-	/* Where threads serve faults, who touched goes on by now: once we have left, the object may be closed. */
+	/* Once we have left, the object may be closed: its pool lives on. */
 	if (object->original) /* what the program knows */
 		fault->object = object->original;
 	window_leave(window);
-	return fault->error;
+	return pool;
 }
 
 /* The window of a fault that could not be served, held again; NULL: it has gone since, and the object may be closed. */
@@ -263,13 +265,15 @@ static bool just_gone(void)
 static void on_sigbus(int number, siginfo_t *info, void *context)
 {
 	struct weir_fault fault = {.address = info->si_addr, .write = fault_was_write(context)};
-	struct cancel cancel;
 	int saved = errno, error = -ENOENT;
+	weir_pool *pool = NULL;
+	struct cancel cancel;
 
 	if (info->si_code == BUS_ADRERR && !thread_context.signals_held) {
 		hold_cancel(&cancel);
 		thread_context.signals_held = true; /* all are blocked while we are here */
-		error = fault_serve(&fault);
+		pool = fault_serve(&fault);
+		error = fault.error;
 		thread_context.signals_held = false;
 		release_cancel(&cancel);
 	}
@@ -279,7 +283,7 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 		error = 0;
 	if (error && error != -ENOENT) {
 		set_mask(context, NULL); /* the program's handler may leave by longjmp, and may touch windows itself */
-		error = fault_ask(fault.object->pool, &fault);
+		error = fault_ask(pool, &fault);
 	}
 	errno = saved;
 	if (error)

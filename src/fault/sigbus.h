@@ -22,11 +22,12 @@ void window_unlist(struct weir_object *object);
 /* In a child of fork(): none of its parent's windows is its own. The only thread calls it. */
 void windows_forget(void);
 
-/* Serve a fault: address and write are set, the rest is filled in. 0: the touch goes through now. -ENOENT: no window is
- * there. Else it can't be served: ask the program. Signals are held. Blocks. */
-int fault_serve(struct weir_fault *fault);
-/* Ask the object's handler about it. 0: try the touch again. Else the error stands. Signals are not held. Where threads
- * serve faults the object may be closed meanwhile, when another has brought the page in: then it is not looked at. */
+/* Serve a fault: address and write are set, the rest is filled in. error 0: the touch goes through now. -ENOENT: no
+ * window is there. Else it can't be served: ask the program. Returns the window's pool; NULL: there was no window.
+ * Signals are held. Blocks. */
+weir_pool *fault_serve(struct weir_fault *fault);
+/* Ask the object's handler about it. 0: try the touch again. Else the error stands. Signals are not held. The object
+ * may be closed meanwhile, by another thread: then it is not looked at. */
 int fault_ask(weir_pool *pool, const struct weir_fault *fault);
 
 #endif
