@@ -41,6 +41,7 @@ struct bdi {
 	_Atomic uint64_t wanted;          /* pages that reclaim asked to have written; taken by exchange */
 
 	uint64_t last_periodic_ms; /* these are the flusher's */
+	bool periodic_goes_on;     /* the round that began then has more to write */
 	uint64_t bandwidth_since_ns, bandwidth_pages;
 	_Atomic uint64_t pages_per_s; /* smoothed write bandwidth */
 

@@ -561,14 +561,21 @@ static bool serve_background(struct bdi *bdi)
 	return written > 0;
 }
 
+/* A round of what is old by now, as much as a step may start at a time. It goes on in the next step, after what others
+ * wait for, as long as there is so much; then also with pages that have become old since it began (Linux,
+ * wb_writeback). */
 static bool serve_age(struct bdi *bdi)
 {
-	uint64_t now = now_ms();
+	uint64_t now = now_ms(), written;
 
-	if (bdi_is_swap(bdi) || now - bdi->last_periodic_ms < bdi->pool->config.flush_interval_ms)
+	if (bdi_is_swap(bdi) ||
+	    (!bdi->periodic_goes_on && now - bdi->last_periodic_ms < bdi->pool->config.flush_interval_ms))
 		return false;
-	bdi->last_periodic_ms = now;
-	return write_objects(bdi, COLLECT_EXPIRED, UINT64_MAX, UINT64_MAX) > 0;
+	if (!bdi->periodic_goes_on)
+		bdi->last_periodic_ms = now;
+	written = write_objects(bdi, COLLECT_EXPIRED, STEP_PAGES, STEP_PAGES);
+	bdi->periodic_goes_on = written >= STEP_PAGES;
+	return written > 0;
 }
 
 static void write_pageouts(struct bdi *bdi, struct frame **frames, unsigned n)

@@ -13,6 +13,7 @@ static void start(struct rig *rig)
 	rig_config(rig, 64 << 20);
 	rig->config.dirty_background_pct = 80;
 	rig->config.dirty_pct = 90;
+	rig->config.flush_interval_ms = 3600000;
 	rig_start(rig, PAGES);
 }
 
@@ -43,10 +44,73 @@ static void a_request_that_comes_meanwhile_is_served(void **state)
 	rig_stop(&rig);
 }
 
+/* A request, of which nothing is written, makes the flusher begin a round for what is old: there is no other in the
+ * time of this test. The first page of that is looked at as long as nobody waits for a sync; the page behind it is the
+ * last of the round. */
+static bool asked_for_age, synced; /* the flusher's, as the next */
+static uint64_t long_ago;
+static _Atomic uint64_t last = UINT64_MAX, before_sync;
+
+static bool somebody_waits(struct bdi *bdi)
+{
+	bool waits;
+
+	lock_acquire(&bdi->lock);
+	waits = !list_empty(&bdi->works);
+	lock_release(&bdi->lock);
+	return waits;
+}
+
+static int let_go(weir_object *object, uint64_t page, uint64_t n, void *user)
+{
+	struct bdi *bdi = object->bdi;
+
+	(void)user;
+	if (!asked_for_age) {
+		asked_for_age = true;
+		bdi->last_periodic_ms = long_ago = now_ms() - object->pool->config.flush_interval_ms;
+	}
+	if (bdi->last_periodic_ms == long_ago)
+		return 1; /* it is the request, still */
+	if (atomic_load(&last) == UINT64_MAX) {
+		atomic_store(&last, (page + PAGES - 1) % PAGES);
+		while (!somebody_waits(bdi))
+			sleep_ms(1);
+	}
+	if (page <= atomic_load(&last) && atomic_load(&last) < page + n)
+		synced = true;
+	if (!synced)
+		atomic_fetch_add(&before_sync, n);
+	return 0;
+}
+
+/* Breaks when all that is old is written before the flusher looks whether somebody waits for it: on a slow device that
+ * is minutes. */
+static void old_pages_give_way_to_a_sync(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	start(&rig);
+	assert_int_equal(weir_set_write_hook(rig.object, let_go, NULL), 0);
+	for (uint64_t page = 0; page < PAGES; page++) {
+		write_byte(rig.object, page, 1);
+		atomic_store(&frame_of(rig.object, page)->dirtied_ms, (uint32_t)now_ms() - rig.config.dirty_expire_ms);
+	}
+	bdi_wake_all(rig.pool, 1);
+	wait_until(atomic_load(&last) != UINT64_MAX);
+	assert_int_equal(weir_sync(rig.object, atomic_load(&last) << PAGE_SHIFT, PAGE_SIZE), 0);
+	assert_in_range(atomic_load(&before_sync), 1, STEP_PAGES + BATCH_MAX);
+	/* The round goes on: there is no other. */
+	wait_until(!atomic_load(&rig.object->nr_dirty) && !atomic_load(&rig.pool->nr_writeback));
+	rig_stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_request_that_comes_meanwhile_is_served),
+		cmocka_unit_test(old_pages_give_way_to_a_sync),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
