@@ -564,6 +564,8 @@ long weir_reclaim(weir_pool *pool, uint64_t pages, unsigned flags);
  * Watermark by caller, as the kernel's __zone_watermark_ok: DEFAULT down to min; NOWAIT to 3/4 of min (2.6.23's
  * ALLOC_HARDER); ATOMIC to 3/8 of min (HIGH and HARDER, 6.12's MIN_RESERVE with NON_BLOCK); a reclaiming
  * context (or WEIR_MEMALLOC) to the last frame; NORESERVE to min, whoever asks.
+ * Of an order above 0, who may wait also gets a block that holds pages, where all of them are clean and nobody has
+ * them pinned or locked: they are dropped, whatever their use. Pages are not moved.
  * Errors: -ENOMEM (in bounded time), -EINVAL (order over WEIR_MAX_ORDER, NOMEMALLOC: it is reclaim's).
  * Blocks: unless NOWAIT, ATOMIC or in a reclaiming context. Allocates: not from the heap. Signal-safe: no. */
 int weir_alloc_frames(weir_pool *pool, unsigned order, unsigned flags, void **frames);

@@ -153,24 +153,27 @@ unsigned lru_isolate_tail(struct lruvec *lruvec, enum lru_list list, struct fram
 	return taken;
 }
 
+bool lru_isolate_listed(struct lruvec *lruvec, struct frame *frame, enum lru_list *from)
+{
+	if (!lru_is_listed(frame))
+		return false;
+	*from = (enum lru_list)atomic_load_explicit(&frame->lru_list, memory_order_relaxed);
+	take_off(lruvec, frame, *from);
+	atomic_fetch_add_explicit(&lruvec->nr_isolated, 1, memory_order_relaxed);
+	return true;
+}
+
 bool lru_isolate_frame(struct lruvec *lruvec, struct frame *frame, const struct weir_object *object, uint32_t index,
 		       enum lru_list *from)
 {
-	enum lru_list list;
+	bool isolated;
 
 	if (atomic_load_explicit(&frame->lru_list, memory_order_relaxed) == LRU_NEWCOMER)
 		admit_drain(lruvec->pool, lruvec->node);
 	lru_lock(lruvec, true);
-	list = (enum lru_list)atomic_load_explicit(&frame->lru_list, memory_order_relaxed);
-	if (list >= NR_LRU_LISTS || !frame_holds(frame, object, index)) {
-		lru_unlock(lruvec);
-		return false;
-	}
-	take_off(lruvec, frame, list);
-	atomic_fetch_add_explicit(&lruvec->nr_isolated, 1, memory_order_relaxed);
+	isolated = frame_holds(frame, object, index) && lru_isolate_listed(lruvec, frame, from);
 	lru_unlock(lruvec);
-	*from = list;
-	return true;
+	return isolated;
 }
 
 void lru_munlocked(struct lruvec *lruvec, struct frame *frame, const struct weir_object *object, uint32_t index)

@@ -26,9 +26,9 @@ enum lru_list {
 	LRU_ACTIVE_FILE,
 	LRU_UNEVICTABLE,
 	NR_LRU_LISTS,
-	LRU_NEWCOMER = 0x20, /* just read in, in a batch on its way to a list (admit.c) */
-	LRU_DEFERRED = 0x40, /* added to a list's number: on the deferred stack, on its way there */
-	LRU_NONE = 0xff,     /* isolated, or not a page of an object yet */
+	LRU_NEWCOMER = 0x20,       /* just read in, in a batch on its way to a list (admit.c) */
+	LRU_DEFERRED = 0x40,       /* added to a list's number: on the deferred stack, on its way there */
+	LRU_NONE = FRAME_UNLISTED, /* isolated, or not a page of an object yet */
 };
 
 /* The lists come in pairs: pages of anonymous objects, and those of files and other stores. */
@@ -109,6 +109,13 @@ unsigned lru_isolate_tail(struct lruvec *lruvec, enum lru_list list, struct fram
  * its list. Takes the lock itself. */
 bool lru_isolate_frame(struct lruvec *lruvec, struct frame *frame, const struct weir_object *object, uint32_t index,
 		       enum lru_list *from);
+/* The same of whatever page it holds. Lock held. */
+bool lru_isolate_listed(struct lruvec *lruvec, struct frame *frame, enum lru_list *from);
+/* Is the frame on a list? While the lock is held it stays there, and with it its page and the page's object. */
+static inline bool lru_is_listed(const struct frame *frame)
+{
+	return atomic_load_explicit(&frame->lru_list, memory_order_relaxed) < NR_LRU_LISTS;
+}
 /* The page's WORD_MLOCKED was cleared: if this frame holds it, and is on the unevictable list, it leaves that. Who has
  * it off the lists just now need not know: what is put on that list without the bit goes to the inactive one instead.
  * Takes the lock itself. */

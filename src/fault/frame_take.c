@@ -7,12 +7,14 @@
  *   above what the flags allow ........... take it
  *   a reclaiming context ................. the whole reserve; that gone: NOMEMALLOC reclaim, and again while it frees
  *   NOWAIT, ATOMIC ....................... -ENOMEM
- *   else ................................. direct reclaim, and again while it frees (contract 20 to 22)
+ *   else ................................. direct reclaim, and again while it frees (contract 20 to 22); for a block,
+ *                                          also of what is in its way (lumpy.c)
  */
 #include "fault/frame_take.h"
 
 #include "cache/hold.h"
 #include "cache/hollow.h"
+#include "reclaim/lumpy.h"
 #include "reclaim/reclaim.h"
 #include "reclaim/scan_control.h"
 
@@ -101,6 +103,21 @@ static bool await_others(weir_pool *pool, unsigned flags, uint64_t *deadline, un
 	return true;
 }
 
+/* A block, where pages that can be dropped are in its way. One pass over each node at most. */
+static struct frame *take_lumpy(weir_pool *pool, unsigned order)
+{
+	unsigned local = mem_local_node(&pool->mem), nr = pool->mem.nr_nodes;
+	struct frame *frame = take_from_nodes(pool, order, ALLOC_MIN_MARK);
+
+	for (unsigned i = 0; i < nr && !frame; i++) {
+		uint32_t next = 0;
+
+		while (!frame && lumpy_reclaim(pool, (local + i) % nr, order, &next))
+			frame = take_from_nodes(pool, order, ALLOC_MIN_MARK);
+	}
+	return frame;
+}
+
 /* Reclaim and try again while that frees something: others may have been faster to take it. Once it frees nothing:
  * again, as long as others may free something and the configuration's wait allows; then a last time everywhere. */
 static struct frame *take_directly(weir_pool *pool, unsigned order, unsigned flags)
@@ -122,6 +139,9 @@ static struct frame *take_directly(weir_pool *pool, unsigned order, unsigned fla
 		freed = try_to_free_pages(pool, node, order, pool->config.swap_cluster_max, flags);
 		if (order || !freed)
 			drain(pool);
+		/* Early, before more is reclaimed in vain; and with all that came free since. */
+		if (order && (!failures || last) && (frame = take_lumpy(pool, order)))
+			return frame;
 		/* Frames are no block: for one, the tries are bounded as a whole (contract 18). */
 		if (freed && !order) {
 			failures = 0;

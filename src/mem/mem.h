@@ -34,6 +34,8 @@ enum frame_state {
 /* A frame's own 4096 bytes, its slot: there; about to be given back to the kernel; just being; gone. */
 enum frame_memory { MEMORY_FULL, MEMORY_LEAVING, MEMORY_DROPPING, MEMORY_GONE };
 
+#define FRAME_UNLISTED 0xff /* lru_list: it is on none */
+
 /* A frame's descriptor. `lru` serves whichever list the frame is on: buddy, per-CPU cache, LRU. */
 struct frame {
 	struct list_head lru;        /* zone->lock, pcp lock or lruvec lock; the owner's while isolated */
@@ -44,7 +46,7 @@ struct frame {
 	_Atomic uint8_t state; /* enum frame_state; a buddy's is read under the zone lock while its owner changes it */
 	uint8_t order;         /* of the block, in its first frame */
 	uint8_t node;          /* set once */
-	_Atomic uint8_t lru_list; /* enum lru_list, or LRU_NONE: written under the lruvec lock, read anywhere */
+	_Atomic uint8_t lru_list; /* enum lru_list: below NR_LRU_LISTS under the lruvec lock alone; read anywhere */
 	_Atomic uint32_t next;    /* a frame number: link of lock-free stacks (deferred frees and put-backs) */
 	uint32_t io_next;         /* a frame number: link of the queue to a flusher; whoever does its I/O owns it */
 	uint32_t jump;            /* a frame number: a hint of what comes some places on in its list (lru.c) */
@@ -193,6 +195,10 @@ bool zone_watermark_ok(const struct mem *mem, unsigned node, unsigned order, enu
 /* Give the frames in the per-CPU caches and the deferred list back to the buddy allocator and join single frames to
  * blocks, by trying locks. */
 void zone_drain(struct mem *mem, unsigned node);
+
+/* Of the node's frames those with numbers from *first on, and below what it returns, have descriptors. Blocks: for the
+ * zone lock. */
+uint32_t zone_described(const struct mem *mem, unsigned node, uint32_t *first);
 
 struct zone_info {
 	uint64_t managed, free; /* free: buddy, per-CPU caches and deferred */

@@ -129,6 +129,7 @@ static void describe(struct zone *zone, uint32_t end)
 	for (uint32_t i = first; i < end; i++) {
 		frame_set_state(&frames[i], FRAME_TAIL);
 		frames[i].node = (uint8_t)zone->node;
+		atomic_store_explicit(&frames[i].lru_list, FRAME_UNLISTED, memory_order_relaxed);
 		list_init(&frames[i].lru);
 		if (zone->mem->hollow)
 			atomic_store_explicit(&frames[i].memory, MEMORY_GONE, memory_order_relaxed);
@@ -431,6 +432,18 @@ void zone_drain(struct mem *mem, unsigned node)
 	pcp_drain(zone);
 	join_singles(zone);
 	zone_unlock(zone);
+}
+
+uint32_t zone_described(const struct mem *mem, unsigned node, uint32_t *first)
+{
+	struct zone *zone = mem->zones[node];
+	uint32_t end;
+
+	zone_lock(zone, true);
+	end = zone->fresh_from;
+	zone_unlock(zone);
+	*first = zone->first;
+	return end;
 }
 
 uint64_t zone_free_frames(const struct mem *mem, unsigned node)
