@@ -100,7 +100,9 @@ static unsigned place_words(struct anon *anon, const struct anon_page *pages, un
 	return placed;
 }
 
-/* All swap is taken: over what they were, those that have slots which are neighbours. */
+/* All swap is taken: over what they were, those that have slots which are neighbours. Where a child is made between
+ * this look and the write, no page of its reads that slot: the parent's is in writeback meanwhile, which no store can
+ * change, and the child has it from the window, as dirty (fault/adopt.c). */
 static unsigned place_again(const struct anon *anon, const struct anon_page *pages, unsigned n, uint64_t *slot)
 {
 	uint64_t entry = entry_of(anon, pages[0].page);

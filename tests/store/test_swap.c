@@ -81,6 +81,34 @@ static void areas_by_priority_and_equals_in_turn(void **state)
 	stop(&f);
 }
 
+/* Breaks when a page that finds no other place is written over what a child of fork() reads, or is about to: while that
+ * is made, and as long as it lives. */
+static void nothing_is_written_over_what_a_child_reads(void **state)
+{
+	struct fixture f;
+	struct store store;
+	unsigned child;
+	int error;
+
+	(void)state;
+	start(&f);
+	store = anon_store(&f, 64);
+	assert_int_equal(add(&f, 32, 0, false), 0);
+	assert_int_equal(write_pages(&f, &store, 0, 32, 1, &error), 32);
+	assert_int_equal(write_pages(&f, &store, 0, 32, 2, &error), 32); /* nobody else reads it: in place */
+	check_pages(&f, &store, 0, 32, 2);
+	child = swap_share(&f.swap, true);
+	assert_int_equal(write_pages(&f, &store, 0, 32, 3, &error), 0);
+	assert_true(swap_shared(&f.swap));
+	assert_int_equal(write_pages(&f, &store, 0, 32, 3, &error), 0);
+	check_pages(&f, &store, 0, 32, 2);
+	swap_unshare(&f.swap, child);
+	assert_int_equal(write_pages(&f, &store, 0, 32, 3, &error), 32);
+	check_pages(&f, &store, 0, 32, 3);
+	store_close(&store);
+	stop(&f);
+}
+
 /* Breaks when pages of one word take a slot or do I/O, read back as something else, or a word that looks like the name
  * of a slot is taken for one. */
 static void pages_of_one_word_need_no_slot(void **state)
@@ -362,6 +390,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(areas_by_priority_and_equals_in_turn),
+		cmocka_unit_test(nothing_is_written_over_what_a_child_reads),
 		cmocka_unit_test(pages_of_one_word_need_no_slot),
 		cmocka_unit_test(neighbours_lie_together_and_old_slots_come_back),
 		cmocka_unit_test(full_swap_is_written_in_place),
