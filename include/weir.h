@@ -158,8 +158,8 @@ void weir_config_init(struct weir_config *config);
 /* Make a pool. All frames are populated before it returns: a pool that was made never fails for want
  * of memory that the machine promised and did not have.
  * Errors: -EINVAL (a field out of its range; a budget of 0 or smaller than its reserve needs), -ENOMEM
- * (the machine or the cgroup can't give it now), -EAGAIN (no threads), -ENOENT (no such policy), -ENOTSUP (the kernel's
- * pages are not of 4096 bytes).
+ * (the machine or the cgroup can't give it now), -EAGAIN (no threads), -EMFILE (no descriptors, to poll for reads), -ENOENT
+ * (no such policy), -ENOTSUP (the kernel's pages are not of 4096 bytes).
  * Blocks: yes. Allocates: yes. */
 int weir_create(const struct weir_config *config, weir_pool **pool);
 

@@ -258,13 +258,17 @@ int weir_create(const struct weir_config *config, weir_pool **result)
 		weir_error_set(error, "cannot map batches for the machine's processors");
 		goto uncount;
 	}
+	error = pollers_init(&pool->pollers, machine_cpus(), config->io_uring ? config->poll_us : 0);
+	if (error) {
+		weir_error_set(error, "cannot make channels to poll for reads: %s", strerror(-error));
+		goto unadmit;
+	}
 	error = open_windows(pool);
 	if (error)
-		goto unadmit;
+		goto unpoll;
 	error = start_threads(pool);
 	if (error)
 		goto unwindow;
-	pollers_init(&pool->pollers, machine_cpus(), config->io_uring ? config->poll_us : 0);
 	source = pool_stats_source(pool);
 	stats_page_start(&pool->stats_page, &source);
 	*result = pool;
@@ -272,6 +276,8 @@ int weir_create(const struct weir_config *config, weir_pool **result)
 
 unwindow:
 	close_windows(pool);
+unpoll:
+	pollers_destroy(&pool->pollers);
 unadmit:
 	admit_destroy(pool);
 uncount:

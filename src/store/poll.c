@@ -19,21 +19,25 @@ static void note_done(struct weir_io *io)
 	container_of(io, struct polled_read, io)->done = true;
 }
 
-void pollers_init(struct pollers *pollers, unsigned cpus, unsigned limit_us)
+int pollers_init(struct pollers *pollers, unsigned cpus, unsigned limit_us)
 {
 	*pollers = (struct pollers){.limit_ns = limit_us * 1000ull};
 	for (unsigned i = 0; limit_us && i < MIN(cpus, POLLERS_MAX); i++) {
 		struct poller *poller = &pollers->all[i];
+		int error = channel_create(1, true, &poller->channel);
 
-		if (channel_create(1, true, &poller->channel))
-			return;
+		if (error) {
+			pollers_destroy(pollers);
+			return error;
+		}
 		if (!channel_has_ring(poller->channel)) {
 			channel_destroy(poller->channel);
-			return;
+			break;
 		}
 		lock_init(&poller->lock, NULL); /* only tried: whoever finds it held takes another, or sleeps */
 		pollers->nr++;
 	}
+	return 0;
 }
 
 void pollers_destroy(struct pollers *pollers)

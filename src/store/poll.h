@@ -38,8 +38,8 @@ struct pollers {
 	struct poller all[POLLERS_MAX];
 };
 
-/* limit_us 0, or a kernel without io_uring: no pollers, which is no error. */
-void pollers_init(struct pollers *pollers, unsigned cpus, unsigned limit_us);
+/* limit_us 0, or a kernel without io_uring: no pollers, which is no error. Errors: -ENOMEM, -EMFILE. */
+int pollers_init(struct pollers *pollers, unsigned cpus, unsigned limit_us);
 void pollers_destroy(struct pollers *pollers);
 
 /* Is the read of a page there worth polling for? That of a file that is read around the kernel's cache, and of swap. Another

@@ -78,7 +78,7 @@ static const struct weir_store_ops told_ops = {.size = sizeof(told_ops), .readv 
 
 static bool has_pollers(struct pollers *pollers, unsigned limit_us)
 {
-	pollers_init(pollers, 1, limit_us);
+	assert_int_equal(pollers_init(pollers, 1, limit_us), 0);
 	if (!pollers->nr)
 		print_message("SKIP: no io_uring here\n");
 	return pollers->nr;
@@ -171,7 +171,7 @@ static void none_wanted_is_none(void **state)
 	bool polled = true;
 
 	(void)state;
-	pollers_init(&pollers, 4, 0);
+	assert_int_equal(pollers_init(&pollers, 4, 0), 0);
 	assert_int_equal(pollers.nr, 0);
 	assert_true(read_told(&pollers, &told, 3, &polled));
 	assert_false(polled);
@@ -215,7 +215,7 @@ static void threads_get_their_own_bytes(void **state)
 	char path[128];
 
 	(void)state;
-	pollers_init(&pollers, 2, 1000);
+	assert_int_equal(pollers_init(&pollers, 2, 1000), 0);
 	pattern_fill(all, sizeof(all), 0, 7);
 	for (unsigned buffered = 0; buffered < 2; buffered++) {
 		unsigned bad = 0, polled = 0;
