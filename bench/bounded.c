@@ -2,14 +2,18 @@
  *
  * bounded.c - run a program, by itself or in a memory cgroup over a swap file of the kernel's, and say what it took.
  *
- * usage: bounded [-m BYTES -s BYTES] -o FILE PROGRAM [arguments]
+ * usage: bounded [-m BYTES -s BYTES] [-t SECONDS] -o FILE PROGRAM [arguments]
  *
  *   -m, -s   in a cgroup of that many bytes, with a swap file of that many bytes on the disk that is measured
+ *   -t       it is ended after so long
  *   -o       where the program's standard output goes
  *
  * One line of JSON: {"seconds": ..., "status": as the shell's $?, "peak_bytes": resident, "oom_kills": ...}, or
  * {"skip": why there can't be a cgroup or a swap file here}. Cgroup and swap file are gone again at the end, however
  * that comes, and so is the program.
+ *
+ * A small cgroup may be full of pages on their way out; then the kernel would end the program. In version 1 it is told
+ * to let it wait instead, and more is reclaimed while it waits; for half a minute at most.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -26,6 +30,8 @@
 #include "cgroup.h"
 #include "clock.h"
 #include "swap_file.h"
+
+#define PATIENCE 30 /* seconds */
 
 static volatile pid_t child;
 
@@ -50,7 +56,27 @@ _Noreturn static void become(char **command, const char *output, uint64_t memory
 	err(127, "%s", *command);
 }
 
-static void run(char **command, const char *output, uint64_t memory)
+/* Until it has ended, by itself or by us. In a cgroup, or with a limit, it is looked at every 2 ms. */
+static void await(int *status, struct rusage *usage, bool bounded, double limit)
+{
+	const struct timespec nap = {.tv_nsec = 2000000};
+	double start = seconds(), last_free = start;
+	pid_t ended;
+
+	while ((ended = wait4(child, status, bounded || limit > 0 ? WNOHANG : 0, usage)) == 0) {
+		nanosleep(&nap, NULL);
+		if (!bounded || !cgroup_help_waiting())
+			last_free = seconds();
+		else if (seconds() - last_free > PATIENCE)
+			cgroup_let_wait(false);
+		if (limit > 0 && seconds() - start > limit)
+			kill(child, SIGKILL);
+	}
+	if (ended < 0)
+		err(1, "wait4");
+}
+
+static void run(char **command, const char *output, uint64_t memory, double limit)
 {
 	double start = seconds();
 	pid_t parent = getpid();
@@ -62,8 +88,7 @@ static void run(char **command, const char *output, uint64_t memory)
 		err(1, "fork");
 	if (child == 0)
 		become(command, output, memory, parent);
-	if (wait4(child, &status, 0, &usage) < 0)
-		err(1, "wait4");
+	await(&status, &usage, memory, limit);
 	child = 0;
 	printf("{\"seconds\": %.6f, \"status\": %d, \"peak_bytes\": %llu, \"oom_kills\": %llu}\n", seconds() - start,
 	       WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status),
@@ -74,29 +99,34 @@ int main(int argc, char **argv)
 {
 	const char *output = NULL, *reason = NULL;
 	uint64_t memory = 0, swap = 0;
+	double limit = 0;
 	int option;
 
-	while ((option = getopt(argc, argv, "+m:s:o:")) != -1) {
+	while ((option = getopt(argc, argv, "+m:s:o:t:")) != -1) {
 		if (option == 'm')
 			memory = strtoull(optarg, NULL, 10);
 		else if (option == 's')
 			swap = strtoull(optarg, NULL, 10);
+		else if (option == 't')
+			limit = strtod(optarg, NULL);
 		else if (option == 'o')
 			output = optarg;
 		else
 			return 2;
 	}
 	if (optind == argc || !output)
-		errx(2, "usage: bounded [-m BYTES -s BYTES] -o FILE PROGRAM [arguments]");
+		errx(2, "usage: bounded [-m BYTES -s BYTES] [-t SECONDS] -o FILE PROGRAM [arguments]");
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (swap)
 		reason = swap_file_on(swap);
 	at_end(end_child); /* before the swap file goes */
 	if (!reason && memory)
 		reason = cgroup_make(memory);
+	if (!reason && memory)
+		cgroup_let_wait(true);
 	if (reason)
 		printf("{\"skip\": \"%s\"}\n", reason);
 	else
-		run(&argv[optind], output, memory);
+		run(&argv[optind], output, memory, limit);
 	return 0;
 }

@@ -10,8 +10,10 @@ usage: programs.py BUILD-FOLDER
   start-up         true, plainly                                    | weir run true
 
 Peak is what the program has resident when it is run plainly. Each pair takes turns, A B A B; a figure is the median of
-the pairs' ratios: 5 of them, or 3 where a run takes more than a minute. All that a program puts out, in every run, is
-compared with what it puts out plainly. A side that the kernel's OOM killer ends has no figure, and so has its row.
+the pairs' ratios: 5 of them, 3 where a run takes more than a minute, 1 where it takes more than two and a half. All that
+a program puts out, in every run, is compared with what it puts out plainly. A side that the kernel's OOM killer ends has
+no figure, and so has its row; one that is not through after five minutes in its cgroup is ended, and the ratio is at
+least that.
 
 Its files are in a folder in WEIR_BENCH_DIR, or /var/tmp, which is removed at the end; one that a killed run has left,
 by the next. bounded.c has the cgroup and the kernel's swap file.
@@ -30,7 +32,9 @@ import sys
 SCALE = int(os.environ.get("WEIR_BENCH_SCALE") or 1)
 MIB = 1 << 20
 LEAST_BUDGET = 16 * MIB
-RUNS, RUNS_LONG, LONG_SECONDS = 5 if SCALE < 10 else 1, 3, 60
+RUNS = 5 if SCALE < 10 else 1
+FEWER = ((60, 3), (150, 1))  # of runs that take so many seconds
+KERNEL_SECONDS = 300  # then its side is ended: the ratio is at least what comes of that
 MAPPED_SECONDS = "5" if SCALE < 10 else "1"
 STARTS = max(30 // SCALE, 3)
 FOLDER = os.environ.get("WEIR_BENCH_DIR") or "/var/tmp"
@@ -132,7 +136,7 @@ class Bench:
                          "--", *command])
 
     def in_cgroup(self, command, budget, swap):
-        return self.run(command, ["-m", str(budget), "-s", str(swap)])
+        return self.run(command, ["-m", str(budget), "-s", str(swap), "-t", str(KERNEL_SECONDS)])
 
 
 def complaint():
@@ -154,6 +158,8 @@ def timed(program, side, result):
         raise Failure(result["skip"])
     if result["status"] and result["oom_kills"]:
         return None
+    if result["status"] == 137 and result["seconds"] >= KERNEL_SECONDS:
+        return result["seconds"]
     if result["status"]:
         raise Failure(f"{program.name} {side}: status {result['status']}: {complaint()}")
     if digest_of(program) != program.digest:
@@ -184,8 +190,7 @@ def turns(program, sides):
                 return side
             pair.append(seconds)
         pairs.append(pair)
-        if max(pair) > LONG_SECONDS:
-            runs = min(runs, RUNS_LONG)
+        runs = min([runs] + [count for seconds, count in FEWER if max(pair) > seconds])
     return pairs
 
 
@@ -200,8 +205,9 @@ def skip(name, reason):
 
 def detail_of(pairs, sides, budget):
     medians = [statistics.median(pair[i] for pair in pairs) for i in range(2)]
-    return (f"{budget / MIB:.0f} MiB: {medians[0]:.2f} s {sides[0][0]}, {medians[1]:.2f} s {sides[1][0]}, "
-            f"{len(pairs)} pairs")
+    ended = " (ended then)" if medians[0] >= KERNEL_SECONDS else ""
+    return (f"{budget / MIB:.0f} MiB: {medians[0]:.2f} s {sides[0][0]}{ended}, {medians[1]:.2f} s {sides[1][0]}, "
+            f"pairs: {len(pairs)}")
 
 
 def room_for_all(bench, program):

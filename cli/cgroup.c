@@ -19,6 +19,7 @@
 #define PREFIX "weir-bench."
 
 static char folder[512]; /* of ours; empty: none */
+static uint64_t limit;
 
 /* Where the memory controller is mounted, and the file of a limit there. A mount of version 2 counts only if it
  * has the controller: machines with both versions give it to one of them. */
@@ -98,6 +99,7 @@ const char *cgroup_make(uint64_t limit_bytes)
 		folder[0] = 0;
 		return reason;
 	}
+	limit = limit_bytes;
 	if (!put(limit_file, limit_bytes)) {
 		snprintf(reason, sizeof(reason), "cannot limit the cgroup %s: %s", folder, strerror(errno));
 		cgroup_remove();
@@ -112,25 +114,44 @@ void cgroup_enter(void)
 		err(1, "cannot enter the cgroup %s", folder);
 }
 
-/* A file of lines "name value", by its version. */
-uint64_t cgroup_oom_kills(void)
+/* From a file of lines "name value", by its version; 0: it is not there. */
+static uint64_t event(const char *name)
 {
 	static const char *const files[] = {"memory.events", "memory.oom_control"};
-	unsigned long long kills = 0;
+	unsigned long long value = 0;
 
 	for (unsigned i = 0; i < 2; i++) {
+		size_t length = strlen(name);
 		char path[600], line[128];
 		FILE *file;
 
 		snprintf(path, sizeof(path), "%s/%s", folder, files[i]);
 		file = fopen(path, "r");
 		while (file && fgets(line, sizeof(line), file))
-			if (sscanf(line, "oom_kill %llu", &kills) == 1)
-				break;
+			if (strncmp(line, name, length) == 0 && line[length] == ' ')
+				value = strtoull(line + length, NULL, 10);
 		if (file)
 			fclose(file);
 	}
-	return kills;
+	return value;
+}
+
+uint64_t cgroup_oom_kills(void)
+{
+	return event("oom_kill");
+}
+
+void cgroup_let_wait(bool wait)
+{
+	put("memory.oom_control", wait);
+}
+
+bool cgroup_help_waiting(void)
+{
+	if (!event("under_oom"))
+		return false;
+	put("memory.limit_in_bytes", limit); /* to set a limit is to reclaim down to it */
+	return true;
 }
 
 void cgroup_remove(void)

@@ -7,6 +7,7 @@
 #ifndef CLI_CGROUP_H
 #define CLI_CGROUP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -16,6 +17,10 @@ const char *cgroup_make(uint64_t limit_bytes);
 void cgroup_enter(void);
 /* How many processes in it the kernel has ended for want of memory. */
 uint64_t cgroup_oom_kills(void);
+/* Version 1 alone: who finds no memory there waits for some instead of being ended; or no longer. */
+void cgroup_let_wait(bool wait);
+/* Does somebody wait so? Then more is reclaimed for him. */
+bool cgroup_help_waiting(void);
 /* When the child has ended. Signal-safe; nothing where there is none. */
 void cgroup_remove(void);
 /* The same, the child killed and waited for before; *child, 0 where there is none, is 0 then. Signal-safe. */
