@@ -246,6 +246,18 @@ static bool any_free(uint64_t first, uint64_t last)
 	return any;
 }
 
+bool arena_any_mapped(const void *address, size_t bytes)
+{
+	HOLD_SIGNALS(pool);
+	uint64_t first = arena_page(address), pages = page_up(bytes) >> PAGE_SHIFT;
+	bool any;
+
+	lock_acquire(&lock);
+	any = holes_free_in(first, first + pages) < pages;
+	lock_release(&lock);
+	return any;
+}
+
 bool arena_mapped(const void *address, size_t bytes)
 {
 	uint64_t first = arena_page(address);
@@ -300,16 +312,6 @@ static void move_pages(uint64_t to, uint64_t from, uint64_t pages)
 	}
 }
 
-/* As the kernel's: what grows has to be there as a whole, what shrinks where it begins. */
-static int can_remap(uint64_t first, uint64_t pages, size_t new_bytes)
-{
-	uint64_t needed = page_up(new_bytes) >> PAGE_SHIFT > pages ? pages : 1;
-
-	if (!pages || page_up(new_bytes) < new_bytes)
-		return -EINVAL;
-	return first + pages > arena_bytes >> PAGE_SHIFT || any_free(first, first + needed) ? -EFAULT : 0;
-}
-
 /* What goes on behind a range is of the file that it ends in, else zeros. It is opened when that is known: before, a
  * fault beside it might bring in zeros. 0 or -errno. */
 static int go_on(uint64_t last, uint64_t end)
@@ -329,7 +331,7 @@ static int grow_here(uint64_t last, uint64_t end)
 }
 
 /* All is as it was where that fails: NULL. */
-static char *grow_elsewhere(uint64_t first, uint64_t pages, uint64_t wanted)
+static char *move_elsewhere(uint64_t first, uint64_t pages, uint64_t wanted, bool keep)
 {
 	char *moved = arena_map(wanted << PAGE_SHIFT, PROT_NONE, true);
 	uint64_t to = moved ? arena_page(moved) : 0;
@@ -337,32 +339,35 @@ static char *grow_elsewhere(uint64_t first, uint64_t pages, uint64_t wanted)
 	if (!moved)
 		return NULL;
 	if (!files_again(first, first + pages, to) || open_pages(to, to + pages, PROT_READ | PROT_WRITE) ||
-	    go_on(to + pages, to + wanted) || open_pages(first, first + pages, PROT_READ | PROT_WRITE)) {
+	    (wanted > pages && go_on(to + pages, to + wanted)) ||
+	    open_pages(first, first + pages, PROT_READ | PROT_WRITE)) {
 		arena_unmap(moved, wanted << PAGE_SHIFT);
 		return NULL;
 	}
 	move_pages(to, first, pages);
-	arena_unmap(arena_address(first), pages << PAGE_SHIFT);
+	if (!keep)
+		arena_unmap(arena_address(first), pages << PAGE_SHIFT);
 	return moved;
 }
 
-void *arena_remap(void *address, size_t bytes, size_t new_bytes, bool may_move)
+void *arena_remap(void *address, size_t bytes, size_t new_bytes, bool may_move, bool keep)
 {
 	uint64_t first = arena_page(address), last = first + (page_up(bytes) >> PAGE_SHIFT),
 		 end = first + (page_up(new_bytes) >> PAGE_SHIFT);
 	char *moved;
 
-	if (arena_result(can_remap(first, last - first, new_bytes)))
+	/* As the kernel's: all of it has to be there. */
+	if (last > arena_bytes >> PAGE_SHIFT || any_free(first, last)) {
+		errno = EFAULT;
 		return NULL;
-	if (end <= last)
-		return end < last && arena_unmap(arena_address(end), (last - end) << PAGE_SHIFT) ? NULL : address;
-	if (!files_meet(last - 1, last) && !bearable((end - last) << PAGE_SHIFT)) {
+	}
+	if (!keep && !files_meet(last - 1, last) && !bearable((end - last) << PAGE_SHIFT)) {
 		errno = ENOMEM;
 		return NULL;
 	}
-	if (take_at(last, end))
+	if (!keep && take_at(last, end))
 		return arena_result(grow_here(last, end)) ? NULL : address;
-	moved = may_move ? grow_elsewhere(first, last - first, end - first) : NULL;
+	moved = may_move ? move_elsewhere(first, last - first, end - first, keep) : NULL;
 	if (!moved)
 		errno = ENOMEM;
 	return moved;

@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 
 #include "arena.h"
+#include "files.h"
+#include "held.h"
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
@@ -58,6 +60,12 @@ bool is_hint(int advice)
 	}
 }
 
+/* The kernel has it for memory of other kinds, and says first where there is none at all. */
+static bool is_of_others(int advice)
+{
+	return advice == MADV_REMOVE || advice == MADV_DONTFORK || advice == MADV_WIPEONFORK;
+}
+
 /* By halves, down to the pages that a system call under way holds: they become zeros as they are. */
 static int discard_around_held(uint64_t first, uint64_t last, enum weir_advice own)
 {
@@ -74,17 +82,21 @@ static int discard_around_held(uint64_t first, uint64_t last, enum weir_advice o
 
 int arena_advise(void *address, size_t bytes, int advice)
 {
-	uint64_t offset = arena_page(address) << PAGE_SHIFT;
+	uint64_t first = arena_page(address), last = first + (page_up(bytes) >> PAGE_SHIFT),
+		 offset = first << PAGE_SHIFT;
 	int own = advice_of(advice), error;
 
 	if (!page_up(bytes) || is_hint(advice))
 		return 0;
-	if (own < 0) {
+	if (is_of_others(advice) && !arena_any_mapped(address, bytes))
+		return arena_result(-ENOMEM);
+	if (own < 0)
 		pass(PASSED_ADVICE, bytes);
+	if (advice == MADV_REMOVE && files_meet(first, last))
+		return arena_result(-EACCES);
+	if (own < 0 || (own == WEIR_ADV_FREE && files_meet(first, last))) /* as the kernel's: what was stored stays */
 		return arena_result(-EINVAL);
-	}
-	if (own == WEIR_ADV_DONTNEED &&
-	    arena_untouched(arena_page(address), arena_page(address) + (page_up(bytes) >> PAGE_SHIFT)))
+	if (own == WEIR_ADV_DONTNEED && arena_untouched(first, last))
 		return 0;
 	error = weir_advise(arena, offset, page_up(bytes), (enum weir_advice)own);
 	for (unsigned tries = 0; error == -EBUSY && tries < 1000; tries++) {
@@ -92,8 +104,7 @@ int arena_advise(void *address, size_t bytes, int advice)
 		error = weir_advise(arena, offset, page_up(bytes), (enum weir_advice)own);
 	}
 	if (error == -EBUSY && (own == WEIR_ADV_DONTNEED || own == WEIR_ADV_FREE))
-		error = discard_around_held(arena_page(address), arena_page(address) + (page_up(bytes) >> PAGE_SHIFT),
-					    (enum weir_advice)own);
+		error = discard_around_held(first, last, (enum weir_advice)own);
 	return arena_result(error == -EACCES ? -ENOMEM : error);
 }
 
@@ -137,9 +148,18 @@ int arena_unlock_all(void)
 
 /* ---- what is there ---- */
 
+/* The answer may go to where nothing is. */
 int arena_mincore(void *address, size_t bytes, unsigned char *vec)
 {
-	if (!arena_mapped(address, bytes))
-		return -1;
-	return arena_result(bytes ? weir_mincore(arena, arena_page(address) << PAGE_SHIFT, page_up(bytes), vec) : 0);
+	uint64_t page = arena_page(address), last = page + (page_up(bytes) >> PAGE_SHIFT);
+	unsigned char some[MINCORE_PAGES];
+	int error = arena_mapped(address, bytes) ? 0 : -ENOMEM;
+
+	for (size_t n; !error && page < last; page += n, vec += n) {
+		n = MIN(last - page, sizeof(some));
+		error = weir_mincore(arena, page << PAGE_SHIFT, n << PAGE_SHIFT, some);
+		if (!error)
+			error = user_put(vec, some, n);
+	}
+	return arena_result(error);
 }

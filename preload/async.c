@@ -4,7 +4,7 @@
  * likes, and past the page tables where it goes by O_DIRECT or by registered buffers.
  *
  *   liburing's and libaio's functions      these instead: theirs make the call by themselves
- *   syscall() of the C library             those two; all others go on there
+ *   syscall() of the C library             those two; what this library answers (numbers.c); all others go on there
  *   a raw system call                      --faults signal: by the dispatcher (call_table.c). Else nobody sees it
  *
  * The engine is told the same, which has no need of them here: so liburing is not linked in.
@@ -108,6 +108,17 @@ long refuse_call(void)
 	return raw_result(refuse());
 }
 
+long numbered_call(long nr, long a, long b, long c, long d, long e, long f);
+
+long numbered_call(long nr, long a, long b, long c, long d, long e, long f)
+{
+	long result;
+
+	if (number_answered(nr, (long[]){a, b, c, d, e, f}, &result))
+		return raw_result(result);
+	return theirs_syscall(nr, a, b, c, d, e, f);
+}
+
 /* With all its arguments, where they are: of clone, say, two return. */
 __asm__(".text\n"
 	".globl syscall\n"
@@ -117,7 +128,12 @@ __asm__(".text\n"
 	"	je refuse_call\n"
 	"	cmpq $425, %rdi\n" /* io_uring_setup */
 	"	je refuse_call\n"
-	"	jmp *theirs_syscall(%rip)\n"
+	"	cmpq $512, %rdi\n" /* NUMBERS */
+	"	jae 1f\n"
+	"	leaq call_answered(%rip), %rax\n"
+	"	cmpb $0, (%rax, %rdi)\n"
+	"	jne numbered_call\n"
+	"1:	jmp *theirs_syscall(%rip)\n"
 	".size syscall, . - syscall\n");
 
 void async_start(void)

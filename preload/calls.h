@@ -24,6 +24,12 @@ int dispatch_start(void);
 /* A signal handler's return, from our text: what the kernel calls sa_restorer. */
 uintptr_t dispatch_restorer(void);
 
+/* numbers.c: is it one of the arena's ranges, or of the engine's descriptors, that this library answers by itself?
+ * True, and *result as the kernel's. */
+bool number_answered(long nr, const long args[6], long *result);
+#define NUMBERS 512 /* none that is answered is higher */
+extern const uint8_t call_answered[NUMBERS];
+
 /* signals.c. Of the program's signals SIGSYS and SIGBUS are never blocked: we live by them. */
 /* Calls that concern the thread's signals: true, and *result; `context` is what it returns to. False: another call. */
 bool signal_call(long nr, const long args[6], void *context, long *result);

@@ -6,7 +6,7 @@
  *   the program, the C library, the loader ─ syscall ─► SIGSYS ─► on_sigsys ─┬─ clone and its kin: below
  *                                                                            ├─ rt_sigreturn: from our text instead
  *                                                                            ├─ of signals: signals.c
- *                                                                            ├─ of ranges of the arena: mmap.c
+ *                                                                            ├─ of ranges of the arena: numbers.c
  *                                                                            └─ all others: call_with_pages (calls.c)
  *   the engine, jemalloc (own.c), what this library answers by itself ─ syscall ─► the kernel
  *
@@ -245,86 +245,6 @@ static long begin(long nr, const long args[6], greg_t *registers)
 	return nr; /* as it was: the call is yet to be made */
 }
 
-/* ---- calls that this library answers itself ---- */
-
-/* What it exports: by their plain names these are the engine's own (--wrap). */
-int __real_munmap(void *address, size_t bytes);
-int __real_mprotect(void *address, size_t bytes, int prot);
-int __real_madvise(void *address, size_t bytes, int advice);
-int __real_munlock(const void *address, size_t bytes);
-int __real_mincore(void *address, size_t bytes, unsigned char *vec);
-
-static bool is_answered(long nr, const long args[6])
-{
-	switch (nr) {
-	case SYS_close:
-	case SYS_close_range:
-	case SYS_dup2:
-	case SYS_dup3:
-		return true; /* not the engine's descriptors */
-	case SYS_mmap:
-		if (!(args[3] & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
-			return false;
-		break;
-	case SYS_munmap:
-	case SYS_mprotect:
-	case SYS_madvise:
-	case SYS_mremap:
-	case SYS_mlock:
-	case SYS_mlock2:
-	case SYS_munlock:
-	case SYS_msync:
-	case SYS_mincore:
-		break;
-	default:
-		return false;
-	}
-	return meets_arena((void *)args[0], page_up((size_t)args[1]));
-}
-
-static long answer(long nr, const long args[6])
-{
-	void *address = (void *)args[0];
-	size_t bytes = (size_t)args[1];
-
-	switch (nr) {
-	case SYS_mmap:
-		return (long)mmap(address, bytes, (int)args[2], (int)args[3], (int)args[4], args[5]);
-	case SYS_munmap:
-		return __real_munmap(address, bytes);
-	case SYS_mprotect:
-		return __real_mprotect(address, bytes, (int)args[2]);
-	case SYS_madvise:
-		return __real_madvise(address, bytes, (int)args[2]);
-	case SYS_mremap:
-		return (long)mremap(address, bytes, (size_t)args[2], (int)args[3], args[4]);
-	case SYS_close:
-		return descriptors_close_others((int)args[0]);
-	case SYS_close_range:
-		return close_range((unsigned)args[0], (unsigned)args[1], (int)args[2]);
-	case SYS_dup2:
-		return dup2((int)args[0], (int)args[1]);
-	case SYS_dup3:
-		return dup3((int)args[0], (int)args[1], (int)args[2]);
-	case SYS_mlock:
-	case SYS_mlock2:
-		return mlock(address, bytes);
-	case SYS_munlock:
-		return __real_munlock(address, bytes);
-	case SYS_msync:
-		return msync(address, bytes, (int)args[2]);
-	default:
-		return __real_mincore(address, bytes, (unsigned char *)args[2]);
-	}
-}
-
-static long answer_own(long nr, const long args[6])
-{
-	long result = answer(nr, args);
-
-	return result == -1 ? -errno : result;
-}
-
 /* ---- the signal ---- */
 
 static void returns(const greg_t *registers)
@@ -358,7 +278,7 @@ static long serve(ucontext_t *context)
 	}
 	if (signal_call(nr, args, context, &result))
 		return result;
-	return is_ours() && is_answered(nr, args) ? answer_own(nr, args) : call_with_pages(nr, args);
+	return number_answered(nr, args, &result) ? result : call_with_pages(nr, args);
 }
 
 static void on_sigsys(int number, siginfo_t *info, void *context)

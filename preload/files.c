@@ -358,15 +358,28 @@ static struct file *own_file(int fd, const struct stat *st)
 	return free;
 }
 
+/* How far a file may reach its file system knows: of what lies past its end the kernel is asked. */
+static bool is_in_reach(size_t bytes, int fd, off_t offset, const struct stat *st)
+{
+	uint64_t end;
+	void *p;
+
+	if (!__builtin_add_overflow((uint64_t)offset, bytes, &end) && end <= (uint64_t)st->st_size)
+		return true;
+	p = kernel_mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE, fd, offset);
+	return p != MAP_FAILED && !kernel_munmap(p, bytes);
+}
+
 bool files_can(size_t bytes, int prot, int flags, int fd, off_t offset)
 {
 	struct stat st;
 	int mode = (int)syscall(SYS_fcntl, fd, F_GETFL);
 
 	return (flags & MAP_TYPE) == MAP_PRIVATE && !(prot & PROT_EXEC) &&
-	       !(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_32BIT | MAP_HUGETLB)) &&
+	       !(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_32BIT | MAP_HUGETLB | MAP_GROWSDOWN)) &&
 	       bytes >= settings.threshold_bytes && mode >= 0 && (mode & O_ACCMODE) != O_WRONLY && !(mode & O_PATH) &&
-	       offset % (off_t)PAGE_SIZE == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0;
+	       offset % (off_t)PAGE_SIZE == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 &&
+	       is_in_reach(bytes, fd, offset, &st);
 }
 
 /* The range is of that file from now on, as far as there is room in the tables. */

@@ -35,6 +35,7 @@
 
 #define CALLS_MAX 32
 #define SPANS_MAX 2000
+#define WRITE_TRIES 1000
 
 struct area {
 	unsigned nr_calls, nr_spans;
@@ -264,24 +265,46 @@ void held_forget(void)
 
 /* ---- the program's memory ---- */
 
-static int copy(void *to, const void *from, size_t bytes, bool out)
+static long copy_as_kernel(void *to, const void *from, size_t bytes, bool out)
 {
 	struct iovec ours = {out ? (void *)(uintptr_t)from : to, bytes},
 		     theirs = {out ? to : (void *)(uintptr_t)from, bytes};
+
+	return raw(out ? SYS_process_vm_writev : SYS_process_vm_readv, raw(SYS_getpid), &ours, 1, &theirs, 1, 0);
+}
+
+/* Whether it may be written to the kernel knows, which alone sees access rights. */
+static long copy_to_arena(void *to, const void *from, size_t bytes)
+{
+	long got = -EFAULT;
+	int kept = 1;
+
+	for (unsigned tries = 0; got == -EFAULT && kept == 1 && tries < WRITE_TRIES; tries++) {
+		int call = held_begin();
+
+		kept = held_range(call, to, bytes, true);
+		if (kept >= 0)
+			got = copy_as_kernel(to, from, bytes, true);
+		held_end(call);
+	}
+	return got;
+}
+
+static int copy(void *to, const void *from, size_t bytes, bool out)
+{
+	bool from_arena = !out && in_arena(from);
 	long got;
 
-	if (in_arena(theirs.iov_base)) { /* a plain touch, once it is known that it will go well */
-		if (held_range(-1, theirs.iov_base, bytes, out) < 0)
-			return -EFAULT;
-		memcpy(to, from, bytes);
-		return 0;
-	}
-	got = raw(out ? SYS_process_vm_writev : SYS_process_vm_readv, raw(SYS_getpid), &ours, 1, &theirs, 1, 0);
-	if (got == (long)bytes)
-		return 0;
-	if (got != -ENOSYS && got != -EPERM)
+	if (from_arena && held_range(-1, from, bytes, false) < 0)
 		return -EFAULT;
-	memcpy(to, from, bytes); /* a filter keeps us from looking first */
+	if (!from_arena) {
+		got = out && in_arena(to) ? copy_to_arena(to, from, bytes) : copy_as_kernel(to, from, bytes, out);
+		if (got == (long)bytes)
+			return 0;
+		if (got != -ENOSYS && got != -EPERM)
+			return -EFAULT;
+	}
+	memcpy(to, from, bytes); /* it will go well; or a filter keeps us from looking first */
 	return 0;
 }
 

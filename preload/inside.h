@@ -100,6 +100,8 @@ static inline bool is_ours(void)
 	return atomic_load_explicit(&started, memory_order_acquire) && !inside && !thread_context.signals_held;
 }
 
+#define ADDRESSES_END (1ull << 56) /* no processor's are behind it */
+
 static inline size_t page_up(size_t bytes)
 {
 	return (bytes + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
@@ -116,8 +118,10 @@ int arena_unmap(void *address, size_t bytes);
 void *arena_reserve(size_t bytes);
 int arena_grow(void *address, size_t bytes);
 int arena_shrink(void *address, size_t bytes);
-void *arena_remap(void *address, size_t bytes, size_t new_bytes, bool may_move);
+/* Larger than it is; or as large elsewhere, with `keep` empty where it was. */
+void *arena_remap(void *address, size_t bytes, size_t new_bytes, bool may_move, bool keep);
 bool arena_mapped(const void *address, size_t bytes); /* all of it; false with ENOMEM */
+bool arena_any_mapped(const void *address, size_t bytes);
 int arena_protect(void *address, size_t bytes, int prot);
 int arena_advise(void *address, size_t bytes, int advice);
 int advice_of(int advice); /* the engine's name for it; -1: it has none */
@@ -126,6 +130,7 @@ bool lock_bearable(size_t bytes);
 int arena_lock(void *address, size_t bytes);
 int arena_unlock(void *address, size_t bytes);
 int arena_unlock_all(void);
+#define MINCORE_PAGES 512 /* that are looked at at a time */
 int arena_mincore(void *address, size_t bytes, unsigned char *vec);
 /* Around fork(), with signals held: what the child is to have is in its place; the parent goes on; the child has it, in
  * a pool of its own. 0 or -errno. */

@@ -19,6 +19,13 @@
 #include "inside.h"
 #include "shared.h"
 
+/* What mprotect knows: PROT_SEM too, and what a processor adds. */
+#if defined(__aarch64__)
+#define PROT_KNOWN (PROT_READ | PROT_WRITE | PROT_EXEC | 0x8 | 0x30)
+#else
+#define PROT_KNOWN (PROT_READ | PROT_WRITE | PROT_EXEC | 0x8)
+#endif
+
 /* Why it is not ours; NR_PASSED: it is. */
 static enum passed refusal(size_t bytes, int prot, int flags)
 {
@@ -55,13 +62,17 @@ static bool read_in(char *to, size_t bytes, int fd, off_t offset)
  * of a mapping elsewhere. */
 static int why_not_fixed(const void *address, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
+	bool is_private = (flags & MAP_TYPE) == MAP_PRIVATE;
 	void *elsewhere;
 
+	if (!page_up(bytes))
+		return ENOMEM;
 	if ((uintptr_t)address % PAGE_SIZE)
 		return EINVAL;
-	if (flags & MAP_ANONYMOUS)
+	if ((flags & MAP_ANONYMOUS) && is_private)
 		return 0;
-	elsewhere = kernel_mmap(NULL, bytes, PROT_READ | (prot & PROT_EXEC), MAP_PRIVATE, fd, offset);
+	elsewhere = kernel_mmap(NULL, bytes, is_private ? PROT_READ | (prot & PROT_EXEC) : prot,
+				flags & ~(MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_POPULATE | MAP_LOCKED), fd, offset);
 	if (elsewhere == MAP_FAILED)
 		return errno;
 	kernel_munmap(elsewhere, bytes);
@@ -93,7 +104,7 @@ static void *map_fixed(void *address, size_t bytes, int prot, int flags, int fd,
 		errno = error;
 		return MAP_FAILED;
 	}
-	if (page_up(bytes) < bytes || !in_arena(address) || !in_arena((char *)address + page_up(bytes) - 1) ||
+	if (bytes > arena_bytes || !in_arena(address) || !in_arena((char *)address + page_up(bytes) - 1) ||
 	    (flags & MAP_TYPE) != MAP_PRIVATE) {
 		pass(PASSED_FIXED, bytes);
 		errno = flags & MAP_FIXED_NOREPLACE ? EEXIST : ENOMEM;
@@ -106,7 +117,15 @@ static void *map_fixed(void *address, size_t bytes, int prot, int flags, int fd,
 
 static bool is_shared(int flags)
 {
-	return !(flags & MAP_ANONYMOUS) && (flags & MAP_TYPE) != MAP_PRIVATE;
+	int type = flags & MAP_TYPE;
+
+	return !(flags & MAP_ANONYMOUS) && (type == MAP_SHARED || type == MAP_SHARED_VALIDATE);
+}
+
+/* What the kernel looks at: other bits are ignored, as it does. */
+static int access_of(int prot)
+{
+	return prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
 }
 
 /* A shared mapping of a file. */
@@ -130,10 +149,10 @@ static void *map(void *address, size_t bytes, int prot, int flags, int fd, off_t
 	enum passed why;
 	void *p;
 
-	if (!is_ours() || !bytes)
+	if (!is_ours() || !bytes || offset % (off_t)PAGE_SIZE) /* the kernel refuses the latter, wherever they are */
 		return kernel_mmap(address, bytes, prot, flags, fd, offset);
 	if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && meets_arena(address, bytes))
-		return map_fixed(address, bytes, prot, flags, fd, offset);
+		return map_fixed(address, bytes, access_of(prot), flags, fd, offset);
 	if (any_shared() && (flags & MAP_FIXED) && shared_give_back(address, page_up(bytes)))
 		return MAP_FAILED;
 	if (is_shared(flags))
@@ -141,7 +160,7 @@ static void *map(void *address, size_t bytes, int prot, int flags, int fd, off_t
 	if (any_shared() && !(flags & MAP_ANONYMOUS))
 		shared_settle(fd); /* what it has so far is what is shown */
 	if (!(flags & MAP_ANONYMOUS) && files_can(bytes, prot, flags, fd, offset)) {
-		p = files_map(bytes, prot, fd, offset);
+		p = files_map(bytes, access_of(prot), fd, offset);
 		if (p)
 			return p;
 	}
@@ -152,8 +171,8 @@ static void *map(void *address, size_t bytes, int prot, int flags, int fd, off_t
 		shared_replaced(p, page_up(bytes));
 		return p;
 	}
-	p = arena_map(bytes, prot, flags & MAP_NORESERVE);
-	if (!p && prot == PROT_NONE) { /* more addresses than the arena has left */
+	p = arena_map(bytes, access_of(prot), flags & MAP_NORESERVE);
+	if (!p && access_of(prot) == PROT_NONE) { /* more addresses than the arena has left */
 		pass(PASSED_OTHER, bytes);
 		return kernel_mmap(address, bytes, prot, flags, fd, offset);
 	}
@@ -213,6 +232,27 @@ static int split(void *address, size_t bytes, int argument, range_call ours, ran
 	return error;
 }
 
+/* Of odd bits the kernel says the same, whatever is there; but that no memory here grows it says of what is. */
+static int protect_oddly(const void *address, size_t bytes, int odd, bool (*any_mapped)(const void *, size_t))
+{
+	bool none = (odd == PROT_GROWSDOWN && !any_mapped(address, bytes)) ||
+		    (odd == PROT_GROWSUP && !any_mapped(address, PAGE_SIZE));
+
+	errno = none ? ENOMEM : EINVAL;
+	return -1;
+}
+static int ours_protect(void *address, size_t bytes, int prot)
+{
+	int odd = prot & ~PROT_KNOWN;
+
+	return odd ? protect_oddly(address, bytes, odd, arena_any_mapped) : arena_protect(address, bytes, prot);
+}
+static int shareds_protect(void *address, size_t bytes, int prot)
+{
+	int odd = prot & ~PROT_KNOWN;
+
+	return odd ? protect_oddly(address, bytes, odd, shared_any_mapped) : shared_protect(address, bytes, prot);
+}
 static int ours_unmap(void *address, size_t bytes, int argument)
 {
 	(void)argument;
@@ -264,12 +304,14 @@ static int theirs_sync(void *address, size_t bytes, int flags)
 
 EXPORT int munmap(void *address, size_t bytes)
 {
+	if (bytes > ADDRESSES_END) /* refused before any is unmapped */
+		return kernel_munmap(address, bytes);
 	return split(address, bytes, 0, ours_unmap, shared_unmap, theirs_unmap);
 }
 
 EXPORT int mprotect(void *address, size_t bytes, int prot)
 {
-	return split(address, bytes, prot, arena_protect, shared_protect, kernel_mprotect);
+	return split(address, bytes, prot, ours_protect, shareds_protect, kernel_mprotect);
 }
 
 EXPORT int madvise(void *address, size_t bytes, int advice)
@@ -299,6 +341,8 @@ EXPORT int mlock2(const void *address, size_t bytes, unsigned flags)
 {
 	uintptr_t in_page = (uintptr_t)address % PAGE_SIZE;
 
+	if (flags & ~MLOCK_ONFAULT) /* the kernel refuses it, whatever it is about */
+		return theirs_lock((char *)(uintptr_t)address, bytes, (int)flags);
 	return split((char *)(uintptr_t)address - in_page, bytes + in_page, (int)flags, ours_lock, shared_mlock,
 		     theirs_lock);
 }
@@ -339,54 +383,13 @@ EXPORT int mincore(void *address, size_t bytes, unsigned char *vec)
 {
 	char *window, *end;
 
-	if (in_arena(address) && in_arena((char *)address + page_up(bytes) - 1) && !((uintptr_t)address % PAGE_SIZE))
+	if (bytes && bytes <= arena_bytes && in_arena(address) && in_arena((char *)address + page_up(bytes) - 1) &&
+	    (uintptr_t)address % PAGE_SIZE == 0)
 		return arena_mincore(address, bytes, vec);
-	if (any_shared() && bytes && shared_at(address, &window, &end) && !((uintptr_t)address % PAGE_SIZE))
+	if (any_shared() && bytes && bytes <= ADDRESSES_END && shared_at(address, &window, &end) &&
+	    !((uintptr_t)address % PAGE_SIZE))
 		return shared_mincore(address, bytes, vec);
 	return (int)program_call(SYS_mincore, (long)address, (long)bytes, (long)vec, 0, 0, 0);
-}
-
-/* Neither it nor where it goes is in the arena. */
-static void *remap_others(void *address, size_t bytes, size_t new_bytes, int flags, void *to)
-{
-	int saved = errno;
-	char *window, *end;
-	void *p = MAP_FAILED;
-
-	errno = 0;
-	if (any_shared() && to && shared_give_back(to, page_up(new_bytes)))
-		return MAP_FAILED;
-	if (any_shared() && shared_at(address, &window, &end))
-		p = shared_remap(address, bytes, new_bytes, flags);
-	if (p == MAP_FAILED && errno)
-		return p;
-	errno = saved;
-	if (p != MAP_FAILED)
-		return p;
-	p = (void *)syscall(SYS_mremap, address, bytes, new_bytes, flags, to);
-	if (p != MAP_FAILED)
-		shared_moved(address, page_up(bytes), p, page_up(new_bytes));
-	return p;
-}
-
-EXPORT void *mremap(void *address, size_t bytes, size_t new_bytes, int flags, ...)
-{
-	void *to = NULL, *p;
-	__builtin_va_list list;
-
-	__builtin_va_start(list, flags);
-	if (flags & MREMAP_FIXED)
-		to = __builtin_va_arg(list, void *);
-	__builtin_va_end(list);
-	if (!meets_arena(address, page_up(bytes)) && !(to && meets_arena(to, page_up(new_bytes))))
-		return remap_others(address, bytes, new_bytes, flags, to);
-	if (!in_arena(address) || (flags & ~MREMAP_MAYMOVE) || (uintptr_t)address % PAGE_SIZE || !bytes || !new_bytes) {
-		pass(PASSED_FIXED, new_bytes);
-		errno = EINVAL;
-		return MAP_FAILED;
-	}
-	p = arena_remap(address, bytes, new_bytes, flags & MREMAP_MAYMOVE);
-	return p ? p : MAP_FAILED;
 }
 
 /* ---- the engine's own: the linker sends them here ---- */

@@ -94,6 +94,7 @@ void shared_replaced(const void *address, size_t bytes);
 /* Not any more: it is the kernel's now, who is to be asked. */
 #define NOW_KERNELS 1
 int shared_unmap(void *address, size_t bytes, int unused);
+bool shared_any_mapped(const void *address, size_t bytes);
 int shared_protect(void *address, size_t bytes, int prot);
 int shared_advise(void *address, size_t bytes, int advice);
 int shared_mlock(void *address, size_t bytes, int unused);

@@ -11,6 +11,7 @@
 #include "cache/hold.h"
 #include "fault/follow.h"
 #include "fault/pin.h"
+#include "held.h"
 #include "shared.h"
 
 static int failed(int error)
@@ -115,6 +116,28 @@ static int unmap(struct shared *shared, uint64_t first, uint64_t last, int unuse
 	return error;
 }
 
+/* Is any of the pages mapped? */
+static bool any_mapped(const struct spans *spans, uint64_t first, uint64_t last)
+{
+	size_t i = span_at(spans->at, spans->n, sizeof(spans->at[0]), first);
+
+	return i < spans->n && spans->at[i].pages.first < last;
+}
+
+bool shared_any_mapped(const void *address, size_t bytes)
+{
+	HOLD_SIGNALS(pool);
+	struct shared *shared;
+	uint64_t first, last;
+	bool any;
+
+	shared_lock();
+	shared = pages_of(address, bytes, &first, &last);
+	any = shared && any_mapped(&shared->spans, first, last);
+	shared_unlock();
+	return any;
+}
+
 /* With the lock: what `act` says of the range's pages; NOW_KERNELS where no window has them. */
 static int with_pages(void *address, size_t bytes, int (*act)(struct shared *, uint64_t, uint64_t, int), int argument)
 {
@@ -178,24 +201,33 @@ static int advise(weir_object *object, uint64_t first, uint64_t last, int own)
 		       : weir_advise(object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT, (enum weir_advice)own);
 }
 
+/* What is not for shared memory, or not known, is refused; what a window can't do the kernel does. */
+static int advise_oddly(void *address, size_t bytes, int advice)
+{
+	bool known = advice == MADV_FREE || advice == MADV_WIPEONFORK;
+
+	if (advice == MADV_REMOVE || advice == MADV_DONTFORK)
+		return shared_give_back(address, bytes) ? -1 : NOW_KERNELS;
+	if (!known)
+		pass(PASSED_ADVICE, bytes);
+	return failed(known && !shared_any_mapped(address, bytes) ? -ENOMEM : -EINVAL);
+}
+
 int shared_advise(void *address, size_t bytes, int advice)
 {
-	uint64_t first, last;
-	struct shared *shared = enter_pages(address, bytes, &first, &last);
 	int own = advice == MADV_NORMAL       ? WEIR_ADV_NORMAL
 		  : advice == MADV_RANDOM     ? WEIR_ADV_RANDOM
 		  : advice == MADV_SEQUENTIAL ? WEIR_ADV_SEQUENTIAL
 					      : advice_of(advice);
+	struct shared *shared;
+	uint64_t first, last;
 
+	if (own == WEIR_ADV_FREE || (own < 0 && !is_hint(advice)))
+		return advise_oddly(address, bytes, advice);
+	shared = enter_pages(address, bytes, &first, &last);
 	if (!shared)
 		return failed(-ENOMEM);
-	if (own < 0 && is_hint(advice))
-		return leave_with(shared, 0);
-	if (own < 0)
-		pass(PASSED_ADVICE, bytes);
-	if (own < 0 || own == WEIR_ADV_FREE)
-		return leave_with(shared, -EINVAL);
-	return leave_with(shared, advise(shared->object, first, last, own));
+	return leave_with(shared, own < 0 ? 0 : advise(shared->object, first, last, own));
 }
 
 int shared_mlock(void *address, size_t bytes, int unused)
@@ -246,35 +278,51 @@ int shared_sync(void *address, size_t bytes, int flags)
 	return leave_with(shared, error);
 }
 
+/* Past the end of the file nothing is in memory. */
+static int look(weir_object *object, uint64_t first, uint64_t n, unsigned char *vec)
+{
+	uint64_t end = MIN(object_pages_of(weir_size(object)), first + n);
+
+	memset(vec, 0, n);
+	return first < end ? weir_mincore(object, first << PAGE_SHIFT, (end - first) << PAGE_SHIFT, vec) : 0;
+}
+
 int shared_mincore(void *address, size_t bytes, unsigned char *vec)
 {
-	uint64_t first, last, end;
-	struct shared *shared = enter_pages(address, bytes, &first, &last);
+	uint64_t page, last;
+	struct shared *shared = enter_pages(address, bytes, &page, &last);
+	unsigned char some[MINCORE_PAGES];
 	int error = 0;
 
 	if (!shared)
 		return failed(-ENOMEM);
-	end = MIN(object_pages_of(weir_size(shared->object)), last);
-	memset(vec, 0, last - first);
-	if (first < end)
-		error = weir_mincore(shared->object, first << PAGE_SHIFT, (end - first) << PAGE_SHIFT, vec);
+	for (size_t n; !error && page < last; page += n, vec += n) {
+		n = MIN(last - page, sizeof(some));
+		error = look(shared->object, page, n, some);
+		if (!error)
+			error = user_put(vec, some, n); /* to where nothing is, maybe */
+	}
 	return leave_with(shared, error);
 }
 
-/* Where it is; only to another place it can't go. */
+/* Where it is; only to another place it can't go. What grows must be there as a whole, what shrinks where it begins;
+ * what is nothing becomes a mapping more, at the same place. */
 static int remap(struct shared *shared, uint64_t first, uint64_t last, uint64_t wanted, int flags)
 {
 	struct spans *spans = &shared->spans;
+	uint64_t end = first + wanted;
 	int prot;
 
-	if (!spans_cover(spans, first, last) || first == last)
+	if (!spans_cover(spans, first, first + 1) || (end > last && !spans_cover(spans, first, last)))
 		return -EFAULT;
 	prot = spans->at[span_at(spans->at, spans->n, sizeof(spans->at[0]), first)].prot;
-	if ((flags & ~MREMAP_MAYMOVE) || !spans_room(spans) || first + wanted > shared->bytes >> PAGE_SHIFT)
+	if ((flags & ~MREMAP_MAYMOVE) || !spans_room(spans) || end > shared->bytes >> PAGE_SHIFT)
 		return shared_to_kernel(shared, PASSED_BACK) ? -ENOMEM : NOW_KERNELS;
-	if (first + wanted < last)
-		return unmap(shared, first + wanted, last, 0);
-	return first + wanted > last ? shared_add(shared, last, first + wanted, prot) : 0;
+	if (end > last && !(flags & MREMAP_MAYMOVE) && any_mapped(spans, last, end))
+		return -ENOMEM;
+	if (end < last)
+		return unmap(shared, end, MIN(last, shared->bytes >> PAGE_SHIFT), 0);
+	return end > last ? shared_add(shared, last, end, prot) : 0;
 }
 
 void *shared_remap(void *address, size_t bytes, size_t new_bytes, int flags)
@@ -286,7 +334,7 @@ void *shared_remap(void *address, size_t bytes, size_t new_bytes, int flags)
 
 	shared_lock();
 	shared = pages_of(address, bytes, &first, &last);
-	if (shared && new_bytes)
+	if (shared)
 		error = remap(shared, first, last, page_up(new_bytes) >> PAGE_SHIFT, flags);
 	shared_unlock();
 	errno = error < 0 ? -error : 0;

@@ -51,4 +51,8 @@ took_files shared_bytes 2000000
 result $? "... which was Weir's, or the kernel's with signals"
 same "what the C library promises beyond the plain" 16M "$own/run_corners" 963>high
 WEIR_FAULTS=signal same "... by signals" 16M "$own/run_corners" 963>high
+for faults in "${WEIR_FAULTS:-auto}" signal; do
+	WEIR_FAULTS=$faults same "odd calls about memory are answered as the kernel's are ($faults)" 16M "$own/run_odd"
+	WEIR_FAULTS=$faults same "calls by their number, keys, advice to a process ($faults)" 16M "$own/run_numbers"
+done
 done_testing
