@@ -162,23 +162,41 @@ static bool take(struct ledger *ledger, unsigned i, uint64_t before, uint64_t mi
 	return false;
 }
 
+static struct ledger_member *take_any(struct ledger *ledger, uint64_t before, uint64_t mine)
+{
+	for (unsigned i = 0; i < LEDGER_MEMBERS && mine; i++)
+		if (take(ledger, i, before, mine))
+			return &ledger->members[i];
+	return NULL;
+}
+
+/* From before an exec there is one, if the entry is another now. */
+static void unlock_all_but(unsigned i)
+{
+	if (locks < 0)
+		return;
+	if (i)
+		set_lock(F_UNLCK, 0, i);
+	set_lock(F_UNLCK, i + 1, LEDGER_MEMBERS);
+}
+
 struct ledger_member *ledger_join(struct ledger *ledger, int fd, uint64_t wish_bytes)
 {
-	struct ledger_member *member = NULL;
+	struct ledger_member *member;
 	uint64_t mine;
 
 	own = NULL; /* that of a parent, maybe */
 	locks = fd;
-	if (locks >= 0 && !set_lock(F_UNLCK, 0, LEDGER_MEMBERS)) /* those from before an exec */
+	if (locks >= 0 && !set_lock(F_UNLCK, LEDGER_MEMBERS, 1)) /* of no entry: can it be locked by at all? */
 		locks = -1;
 	mine = own_id();
 	ledger_bury(ledger);
-	for (unsigned i = 0; i < LEDGER_MEMBERS && !member && mine; i++)
-		if (take(ledger, i, mine, mine))
-			member = &ledger->members[i];
-	for (unsigned i = 0; i < LEDGER_MEMBERS && !member && mine; i++)
-		if (take(ledger, i, 0, mine))
-			member = &ledger->members[i];
+	/* Whoever was here before an exec keeps his entry, and its lock all the while: who saw it unlocked would bury it, now
+	 * or when it is taken again already. */
+	member = take_any(ledger, mine, mine);
+	if (!member)
+		member = take_any(ledger, 0, mine);
+	unlock_all_but(member ? (unsigned)(member - ledger->members) : LEDGER_MEMBERS);
 	if (!member)
 		return NULL;
 	own = member;

@@ -2,7 +2,9 @@
  * What processes share of --total: parts, what is never given out twice, and entries of the dead. */
 #include "cli_test.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -200,6 +202,51 @@ static void who_is_in_another_namespace_is_seen(void **state)
 	close(fd);
 }
 
+/* Joins again and again, as after exec; false: it did not stay the same member. */
+static bool joins_often(int fd, _Atomic unsigned *entry_plus_one)
+{
+	struct ledger_member *mine = ledger_join(ledger, fd, 100 * MIB);
+	bool same = mine;
+
+	atomic_store(entry_plus_one, (unsigned)(mine - ledger->members) + 1);
+	while (!atomic_load(&entry_plus_one[1]))
+		;
+	for (unsigned round = 0; same && round < 20000; round++)
+		same = ledger_join(ledger, fd, 100 * MIB) == mine;
+	return same;
+}
+
+/* Breaks when who calls exec can be taken for dead for an instant, by those who see him by his lock alone: one of these
+ * waits for it, and has it as soon as it is given up. */
+static void who_calls_exec_is_seen_all_the_while(void **state)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+	_Atomic unsigned *words = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int fd = ledger_create(100 * MIB), status;
+	pid_t pid;
+
+	(void)state;
+	assert_true(words != MAP_FAILED);
+	ledger = ledger_map(fd);
+	pid = fork();
+	if (!pid) {
+		bool same = joins_often(fd, words);
+
+		atomic_store(&words[2], 1);
+		_exit(!same);
+	}
+	while (!atomic_load(&words[0]))
+		;
+	lock.l_start = atomic_load(&words[0]) - 1;
+	atomic_store(&words[1], 1);
+	assert_int_equal(fcntl(fd, F_SETLKW, &lock), 0);
+	assert_int_equal(atomic_load(&words[2]), 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	munmap(words, 4096);
+	close(fd);
+}
+
 /* Breaks when who has no descriptor left takes the others for dead. */
 static void who_cannot_look_buries_nobody(void **state)
 {
@@ -226,6 +273,7 @@ int main(void)
 		cmocka_unit_test_setup(racers_never_have_more_than_the_total_together, setup),
 		cmocka_unit_test_setup(what_the_dead_had_is_free, setup),
 		cmocka_unit_test_setup(who_is_in_another_namespace_is_seen, setup),
+		cmocka_unit_test_setup(who_calls_exec_is_seen_all_the_while, setup),
 		cmocka_unit_test_setup(who_cannot_look_buries_nobody, setup),
 	};
 
