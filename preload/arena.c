@@ -108,7 +108,8 @@ static uint64_t take(uint64_t pages)
 	return first;
 }
 
-static void give(uint64_t first, uint64_t last)
+/* How many of the pages were not free. */
+static uint64_t give_uncounted(uint64_t first, uint64_t last)
 {
 	HOLD_SIGNALS(pool);
 	uint64_t were_free;
@@ -118,7 +119,12 @@ static void give(uint64_t first, uint64_t last)
 	were_free = holes_free_in(first, last);
 	holes_add(first, last);
 	lock_release(&lock);
-	atomic_fetch_sub(&tallies.mapped_now, (last - first - were_free) << PAGE_SHIFT);
+	return last - first - were_free;
+}
+
+static void give(uint64_t first, uint64_t last)
+{
+	atomic_fetch_sub(&tallies.mapped_now, give_uncounted(first, last) << PAGE_SHIFT);
 }
 
 /* True: it was all free, and is taken now. */
@@ -153,13 +159,11 @@ void *arena_map(size_t bytes, int prot, bool reserve_only)
 		return NULL;
 	}
 	error = open_pages(first, first + pages, prot);
-	if (error) {
-		give(first, first + pages);
-		errno = -error;
-		return NULL;
-	}
-	handed_out(pages << PAGE_SHIFT);
-	return arena_address(first);
+	if (error)
+		give_uncounted(first, first + pages);
+	else
+		handed_out(pages << PAGE_SHIFT);
+	return arena_result(error) ? NULL : arena_address(first);
 }
 
 /* Whatever was there. */

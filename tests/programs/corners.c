@@ -113,6 +113,7 @@ static size_t not_placed(void)
 	return bad + (munmap(at, bytes) != 0);
 }
 
+/* A mapping that grows; without one, a new one. */
 static size_t refused(char *at, size_t bytes, size_t wanted, int flags)
 {
 	struct rlimit before, least;
@@ -122,7 +123,10 @@ static size_t refused(char *at, size_t bytes, size_t wanted, int flags)
 	getrlimit(RLIMIT_DATA, &before);
 	least = (struct rlimit){1, before.rlim_max};
 	setrlimit(RLIMIT_DATA, &least);
-	moved = mremap(at, bytes, wanted, flags);
+	if (at)
+		moved = mremap(at, bytes, wanted, flags);
+	else
+		moved = mmap(NULL, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	error = errno;
 	setrlimit(RLIMIT_DATA, &before);
 	return moved != MAP_FAILED || error != ENOMEM;
@@ -136,7 +140,8 @@ static size_t not_grown(void)
 
 	memset(at, 1, bytes);
 	munmap(at + bytes, bytes);
-	bad = refused(at, bytes, 2 * bytes, 0) + refused(at, bytes, 2 * bytes, MREMAP_MAYMOVE);
+	bad = refused(NULL, 0, 64 * bytes, 0) + refused(at, bytes, 2 * bytes, 0) +
+	      refused(at, bytes, 2 * bytes, MREMAP_MAYMOVE);
 	bad += mremap(at, bytes, 2 * bytes, 0) != at || at[0] != 1 || at[bytes] != 0;
 	return bad + (munmap(at, 2 * bytes) != 0);
 }

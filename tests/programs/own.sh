@@ -50,6 +50,8 @@ same "... and what destructors of libraries stored" 16M sh -c '"$0" return end; 
 took_files shared_bytes 2000000
 result $? "... which was Weir's, or the kernel's with signals"
 same "what the C library promises beyond the plain" 16M "$own/run_corners" 963>high
+[ "$(sum taken_most_bytes)" -lt 1000000000 ]
+result $? "... where what could not be had was not counted"
 WEIR_FAULTS=signal same "... by signals" 16M "$own/run_corners" 963>high
 for faults in "${WEIR_FAULTS:-auto}" signal; do
 	WEIR_FAULTS=$faults same "odd calls about memory are answered as the kernel's are ($faults)" 16M "$own/run_odd"
