@@ -7,6 +7,7 @@
  *              may be stored to    takes the new bytes: another thread may just be storing beside them. It is pinned
  *                                  meanwhile, so that it is not written out as it was
  *              may not             is read anew, in its place
+ *   append   the same, in one call; other writes go in parts, whose pages are held
  *   length   cut and grown through the object, so that nothing is written behind the new end; or it follows the file
  *
  * A buffer that is in a window is copied first: while the kernel writes it holds the file's inode, and the page that it
@@ -24,6 +25,10 @@
 
 #define CHUNK (16u << 10)
 #define CHUNK_SPANS (CHUNK / PAGE_SIZE + 1)
+#define APPEND_COPY_MOST (1u << 20) /* of what lies in a window: memory of the kernel's, beside the budget */
+#ifndef RWF_NOAPPEND
+#define RWF_NOAPPEND 0x20
+#endif
 
 static bool is_dirty(const weir_object *object)
 {
@@ -157,13 +162,21 @@ static bool in_window(const struct iovec *iov, int n)
 	return false;
 }
 
+static bool appends(const struct write *write)
+{
+	int mode = (int)syscall(SYS_fcntl, write->fd, F_GETFL);
+
+	if (write->flags & (RWF_APPEND | RWF_NOAPPEND))
+		return write->flags & RWF_APPEND;
+	return mode >= 0 && (mode & O_APPEND);
+}
+
 /* Where the next byte goes. */
 static uint64_t offset_of(const struct write *write, size_t done)
 {
-	int mode = (int)syscall(SYS_fcntl, write->fd, F_GETFL);
 	struct stat st;
 
-	if (((mode >= 0 && (mode & O_APPEND)) || (write->flags & RWF_APPEND)) && !fstat(write->fd, &st))
+	if (appends(write) && !fstat(write->fd, &st))
 		return (uint64_t)st.st_size;
 	return write->offset >= 0 ? (uint64_t)write->offset + done : (uint64_t)lseek(write->fd, 0, SEEK_CUR);
 }
@@ -216,6 +229,12 @@ static void take_bytes(struct shared *shared, struct held *held, uint64_t from, 
 	}
 }
 
+/* Where it went: another thread may have written by the same descriptor, or appended, before. */
+static uint64_t put_where(const struct write *write, uint64_t expected, ssize_t put_in)
+{
+	return write->offset < 0 ? (uint64_t)(lseek(write->fd, 0, SEEK_CUR) - put_in) : expected;
+}
+
 static ssize_t write_chunk(struct shared *shared, const struct write *write, const char *data, size_t bytes,
 			   size_t done)
 {
@@ -228,8 +247,7 @@ static ssize_t write_chunk(struct shared *shared, const struct write *write, con
 	put_in = write_call(write, data, bytes, done);
 	error = errno;
 	if (put_in > 0) {
-		/* Another thread may have written by the same descriptor: then ours is elsewhere. */
-		now = write->offset < 0 ? (uint64_t)(lseek(write->fd, 0, SEEK_CUR) - put_in) : from;
+		now = put_where(write, from, put_in);
 		if (now != from) {
 			let_go(&held);
 			hold_pages(shared, &held, now, now + (uint64_t)put_in);
@@ -238,6 +256,42 @@ static ssize_t write_chunk(struct shared *shared, const struct write *write, con
 		take_bytes(shared, &held, now, now + (uint64_t)put_in, data);
 	}
 	let_go(&held);
+	errno = error;
+	return put_in;
+}
+
+/* In one call, as others' appends have to be before or behind it. In memory is at most the page that the file ended in,
+ * whose bytes before are kept; and what came in as soon as the file was longer. */
+static ssize_t append_at_once(struct shared *shared, const struct write *write)
+{
+	uint64_t from = offset_of(write, 0), now, edge, end;
+	char data[PAGE_SIZE];
+	struct held held;
+	ssize_t put_in, got;
+	int error;
+
+	hold_pages(shared, &held, from, from + 1);
+	put_in = io_call(write->nr, write->at[0], write->at[1], write->at[2], write->at[3], write->at[4], write->at[5]);
+	error = errno;
+	if (put_in <= 0) {
+		let_go(&held);
+		errno = error;
+		return put_in;
+	}
+	now = put_where(write, from, put_in);
+	end = now + (uint64_t)put_in;
+	edge = MIN((now | (PAGE_SIZE - 1)) + 1, end);
+	if (now != from) {
+		let_go(&held);
+		hold_pages(shared, &held, now, now + 1);
+	}
+	follow(shared, end);
+	got = syscall(SYS_pread64, shared->plain, data, edge - now, now);
+	if (got > 0)
+		take_bytes(shared, &held, now, now + (uint64_t)got, data);
+	let_go(&held);
+	if (end > edge)
+		shared_after_change(shared, edge, end);
 	errno = error;
 	return put_in;
 }
@@ -267,18 +321,35 @@ static ssize_t write_in_chunks(struct shared *shared, const struct write *write,
 	return (ssize_t)done;
 }
 
-/* Not on the stack, which may be a small one. */
-static ssize_t write_from_window(struct shared *shared, const struct write *write)
+static ssize_t append_copy(struct shared *shared, const struct write *write, char *copy, size_t bytes)
 {
-	char *copy = kernel_mmap(NULL, CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct iovec iov = {copy, bytes};
+	struct write all = *write;
+	char *to = copy;
+
+	for (int i = 0; i < write->n; i++)
+		to = (char *)memcpy(to, write->iov[i].iov_base, write->iov[i].iov_len) + write->iov[i].iov_len;
+	all.iov = &iov;
+	all.n = 1;
+	all.nr = write->offset < 0 && !write->flags ? SYS_writev : SYS_pwritev2;
+	memcpy(all.at, (long[]){write->fd, (long)&iov, 1, write->offset, 0, write->flags}, sizeof(all.at));
+	return append_at_once(shared, &all);
+}
+
+/* Not on the stack, which may be a small one. */
+static ssize_t write_from_window(struct shared *shared, const struct write *write, size_t bytes)
+{
+	bool at_once = bytes <= APPEND_COPY_MOST && appends(write);
+	size_t room = at_once ? page_up(bytes) : CHUNK;
+	char *copy = kernel_mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ssize_t put_in;
 	int error;
 
 	if (copy == MAP_FAILED)
 		return -1;
-	put_in = write_in_chunks(shared, write, copy);
+	put_in = at_once ? append_copy(shared, write, copy, bytes) : write_in_chunks(shared, write, copy);
 	error = errno;
-	kernel_munmap(copy, CHUNK);
+	kernel_munmap(copy, room);
 	errno = error;
 	return put_in;
 }
@@ -292,9 +363,9 @@ ssize_t shared_write(struct shared *shared, const struct write *write)
 	int error;
 
 	if (bytes && in_window(write->iov, write->n))
-		return write_from_window(shared, write);
+		return write_from_window(shared, write, bytes);
 	if (bytes && any_stored_to(shared))
-		return write_in_chunks(shared, write, NULL);
+		return appends(write) ? append_at_once(shared, write) : write_in_chunks(shared, write, NULL);
 	from = offset_of(write, 0);
 	shared_before_read(shared, from, from + bytes);
 	put_in = io_call(write->nr, write->at[0], write->at[1], write->at[2], write->at[3], write->at[4], write->at[5]);

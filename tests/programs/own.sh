@@ -37,6 +37,9 @@ timeout 60 "$weir" run -m 32M --report none "$own/run_shared" 300 full >out 2>&9
 result $? "... or not, where nobody reads it any more"
 exec 9>&-
 same "a mapped file against a model of it" 4M "$own/run_shared_model" 1400 600 5
+same "appends to a file that is mapped are whole" 8M "$own/run_appends" 100
+took_files shared_bytes 10000000
+result $? "... which was Weir's, or the kernel's with signals"
 same "a break that the program moves, paged" 4M "$own/run_break" 12
 [ "$(sum pswpin)" -gt 0 ]
 result $? "... which went to swap and came back"
