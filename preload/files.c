@@ -9,7 +9,8 @@
  *   zeros
  *
  * It is read when it is touched, dropped for nothing while it is clean, and goes to swap once it was written to. Each
- * process is a level over its parent's; a page that is not in this level's store is asked for in the next one's.
+ * process is a level over its parent's; a page that is not in this level's store is asked for in the next one's. A
+ * write to the file by this process drops the clean pages that show its bytes.
  *
  * The files are opened once more, by /proc/self/fd and to be read only, so that nothing of the program's own descriptors
  * lives on: no lock (flock), and nobody who may write, so that a program can be run. They are closed after their last
@@ -18,15 +19,18 @@
 #include "files.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "cache/drop.h"
 #include "cache/hold.h"
 #include "descriptors.h"
 #include "fault/adopt.h"
 #include "inside.h"
+#include "raw.h"
 #include "store/anon.h"
 
 /* A mapping is refused beyond so many. Cuts can make more of them: each a mapping of the kernel's too, which has fewer
@@ -34,6 +38,7 @@
 #define MAPPED_MAX 4096
 #define RANGES_MAX (1u << 18)
 #define FILES_MAX 32
+#define DROP_TRIES 1000
 
 struct range {
 	struct span pages;
@@ -52,7 +57,7 @@ static struct file {
 	unsigned ranges, users; /* who reads just now */
 	bool open;
 } files[FILES_MAX];
-static unsigned nr_files; /* that are open */
+_Atomic unsigned files_mapped; /* that are open: changed under the lock */
 
 /* What lies under this process's pages: its parent's object, and which pages of it were given up. */
 struct level {
@@ -104,6 +109,11 @@ static void cut(uint64_t first, uint64_t last)
 	}
 }
 
+static bool is_file(const struct file *file, const struct stat *st)
+{
+	return file->device == st->st_dev && file->inode == st->st_ino;
+}
+
 /* With the file, until done_with, if it is to be read. */
 static bool find(uint64_t page, struct range *range, bool read)
 {
@@ -144,7 +154,7 @@ static void close_unused(void)
 		close = is_unused(&files[i]) && !descriptors_locked(fd);
 		if (close) {
 			files[i].open = false;
-			nr_files--;
+			files_mapped--;
 		}
 		lock_release(&lock);
 		if (close)
@@ -173,7 +183,7 @@ void files_cut(uint64_t first, uint64_t last)
 	lock_acquire(&lock);
 	if (nr_ranges)
 		cut(first, last);
-	for (unsigned i = 0; nr_files && i < FILES_MAX; i++)
+	for (unsigned i = 0; files_mapped && i < FILES_MAX; i++)
 		unused |= is_unused(&files[i]);
 	lock_release(&lock);
 	if (unused)
@@ -326,6 +336,88 @@ void files_fork_child(void)
 		files[i].users = 0;
 }
 
+/* ---- written to ---- */
+
+static bool is_mapped(const struct stat *st)
+{
+	bool mapped = false;
+
+	lock_acquire(&lock);
+	for (unsigned i = 0; i < FILES_MAX && !mapped; i++)
+		mapped = files[i].open && files[i].ranges && is_file(&files[i], st);
+	lock_release(&lock);
+	return mapped;
+}
+
+/* Which pages from `*page` on show some of those bytes of the file: those of the first range, which `*page` is behind
+ * then. */
+static bool shown_from(uint64_t *page, const struct stat *st, uint64_t from, uint64_t to, struct span *pages)
+{
+	bool found = false;
+
+	lock_acquire(&lock);
+	for (size_t i = range_at(*page); i < nr_ranges && !found; i++) {
+		const struct range *range = &ranges[i];
+		uint64_t begin = range->offset, end = begin + ((range->pages.last - range->pages.first) << PAGE_SHIFT);
+
+		if (!is_file(&files[range->file], st) || begin >= to || end <= from)
+			continue;
+		pages->first = range->pages.first + ((MAX(from, begin) - begin) >> PAGE_SHIFT);
+		pages->last = range->pages.first + ((MIN(to, end) - begin + PAGE_SIZE - 1) >> PAGE_SHIFT);
+		*page = range->pages.last;
+		found = true;
+	}
+	lock_release(&lock);
+	return found;
+}
+
+/* What is being written out was stored to. */
+static bool any_clean(uint64_t first, uint64_t last)
+{
+	for (uint64_t page = first; (page = object_next_touched(arena, page, last)) < last; page++) {
+		uint64_t seen = word_load(&arena->words[page]);
+
+		if (word_state(seen) != PAGE_ABSENT && word_state(seen) != PAGE_WRITEBACK &&
+		    !(seen & (WORD_DIRTY | WORD_MLOCKED | WORD_PIN_MASK)))
+			return true;
+	}
+	return false;
+}
+
+/* What somebody has in his hands just now he lets go of soon. */
+static void drop_clean(uint64_t first, uint64_t last)
+{
+	object_drop(arena, first, last, DROP_CLEAN);
+	for (unsigned tries = 0; tries < DROP_TRIES && any_clean(first, last); tries++) {
+		sched_yield();
+		object_drop(arena, first, last, DROP_CLEAN);
+	}
+}
+
+/* Where it begins, if that is known. */
+static bool written_from(int fd, off_t offset, size_t bytes, uint64_t *from)
+{
+	long mode = raw(SYS_fcntl, fd, F_GETFL), end = offset < 0 ? raw(SYS_lseek, fd, 0, SEEK_CUR) : 0;
+
+	*from = offset < 0 ? (uint64_t)end - bytes : (uint64_t)offset;
+	return offset < 0 ? end >= (long)bytes : !(mode & O_APPEND);
+}
+
+void files_written(int fd, off_t offset, size_t bytes)
+{
+	HOLD_SIGNALS(pool);
+	uint64_t page = 0, from, to;
+	struct span pages;
+	struct stat st;
+
+	if (raw(SYS_fstat, fd, &st) || !is_mapped(&st))
+		return;
+	to = written_from(fd, offset, bytes, &from) ? from + bytes : UINT64_MAX;
+	from = to == UINT64_MAX ? 0 : from;
+	while (shown_from(&page, &st, from, to, &pages))
+		drop_clean(pages.first, pages.last);
+}
+
 /* ---- mapping ---- */
 
 static int open_again(int fd)
@@ -347,14 +439,14 @@ static struct file *own_file(int fd, const struct stat *st)
 	for (unsigned i = 0; i < FILES_MAX; i++) {
 		if (!files[i].open)
 			free = &files[i];
-		else if (files[i].device == st->st_dev && files[i].inode == st->st_ino)
+		else if (is_file(&files[i], st))
 			return &files[i];
 	}
 	own = free ? open_again(fd) : -1;
 	if (own < 0)
 		return NULL;
 	*free = (struct file){.device = st->st_dev, .inode = st->st_ino, .fd = own, .open = true};
-	nr_files++;
+	files_mapped++;
 	return free;
 }
 

@@ -16,6 +16,7 @@
 
 #include "cache/hold.h"
 #include "calls.h"
+#include "files.h"
 #include "shared_io.h"
 
 /* ---- the call ---- */
@@ -150,6 +151,14 @@ EXPORT ssize_t __pread64_chk(int fd, void *data, size_t bytes, off64_t offset, s
 
 /* ---- write ---- */
 
+/* Private mappings of the file see it where it was not stored to. offset: -1: where the descriptor is. */
+static ssize_t written(int fd, off_t offset, ssize_t put_in)
+{
+	if (put_in > 0 && __builtin_expect(atomic_load(&files_mapped) != 0, 0) && is_ours())
+		files_written(fd, offset, (size_t)put_in);
+	return put_in;
+}
+
 static ssize_t write_shared(const struct use *use, const struct write *write)
 {
 	ssize_t put_in = shared_write(use->shared, write);
@@ -158,7 +167,7 @@ static ssize_t write_shared(const struct use *use, const struct write *write)
 	return put_in;
 }
 
-static ssize_t write_bytes(long nr, int fd, const void *data, size_t bytes, off_t offset)
+static ssize_t put_bytes(long nr, int fd, const void *data, size_t bytes, off_t offset)
 {
 	struct iovec iov = {(void *)(uintptr_t)data, bytes};
 	struct use use;
@@ -173,7 +182,7 @@ static ssize_t write_bytes(long nr, int fd, const void *data, size_t bytes, off_
 						  .at = {fd, (long)data, (long)bytes, offset}});
 }
 
-static ssize_t write_vector(long nr, int fd, const struct iovec *iov, int n, off_t offset, int flags)
+static ssize_t put_vector(long nr, int fd, const struct iovec *iov, int n, off_t offset, int flags)
 {
 	struct use use;
 
@@ -186,6 +195,16 @@ static ssize_t write_vector(long nr, int fd, const struct iovec *iov, int n, off
 						  .offset = nr == SYS_writev ? -1 : offset,
 						  .nr = nr,
 						  .at = {fd, (long)iov, n, offset, 0, flags}});
+}
+
+static ssize_t write_bytes(long nr, int fd, const void *data, size_t bytes, off_t offset)
+{
+	return written(fd, nr == SYS_write ? -1 : offset, put_bytes(nr, fd, data, bytes, offset));
+}
+
+static ssize_t write_vector(long nr, int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+	return written(fd, nr == SYS_writev ? -1 : offset, put_vector(nr, fd, iov, n, offset, flags));
 }
 
 EXPORT ssize_t write(int fd, const void *data, size_t bytes)
@@ -242,6 +261,7 @@ static ssize_t move(const struct move *t)
 		shared_before_read(out.shared, to, MIN(to + t->bytes, weir_size(out.shared->object)));
 	moved = io_call(t->nr, t->at[0], t->at[1], t->at[2], t->at[3], t->at[4], t->at[5]);
 	saved = errno;
+	written(t->out, t->out_offset ? *t->out_offset - moved : -1, moved);
 	if (writes && moved > 0)
 		shared_after_change(out.shared, to, to + (uint64_t)moved);
 	if (writes)

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -227,6 +228,38 @@ static size_t mapped_by_threads(int fd)
 	return bad;
 }
 
+/* What the process itself writes to the file is seen where nothing was stored. */
+static size_t written_to(void)
+{
+	int fd = open("maps.written", O_RDWR | O_CREAT | O_TRUNC, 0600),
+	    end = open("maps.written", O_WRONLY | O_APPEND);
+	struct iovec both[] = {{"writev", 6}, {"!", 1}};
+	size_t bad = ftruncate(fd, (off_t)(pages * PAGE + 1)) != 0;
+	char *map = mmap(NULL, (pages + 1) * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	off_t from = 8 * PAGE, to = 12 * PAGE + 1;
+
+	for (size_t i = 0; i <= pages; i++)
+		bad += map[i * PAGE] != 0;
+	map[3 * PAGE] = map[4 * PAGE + 9] = 's';
+	for (size_t i = 0; i < 20; i++) {
+		bad += pwrite(fd, "pwrite", 6, (off_t)(3 * PAGE + 100)) != 6 || map[3 * PAGE + 100] != 0;
+		bad += pwrite(fd, "pwrite", 6, 5 * PAGE - 3) != 6 || map[5 * PAGE - 3] ||
+		       memcmp(map + 5 * PAGE, "ite", 3);
+		bad += lseek(fd, 8 * PAGE, SEEK_SET) != 8 * PAGE || write(fd, &i, sizeof(i)) != sizeof(i);
+		bad += *word(map, 8) != i || writev(fd, both, 2) != 7 ||
+		       memcmp(map + 8 * PAGE + sizeof(i), "writev!", 7);
+		from = 8 * PAGE, to = 12 * PAGE + 8;
+		bad += copy_file_range(fd, &from, fd, &to, sizeof(i), 0) != sizeof(i) || *word(map + 8, 12) != i;
+	}
+	bad += write(end, "end", 3) != 3 || memcmp(map + pages * PAGE, "\0end", 5);
+	bad += pwrite(end, "end", 3, 0) != 3 || memcmp(map + pages * PAGE, "\0endend", 8) || map[0];
+	bad += map[3 * PAGE] != 's' || map[4 * PAGE + 9] != 's';
+	close(end);
+	close(fd);
+	unlink("maps.written");
+	return bad + (munmap(map, (pages + 1) * PAGE) != 0);
+}
+
 /* What can't be mapped leaves what is there. */
 static size_t kept(void)
 {
@@ -375,6 +408,8 @@ int main(int argc, char **argv)
 	bad += wrong(written, 30) + child_fails(pid);
 	bad += fixed(fd) + kept();
 	printf("fixed: %zu wrong\n", bad);
+	bad += written_to();
+	printf("written to: %zu wrong\n", bad);
 	bad += mapped_by_threads(fd);
 	printf("by threads: %zu wrong\n", bad);
 	bad += grown(fd) + grown_at_once(fd) + grown_in_place(fd);
