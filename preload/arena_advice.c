@@ -105,10 +105,14 @@ int arena_advise(void *address, size_t bytes, int advice)
 	}
 	if (error == -EBUSY && (own == WEIR_ADV_DONTNEED || own == WEIR_ADV_FREE))
 		error = discard_around_held(first, last, (enum weir_advice)own);
-	return arena_result(error == -EACCES ? -ENOMEM : error);
+	if (error == -EACCES) /* to bring in what may not be touched, or is not there */
+		return arena_mapped(address, bytes) ? arena_result(-EINVAL) : -1;
+	return arena_result(error);
 }
 
 /* ---- locks ---- */
+
+_Atomic bool ever_locked;
 
 /* More than half of the budget can't be kept in it: that is no right that the program has here. */
 bool lock_bearable(size_t bytes)
@@ -121,6 +125,31 @@ bool lock_bearable(size_t bytes)
 	pass(PASSED_MLOCK, bytes);
 	errno = EPERM;
 	return false;
+}
+
+bool object_any_locked(const weir_object *object, uint64_t first, uint64_t last)
+{
+	if (!atomic_load(&ever_locked))
+		return false;
+	for (uint64_t page = first; (page = object_next_touched(object, page, last)) < last; page++) {
+		uint64_t seen = word_load(&object->words[page]);
+
+		if (word_state(seen) != PAGE_ABSENT && (seen & WORD_MLOCKED))
+			return true;
+	}
+	return false;
+}
+
+bool arena_any_locked(const void *address, size_t bytes)
+{
+	uint64_t first = arena_page(address);
+
+	return object_any_locked(arena, first, first + (page_up(bytes) >> PAGE_SHIFT));
+}
+
+bool spares_locked(int advice)
+{
+	return advice == MADV_DONTNEED || advice == MADV_FREE || advice == MADV_COLD || advice == MADV_PAGEOUT;
 }
 
 int arena_lock(void *address, size_t bytes)

@@ -127,6 +127,11 @@ int arena_advise(void *address, size_t bytes, int advice);
 int advice_of(int advice); /* the engine's name for it; -1: it has none */
 bool is_hint(int advice);  /* it may be ignored, as it changes no contents */
 bool lock_bearable(size_t bytes);
+/* By the program, whose advice does not touch what it has locked: any page of it, for advice of that kind. */
+extern _Atomic bool ever_locked;
+bool object_any_locked(const weir_object *object, uint64_t first, uint64_t last);
+bool arena_any_locked(const void *address, size_t bytes);
+bool spares_locked(int advice);
 int arena_lock(void *address, size_t bytes);
 int arena_unlock(void *address, size_t bytes);
 int arena_unlock_all(void);

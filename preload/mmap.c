@@ -179,9 +179,17 @@ static void *map(void *address, size_t bytes, int prot, int flags, int fd, off_t
 	return p ? p : MAP_FAILED;
 }
 
+/* Of MAP_LOCKED the kernel says nothing where it can't; what is the kernel's is locked already. */
 EXPORT void *mmap(void *address, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
-	return map(address, bytes, prot, flags, fd, offset);
+	void *p = map(address, bytes, prot, flags, fd, offset);
+	int saved = errno;
+
+	if ((flags & MAP_LOCKED) && p != MAP_FAILED && in_arena(p)) {
+		mlock(p, bytes);
+		errno = saved;
+	}
+	return p;
 }
 
 ALSO("mmap") void *mmap64(void *address, size_t bytes, int prot, int flags, int fd, off64_t offset);
@@ -266,13 +274,19 @@ static int theirs_unmap(void *address, size_t bytes, int argument)
 /* What there is of it is advised about, whatever lies between. */
 static int ours_advise(void *address, size_t bytes, int advice)
 {
-	int error = arena_advise(address, bytes, advice);
+	int error;
 
+	if (spares_locked(advice) && arena_any_locked(address, bytes)) {
+		errno = EINVAL;
+		return -1;
+	}
+	error = arena_advise(address, bytes, advice);
 	return error || !arena_mapped(address, bytes) ? -1 : 0;
 }
 static int ours_lock(void *address, size_t bytes, int argument)
 {
 	(void)argument;
+	atomic_store(&ever_locked, true);
 	return arena_mapped(address, bytes) ? arena_lock(address, bytes) : -1;
 }
 static int theirs_lock(void *address, size_t bytes, int flags)
@@ -292,9 +306,12 @@ static int theirs_unlock(void *address, size_t bytes, int argument)
 /* There is nothing to write, if it is there. */
 static int ours_sync(void *address, size_t bytes, int flags)
 {
-	if (!(flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) && (~flags & (MS_ASYNC | MS_SYNC)))
+	bool odd = (flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) || !(~flags & (MS_ASYNC | MS_SYNC));
+	bool locked = !odd && (flags & MS_INVALIDATE) && arena_any_locked(address, bytes);
+
+	if (!odd && !locked)
 		return arena_mapped(address, bytes) ? 0 : -1;
-	errno = EINVAL;
+	errno = odd ? EINVAL : EBUSY;
 	return -1;
 }
 static int theirs_sync(void *address, size_t bytes, int flags)

@@ -227,6 +227,8 @@ int shared_advise(void *address, size_t bytes, int advice)
 	shared = enter_pages(address, bytes, &first, &last);
 	if (!shared)
 		return failed(-ENOMEM);
+	if (spares_locked(advice) && object_any_locked(shared->object, first, last))
+		return leave_with(shared, -EINVAL);
 	return leave_with(shared, own < 0 ? 0 : advise(shared->object, first, last, own));
 }
 
@@ -243,6 +245,7 @@ int shared_mlock(void *address, size_t bytes, int unused)
 		return leave_with(shared, 0);
 	if (!lock_bearable(bytes))
 		return leave_with(shared, -EPERM);
+	atomic_store(&ever_locked, true);
 	error = weir_mlock(shared->object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
 	if (error)
 		weir_munlock(shared->object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
@@ -273,6 +276,8 @@ int shared_sync(void *address, size_t bytes, int flags)
 	shared = enter_pages(address, bytes, &first, &last);
 	if (!shared)
 		return failed(-ENOMEM);
+	if ((flags & MS_INVALIDATE) && object_any_locked(shared->object, first, last))
+		return leave_with(shared, -EBUSY);
 	if ((flags & MS_SYNC) && bytes && first << PAGE_SHIFT < weir_size(shared->object))
 		error = weir_sync(shared->object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
 	return leave_with(shared, error);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -186,6 +187,46 @@ static void freed(void)
 	munmap(at, BYTES);
 }
 
+/* ---- what is locked ---- */
+
+/* It is not given up, whoever says so. */
+static void locked(const char *what, char *at, bool by_flag)
+{
+	static const int advices[] = {MADV_COLD,          MADV_PAGEOUT,        MADV_FREE,    MADV_WILLNEED,
+				      MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_DONTNEED};
+
+	printf("locked, %s\n", what);
+	if (!by_flag)
+		say("mlock", mlock(at + BYTES / 2, BYTES / 2));
+	for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++)
+		say("advice", madvise(at + BYTES / 2, BYTES / 2, advices[i]));
+	say("msync", msync(at + BYTES / 2, PAGE, MS_INVALIDATE));
+	say("msync", msync(at + BYTES / 2, PAGE, MS_SYNC));
+	show("what was locked", at + BYTES - PAGE);
+	say("munlock", munlock(at + BYTES / 2, BYTES / 2));
+	say("advice", madvise(at + BYTES / 2, BYTES / 2, MADV_DONTNEED));
+	say("msync", msync(at + BYTES / 2, PAGE, MS_INVALIDATE));
+	munmap(at, BYTES);
+}
+
+static void locked_all(void)
+{
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED;
+	struct rlimit most;
+	char *at = map(BYTES);
+
+	mprotect(at, BYTES, PROT_NONE);
+	say("to bring in what is barred", madvise(at, BYTES, MADV_POPULATE_READ));
+	munmap(at, BYTES);
+	if (getuid() && (getrlimit(RLIMIT_MEMLOCK, &most) || most.rlim_cur < 4 * BYTES))
+		return;
+	locked("anonymous", map(BYTES), false);
+	locked("a file", map_file(MAP_PRIVATE), false);
+	locked("a shared file", map_file(MAP_SHARED), false);
+	at = mmap(NULL, BYTES, RW, flags, -1, 0);
+	locked("as it was mapped", memset(at, 1, BYTES), true);
+}
+
 int main(void)
 {
 	zero = open("/dev/zero", O_RDONLY);
@@ -204,6 +245,7 @@ int main(void)
 	advise(false);
 	advise_another();
 	freed();
+	locked_all();
 	unlink("numbers.data");
 	return 0;
 }
