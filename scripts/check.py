@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Builds Weir in each way that is promised to work, runs the suite in each, and counts test cases.
 
+While the suite of one build runs, the next builds are compiled by what it leaves of the processors: tests wait for the
+disk, a timer or each other for a good part of their time.
+
 What a build can't add to is left out of it (tests/meson.build): documents and scripts are looked at without sanitizers,
 the torture is long with debug assertions, benchmarks run in the release build and are compiled by clang too.
 
@@ -14,6 +17,7 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 WERROR = ["-Dwerror=true"]
@@ -45,6 +49,14 @@ class Count:
 
     def line(self):
         return f"{self.passed} passed, {len(self.failed)} failed, {len(self.skipped)} skipped"
+
+
+def take_what_is_left():
+    """For the thread that compiles, and so for its children: tests go first, whenever they have something to do."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except (AttributeError, OSError):  # not everywhere
+        pass
 
 
 def configure_and_compile(folder, compiler, options):
@@ -164,30 +176,40 @@ def run_suite(folder):
     return total
 
 
+def check_build(folder, compiler, options, suite, compiled):
+    start = time.monotonic()
+    print(f"{folder}: {compiler or 'default compiler'} {' '.join(options)}", flush=True)
+    output = compiled.result()
+    count = Count()
+    if output is not None:
+        print(output)
+        count.failed.append("compilation")
+    elif suite:
+        count = run_suite(folder)
+    else:
+        count.passed = 1  # that it compiles without a warning is the test
+    print(f"{folder}: {count.line()} in {time.monotonic() - start:.0f} s\n", flush=True)
+    count.failed = [f"{folder}: {case}" for case in count.failed]
+    count.skipped = [(f"{folder}: {case}", reason) for case, reason in count.skipped]
+    return count
+
+
 def main():
     chosen = sys.argv[1:]
     unknown = set(chosen) - {build[0] for build in BUILDS}
     if unknown:
         sys.exit(f"check.py: no such build: {', '.join(sorted(unknown))}")
+    builds = [build for build in BUILDS if not chosen or build[0] in chosen]
     total = Count()
-    for folder, compiler, options, suite in BUILDS:
-        if chosen and folder not in chosen:
-            continue
-        start = time.monotonic()
-        print(f"{folder}: {compiler or 'default compiler'} {' '.join(options)}", flush=True)
-        output = configure_and_compile(folder, compiler, options)
-        count = Count()
-        if output is not None:
-            print(output)
-            count.failed.append("compilation")
-        elif suite:
-            count = run_suite(folder)
-        else:
-            count.passed = 1  # that it compiles without a warning is the test
-        print(f"{folder}: {count.line()} in {time.monotonic() - start:.0f} s\n", flush=True)
-        count.failed = [f"{folder}: {case}" for case in count.failed]
-        count.skipped = [(f"{folder}: {case}", reason) for case, reason in count.skipped]
-        total.add(count)
+    with ThreadPoolExecutor(1) as ahead:
+        compiled = [ahead.submit(configure_and_compile, *build[:3]) for build in builds[:1]]
+        ahead.submit(take_what_is_left)
+        compiled += [ahead.submit(configure_and_compile, *build[:3]) for build in builds[1:]]
+        try:
+            for build, output in zip(builds, compiled):
+                total.add(check_build(*build, output))
+        finally:
+            ahead.shutdown(cancel_futures=True)
     for case, reason in total.skipped:
         print(f"skipped {case}: {reason}")
     for line in total.last_words[-60:]:
