@@ -25,7 +25,7 @@ struct world *the_world;
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
-	return "race:^memory_writev$\nrace:^file_writev$\nrace:^place_words$\nrace:^unmap_busy$\n";
+	return "race:^memory_writev$\nrace:^file_writev$\nrace:^is_word$\nrace:^unmap_busy$\n";
 }
 #endif
 
