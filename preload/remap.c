@@ -69,7 +69,9 @@ static void *shrink(char *address, size_t old, size_t new)
 {
 	if (old > ADDRESSES_END)
 		return failed(EINVAL);
-	return old > new &&__real_munmap(address + new, old - new) ? MAP_FAILED : address;
+	if (old <= new)
+		return address;
+	return __real_munmap(address + new, old - new) ? MAP_FAILED : address;
 }
 
 static void *remap_ours(char *address, size_t bytes, size_t new_bytes, int flags, const char *to)
