@@ -108,7 +108,10 @@ ssize_t pollers_read(struct pollers *pollers, const struct store *store, struct 
 	*polled = false;
 	if (!poller)
 		return store_read(store, iov, n, offset);
-	channel_submit(poller->channel, store, &read.io); /* none is under way: there is room */
+	if (channel_submit(poller->channel, store, &read.io)) { /* the store has no room for it just now */
+		lock_release(&poller->lock);
+		return store_read(store, iov, n, offset);
+	}
 	*polled = poll_until(poller, &read.done, pollers->limit_ns);
 	note_outcome(poller, *polled);
 	while (!read.done)

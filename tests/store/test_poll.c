@@ -8,7 +8,7 @@
 
 /* A store that does as it is told: a read ends within submit, or by a thread of its own once its reader sleeps. */
 struct told {
-	bool slow;
+	bool slow, full;
 	unsigned submits, reads;
 	ssize_t result; /* 0: the page's bytes */
 	struct weir_io *io;
@@ -55,6 +55,8 @@ static int told_submit(void *store, struct weir_io *io)
 	struct told *told = store;
 
 	told->submits++;
+	if (told->full)
+		return -EAGAIN;
 	told->io = io;
 	told->reader = gettid();
 	if (!told->slow)
@@ -163,6 +165,27 @@ static void errors_come_through(void **state)
 	pollers_destroy(&pollers);
 }
 
+/* Breaks when a read that a store has no room for is waited for, though it was never begun. */
+static void a_store_without_room_is_read_at_once(void **state)
+{
+	struct told told = {.full = true};
+	struct pollers pollers;
+	bool polled;
+
+	(void)state;
+	if (!has_pollers(&pollers, 100))
+		skip();
+	for (unsigned i = 0; i < 10; i++) {
+		assert_true(read_told(&pollers, &told, i, &polled));
+		assert_false(polled);
+	}
+	assert_int_equal(told.reads, 10);
+	told.full = false;
+	assert_true(read_told(&pollers, &told, 0, &polled));
+	assert_true(polled);
+	pollers_destroy(&pollers);
+}
+
 /* Breaks when pollers are made where none are wanted, or a pool without them can't read. */
 static void none_wanted_is_none(void **state)
 {
@@ -248,6 +271,7 @@ int main(void)
 		cmocka_unit_test(what_ends_in_time_is_polled_for_again),
 		cmocka_unit_test(who_polls_in_vain_polls_less),
 		cmocka_unit_test(errors_come_through),
+		cmocka_unit_test(a_store_without_room_is_read_at_once),
 		cmocka_unit_test(none_wanted_is_none),
 		cmocka_unit_test(threads_get_their_own_bytes),
 	};
