@@ -10,6 +10,9 @@
  * so in `sleeping`, and then looks once more; whoever posts looks at `sleeping` after the push. Both are full
  * barriers, so no post is slept over. An eventfd carries the wake-up; the ring reads it, so that one wait serves
  * both.
+ *
+ * The kernel may refuse a ring later on: a program puts a filter on its system calls, or closes what is not its own. What
+ * it has taken in by then it still finishes; all else is served as where there is no ring.
  */
 #include "store/channel.h"
 
@@ -25,6 +28,7 @@
 struct weir_channel {
 	struct io_uring ring;
 	bool has_ring;
+	bool refused;   /* the kernel takes nothing in by the ring any more */
 	bool listening; /* a read of the eventfd is in the ring */
 	int event_fd;
 	uint64_t event_value;
@@ -77,7 +81,7 @@ void channel_destroy(struct weir_channel *channel)
 
 bool channel_has_ring(const struct weir_channel *channel)
 {
-	return channel->has_ring;
+	return channel->has_ring && !channel->refused;
 }
 
 unsigned channel_in_flight(const struct weir_channel *channel)
@@ -116,14 +120,13 @@ void channel_wake(struct weir_channel *channel)
 		ring_event(channel);
 }
 
+/* NULL: it is refused. */
 static struct io_uring_sqe *get_sqe(struct weir_channel *channel)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&channel->ring);
+	struct io_uring_sqe *sqe = NULL;
 
-	while (!sqe) {
+	while (channel_has_ring(channel) && !(sqe = io_uring_get_sqe(&channel->ring)))
 		channel_flush(channel);
-		sqe = io_uring_get_sqe(&channel->ring);
-	}
 	return sqe;
 }
 
@@ -131,9 +134,9 @@ int channel_ring_submit(struct weir_channel *channel, int fd, struct weir_io *io
 {
 	struct io_uring_sqe *sqe;
 
-	if (!channel->has_ring)
-		return -EOPNOTSUPP;
 	sqe = get_sqe(channel);
+	if (!sqe)
+		return -EOPNOTSUPP;
 	if (io->iov_count == 1 && io->write)
 		io_uring_prep_write(sqe, fd, io->iov[0].iov_base, (unsigned)io->iov[0].iov_len, io->offset);
 	else if (io->iov_count == 1)
@@ -168,6 +171,37 @@ int channel_submit(struct weir_channel *channel, const struct store *store, stru
 	return 0;
 }
 
+static struct weir_io *io_of(const struct weir_channel *channel, uint64_t user_data)
+{
+	struct weir_io *io = (struct weir_io *)(uintptr_t)user_data;
+
+	return user_data == LIBURING_UDATA_TIMEOUT || (void *)io == channel ? NULL : io;
+}
+
+/* What the kernel has not taken in comes back as cancelled, which whoever reaps it does by himself (store_finish). The
+ * ring is not entered again, so it stays where it is. */
+static void refuse_ring(struct weir_channel *channel)
+{
+	const struct io_uring_sq *sq = &channel->ring.sq;
+	unsigned left = io_uring_sq_ready(&channel->ring), mask = *sq->kring_mask, head = *sq->khead;
+
+	channel->refused = true;
+	channel->prepared = 0;
+	for (unsigned i = 0; i < left; i++) {
+		uint64_t user_data = sq->sqes[(head + i) & mask].user_data;
+
+		if (io_of(channel, user_data))
+			weir_io_complete(io_of(channel, user_data), -ECANCELED);
+		else if (user_data != LIBURING_UDATA_TIMEOUT)
+			channel->listening = false;
+	}
+}
+
+static bool is_passing(int error)
+{
+	return error == -EINTR || error == -EAGAIN || error == -EBUSY;
+}
+
 void channel_flush(struct weir_channel *channel)
 {
 	while (channel->prepared) {
@@ -177,8 +211,8 @@ void channel_flush(struct weir_channel *channel)
 			channel->prepared -= MIN((unsigned)n, channel->prepared);
 		else if (n == 0)
 			channel->prepared = 0;
-		else if (n != -EINTR && n != -EAGAIN && n != -EBUSY)
-			weir_assert(!"io_uring_submit failed");
+		else if (!is_passing(n))
+			refuse_ring(channel);
 	}
 }
 
@@ -218,13 +252,13 @@ static unsigned run_ring(struct weir_channel *channel)
 	unsigned n = 0;
 
 	while (io_uring_peek_cqe(&channel->ring, &cqe) == 0) {
-		struct weir_io *io = io_uring_cqe_get_data(cqe);
+		struct weir_io *io = io_of(channel, cqe->user_data);
 		int result = cqe->res;
 
-		io_uring_cqe_seen(&channel->ring, cqe);
-		if ((void *)io == channel) {
+		if (io_uring_cqe_get_data(cqe) == channel)
 			channel->listening = false;
-		} else if (io && (uint64_t)(uintptr_t)io != LIBURING_UDATA_TIMEOUT) {
+		io_uring_cqe_seen(&channel->ring, cqe);
+		if (io) {
 			io->result = result;
 			run(channel, io);
 			n++;
@@ -237,25 +271,36 @@ static void sleep_in_ring(struct weir_channel *channel, unsigned timeout_ms)
 {
 	struct __kernel_timespec ts = {.tv_sec = timeout_ms / 1000, .tv_nsec = (timeout_ms % 1000) * 1000000ll};
 	struct io_uring_cqe *cqe;
+	int error;
 
 	if (!channel->listening) {
 		struct io_uring_sqe *sqe = get_sqe(channel);
 
+		if (!sqe)
+			return;
 		io_uring_prep_read(sqe, channel->event_fd, &channel->event_value, sizeof(channel->event_value), 0);
 		io_uring_sqe_set_data(sqe, channel);
 		channel->prepared++;
 		channel->listening = true;
 	}
 	channel_flush(channel);
-	io_uring_wait_cqe_timeout(&channel->ring, &cqe, timeout_ms == UINT32_MAX ? NULL : &ts);
+	if (channel->refused)
+		return;
+	error = io_uring_wait_cqe_timeout(&channel->ring, &cqe, timeout_ms == UINT32_MAX ? NULL : &ts);
+	if (error < 0 && error != -ETIME && !is_passing(error))
+		refuse_ring(channel);
 }
 
+/* What the kernel has taken in of a ring that it refuses now may end yet; a read of the eventfd, too. */
 static void sleep_in_poll(struct weir_channel *channel, unsigned timeout_ms)
 {
-	struct pollfd pfd = {.fd = channel->event_fd, .events = POLLIN};
+	struct pollfd pfds[] = {
+		{.fd = channel->listening ? -1 : channel->event_fd, .events = POLLIN},
+		{.fd = channel->has_ring ? channel->ring.ring_fd : -1, .events = POLLIN},
+	};
 	uint64_t value;
 
-	if (poll(&pfd, 1, timeout_ms == UINT32_MAX ? -1 : (int)MIN(timeout_ms, 1000000u)) > 0) {
+	if (poll(pfds, 2, timeout_ms == UINT32_MAX ? -1 : (int)MIN(timeout_ms, 1000000u)) > 0 && pfds[0].revents) {
 		ssize_t ignored = read(channel->event_fd, &value, sizeof(value));
 		(void)ignored;
 	}
@@ -270,7 +315,7 @@ static void sleep_until(struct weir_channel *channel, uint64_t deadline_ms)
 
 	atomic_store(&channel->sleeping, true); /* pairs with the loads in weir_io_complete and channel_wake */
 	if (!atomic_load(&channel->mailbox) && !atomic_load(&channel->woken)) {
-		if (channel->has_ring)
+		if (channel_has_ring(channel))
 			sleep_in_ring(channel, timeout);
 		else
 			sleep_in_poll(channel, timeout);

@@ -22,7 +22,7 @@ struct weir_channel;
 int channel_create(unsigned depth, bool io_uring, struct weir_channel **channel);
 /* All transfers must have been reaped. */
 void channel_destroy(struct weir_channel *channel);
-/* Is this channel's I/O asynchronous for files? */
+/* Is this channel's I/O asynchronous for files? No longer, once the kernel has refused its ring. */
 bool channel_has_ring(const struct weir_channel *channel);
 
 /* Start io on the store. The caller sets write, iov, iov_count, offset and done, which stay valid until done ran. The

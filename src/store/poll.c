@@ -66,9 +66,9 @@ static struct poller *poller_take(struct pollers *pollers)
 
 		if (!lock_try(&poller->lock))
 			continue;
-		if (!poller->to_sleep)
+		if (!poller->to_sleep && channel_has_ring(poller->channel))
 			return poller;
-		poller->to_sleep--;
+		poller->to_sleep -= poller->to_sleep > 0;
 		lock_release(&poller->lock);
 		return NULL;
 	}
