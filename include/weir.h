@@ -435,7 +435,7 @@ ssize_t weir_pwrite(weir_object *object, const void *buffer, size_t bytes, uint6
  *     that blocks SIGBUS, and touches what is not there, is killed by the kernel. A handler of the program's for SIGBUS
  *     is to be installed before the pool is made: it gets what is not Weir's, and what can't be served.
  *   - A child of fork() has no windows: a touch there is a SIGSEGV. One of vfork() has its parent's.
- *   - On a stack of at least 16 KiB (measured: 8.5 KiB beside the kernel's own frame, getauxval(AT_MINSIGSTKSZ));
+ *   - On a stack of at least 16 KiB (measured: 9 KiB beside the kernel's own frame, getauxval(AT_MINSIGSTKSZ));
  *     sigaltstack is used where there is one.
  *   - A thread may be cancelled while it touches a window, also asynchronously; but not so while it calls weir_pin or
  *     weir_unpin, where the pin would be lost.

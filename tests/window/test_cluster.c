@@ -6,7 +6,9 @@
 #include "anon_rig.h"
 #include "sanitizer.h"
 
+#include <pthread.h>
 #include <signal.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 
 #include "fault/cluster.h"
@@ -223,6 +225,82 @@ static void clusters_of_threads_meet(void **state)
 	with_all_in_swap(threads_and_reclaim);
 }
 
+/* ---- the stack ---- */
+
+#define STACK (256u << 10)
+#define MANY 2048u /* pages, of which the budget has half */
+
+static unsigned char *painted;
+
+/* Faults that bring neighbours, by a read that is polled for or slept through, and that reclaim for their own page. */
+static void *touch_on_a_painted_stack(void *unused)
+{
+	stack_t stack = {.ss_sp = painted, .ss_size = STACK}, before;
+
+	(void)unused;
+	assert_int_equal(sigaltstack(&stack, &before), 0);
+	for (unsigned round = 0; round < 4; round++)
+		for (uint64_t i = 0; i < MANY; i++) {
+			uint64_t *page = (uint64_t *)(void *)(window + (i << PAGE_SHIFT));
+
+			assert_int_equal(page[3], round ? i : 0);
+			stamp(page, i, round);
+			page[3] = i;
+		}
+	assert_int_equal(sigaltstack(&before, NULL), 0);
+	return NULL;
+}
+
+static unsigned stack_used(bool encrypt)
+{
+	const struct weir_swap_config swap = {.size = sizeof(swap),
+					      .path = "/var/tmp",
+					      .bytes = 4ull * MANY << PAGE_SHIFT,
+					      .flags = encrypt ? WEIR_SWAP_ENCRYPT : 0};
+	unsigned used = STACK;
+	pthread_t thread;
+	void *address;
+
+	rig_config(&rig, 4 << 20);
+	rig.config.windows = true;
+	anon_start(&rig, MANY, 0);
+	if (weir_swap_add(rig.pool, &swap)) {
+		print_message("SKIP: %s\n", weir_error_text());
+		used = 0;
+	}
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_NORMAL), 0);
+	assert_int_equal(weir_map(rig.object, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, &address), 0);
+	window = address;
+	memset(painted, 0xa5, STACK);
+	if (used) {
+		assert_int_equal(pthread_create(&thread, NULL, touch_on_a_painted_stack, NULL), 0);
+		pthread_join(thread, NULL);
+		assert_true(counter(rig.pool, "readahead_mapped") > 0);
+	}
+	while (used && painted[STACK - used] == 0xa5)
+		used--;
+	assert_int_equal(weir_unmap(rig.object), 0);
+	anon_stop(&rig);
+	return used;
+}
+
+/* Breaks when a fault that brings neighbours needs more of the stack it comes on than is told (weir_map). */
+static void a_fault_needs_little_stack(void **state)
+{
+	(void)state;
+	skip_under_tsan("the thread sanitizer does not know the order that write protection makes");
+	painted = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true((void *)painted != MAP_FAILED);
+	for (unsigned encrypt = 0; encrypt < 2; encrypt++) {
+		unsigned used = stack_used(encrypt);
+
+		print_message("%s: %u bytes, of which the kernel's frame is %lu at most\n",
+			      encrypt ? "enciphered" : "plain", used, getauxval(AT_MINSIGSTKSZ));
+		assert_true(UNDER_ASAN || used < 16384);
+	}
+	munmap(painted, STACK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -232,6 +310,7 @@ int main(void)
 		cmocka_unit_test(a_bad_place_beside_it_hurts_no_page),
 		cmocka_unit_test(barred_pages_and_random_use_are_left_alone),
 		cmocka_unit_test(clusters_of_threads_meet),
+		cmocka_unit_test(a_fault_needs_little_stack),
 	};
 
 	if (!kernel_has_windows())
