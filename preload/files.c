@@ -397,8 +397,10 @@ static void drop_clean(uint64_t first, uint64_t last)
 /* Where it begins, if that is known. */
 static bool written_from(int fd, off_t offset, size_t bytes, uint64_t *from)
 {
-	long mode = raw(SYS_fcntl, fd, F_GETFL), end = offset < 0 ? raw(SYS_lseek, fd, 0, SEEK_CUR) : 0;
+	long mode = raw(SYS_fcntl, fd, F_GETFL), end = 0;
 
+	if (offset == WRITTEN_BEHIND)
+		end = raw(SYS_lseek, fd, 0, SEEK_CUR);
 	*from = offset < 0 ? (uint64_t)end - bytes : (uint64_t)offset;
 	return offset < 0 ? end >= (long)bytes : !(mode & O_APPEND);
 }

@@ -9,8 +9,9 @@
 
 /* How many files have private mappings here. While it is 0 nobody looks any further. */
 extern _Atomic unsigned files_mapped;
-/* The program has written so many bytes to the file, there or (-1) where the descriptor is now: pages that show them, and
- * were not stored to, are read anew. */
+#define WRITTEN_BEHIND (-1) /* where the descriptor is now */
+#define WRITTEN_SOMEWHERE (-2)
+/* The program has written so many bytes to the file, there: pages that show them, and were not stored to, are read anew. */
 void files_written(int fd, off_t offset, size_t bytes);
 
 /* May that mapping be ours? */

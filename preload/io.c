@@ -151,7 +151,7 @@ EXPORT ssize_t __pread64_chk(int fd, void *data, size_t bytes, off64_t offset, s
 
 /* ---- write ---- */
 
-/* Private mappings of the file see it where it was not stored to. offset: -1: where the descriptor is. */
+/* Private mappings of the file see it where it was not stored to. */
 static ssize_t written(int fd, off_t offset, ssize_t put_in)
 {
 	if (put_in > 0 && __builtin_expect(atomic_load(&files_mapped) != 0, 0) && is_ours())
@@ -199,12 +199,16 @@ static ssize_t put_vector(long nr, int fd, const struct iovec *iov, int n, off_t
 
 static ssize_t write_bytes(long nr, int fd, const void *data, size_t bytes, off_t offset)
 {
-	return written(fd, nr == SYS_write ? -1 : offset, put_bytes(nr, fd, data, bytes, offset));
+	return written(fd, nr == SYS_write ? WRITTEN_BEHIND : offset, put_bytes(nr, fd, data, bytes, offset));
 }
 
 static ssize_t write_vector(long nr, int fd, const struct iovec *iov, int n, off_t offset, int flags)
 {
-	return written(fd, nr == SYS_writev ? -1 : offset, put_vector(nr, fd, iov, n, offset, flags));
+	off_t where = nr == SYS_writev || offset < 0 ? WRITTEN_BEHIND : offset;
+
+	if (where >= 0 && (flags & RWF_APPEND))
+		where = WRITTEN_SOMEWHERE;
+	return written(fd, where, put_vector(nr, fd, iov, n, offset, flags));
 }
 
 EXPORT ssize_t write(int fd, const void *data, size_t bytes)
@@ -261,7 +265,7 @@ static ssize_t move(const struct move *t)
 		shared_before_read(out.shared, to, MIN(to + t->bytes, weir_size(out.shared->object)));
 	moved = io_call(t->nr, t->at[0], t->at[1], t->at[2], t->at[3], t->at[4], t->at[5]);
 	saved = errno;
-	written(t->out, t->out_offset ? *t->out_offset - moved : -1, moved);
+	written(t->out, t->out_offset ? *t->out_offset - moved : WRITTEN_BEHIND, moved);
 	if (writes && moved > 0)
 		shared_after_change(out.shared, to, to + (uint64_t)moved);
 	if (writes)

@@ -233,7 +233,7 @@ static size_t written_to(void)
 {
 	int fd = open("maps.written", O_RDWR | O_CREAT | O_TRUNC, 0600),
 	    end = open("maps.written", O_WRONLY | O_APPEND);
-	struct iovec both[] = {{"writev", 6}, {"!", 1}};
+	struct iovec both[] = {{"writev", 6}, {"!", 1}}, last = {"last", 4};
 	size_t bad = ftruncate(fd, (off_t)(pages * PAGE + 1)) != 0;
 	char *map = mmap(NULL, (pages + 1) * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 	off_t from = 8 * PAGE, to = 12 * PAGE + 1;
@@ -253,6 +253,7 @@ static size_t written_to(void)
 	}
 	bad += write(end, "end", 3) != 3 || memcmp(map + pages * PAGE, "\0end", 5);
 	bad += pwrite(end, "end", 3, 0) != 3 || memcmp(map + pages * PAGE, "\0endend", 8) || map[0];
+	bad += pwritev2(fd, &last, 1, 0, RWF_APPEND) != 4 || memcmp(map + pages * PAGE, "\0endendlast", 12) || map[0];
 	bad += map[3 * PAGE] != 's' || map[4 * PAGE + 9] != 's';
 	close(end);
 	close(fd);
