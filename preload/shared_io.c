@@ -118,14 +118,15 @@ static void follow(struct shared *shared, uint64_t end)
 		;
 }
 
-/* The bytes are in the file alone. */
-static void reread(struct shared *shared, uint64_t page, struct weir_pin *pin)
+/* The bytes are in the file alone. Those beside them another thread may have stored to since. */
+static void reread(struct shared *shared, uint64_t page, uint64_t from, uint64_t to, struct weir_pin *pin)
 {
+	uint64_t start = page << PAGE_SHIFT, first = MAX(start, from);
 	char data[PAGE_SIZE];
 	ssize_t got = read_page(shared, page, data);
 
 	if (got > 0)
-		memcpy(pin->data, data, (size_t)got);
+		put(pin, page, first, MIN(start + (uint64_t)got, to), data + (first - start));
 	weir_unpin(pin);
 }
 
@@ -143,7 +144,7 @@ void shared_after_change(struct shared *shared, uint64_t from, uint64_t to)
 		if (stored_to)
 			look_who_is_stored_to(shared, page, &may, 1);
 		if (may && hold(shared, page, &pin))
-			reread(shared, page, &pin);
+			reread(shared, page, from, to, &pin);
 		else
 			renew(shared, page);
 	}

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * appends.c - for tests: threads append to a file that they have mapped, by descriptors of their own: nobody's record
- * has another's within. usage: appends TIMES
+ * has another's within. And what one stores beside what another has copied into the file stays. usage: appends TIMES
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +73,44 @@ static char *make(const char *name, size_t bytes, size_t room)
 	return at;
 }
 
+static _Atomic bool copied;
+
+static void *copy_in(void *unused)
+{
+	int fd = open("appends.data", O_RDWR), from = open("appends.other", O_RDONLY);
+	size_t bad = 0;
+
+	(void)unused;
+	for (size_t i = 0; i < 10 * times; i++) {
+		off_t at = 0, to = 2000;
+
+		bad += copy_file_range(from, &at, fd, &to, 8, 0) != 8;
+	}
+	close(fd);
+	close(from);
+	copied = true;
+	return (void *)bad;
+}
+
+/* Each store is looked for a moment later. */
+static size_t lost_beside_copies(void)
+{
+	volatile uint64_t *word = (uint64_t *)(void *)map;
+	pthread_t thread;
+	void *result;
+	size_t lost = 0;
+
+	pthread_create(&thread, NULL, copy_in, NULL);
+	for (uint64_t i = 1; !copied; i++) {
+		*word = i;
+		for (volatile unsigned k = 0; k < 50; k++)
+			;
+		lost += *word != i;
+	}
+	pthread_join(thread, &result);
+	return lost + (size_t)result;
+}
+
 int main(int argc, char **argv)
 {
 	size_t bad = 0, kept = 0;
@@ -100,6 +139,7 @@ int main(int argc, char **argv)
 	file = malloc(WHOLE + 1);
 	printf("%d that long\n", read(fd, file, WHOLE + 1) == (ssize_t)WHOLE);
 	printf("%d differ from the file\n", memcmp(map, file, WHOLE) != 0);
+	printf("%zu lost beside copies\n", lost_beside_copies());
 	unlink("appends.data");
 	unlink("appends.other");
 	return 0;
