@@ -261,7 +261,8 @@ static ssize_t write_chunk(struct shared *shared, const struct write *write, con
 	return put_in;
 }
 
-/* In one call, as others' appends have to be before or behind it. In memory is at most the page that the file ended in,
+/* In one call, as others' appends have to be before or behind it. What is written out meanwhile ends where the file did,
+ * so no page is held: whoever makes the object longer waits for those of its last page. In memory is at most that one,
  * whose bytes before are kept; and what came in as soon as the file was longer. */
 static ssize_t append_at_once(struct shared *shared, const struct write *write)
 {
@@ -271,22 +272,15 @@ static ssize_t append_at_once(struct shared *shared, const struct write *write)
 	ssize_t put_in, got;
 	int error;
 
-	hold_pages(shared, &held, from, from + 1);
 	put_in = io_call(write->nr, write->at[0], write->at[1], write->at[2], write->at[3], write->at[4], write->at[5]);
 	error = errno;
-	if (put_in <= 0) {
-		let_go(&held);
-		errno = error;
+	if (put_in <= 0)
 		return put_in;
-	}
 	now = put_where(write, from, put_in);
 	end = now + (uint64_t)put_in;
 	edge = MIN((now | (PAGE_SIZE - 1)) + 1, end);
-	if (now != from) {
-		let_go(&held);
-		hold_pages(shared, &held, now, now + 1);
-	}
 	follow(shared, end);
+	hold_pages(shared, &held, now, now + 1);
 	got = syscall(SYS_pread64, shared->plain, data, edge - now, now);
 	if (got > 0)
 		take_bytes(shared, &held, now, now + (uint64_t)got, data);

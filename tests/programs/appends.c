@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -71,6 +72,46 @@ static char *make(const char *name, size_t bytes, size_t room)
 	if (at == MAP_FAILED)
 		exit(2);
 	return at;
+}
+
+#define SMALL 48
+
+static int shared_descriptor;
+
+/* Many to a page, each read at once where it is mapped: the page that the file ends in is in use all the time. */
+static void *append_small(void *number)
+{
+	volatile char seen = 0;
+	char record[SMALL];
+	size_t bad = 0;
+	struct stat st;
+
+	memset(record, 'A' + (char)(intptr_t)number, SMALL);
+	for (size_t i = 0; i < times / 2; i++) {
+		bad += write(shared_descriptor, record, SMALL) != SMALL || fstat(shared_descriptor, &st);
+		seen = map[st.st_size - 1]; /* another's, maybe, who is not through yet */
+	}
+	(void)seen;
+	return (void *)bad;
+}
+
+static size_t small_ones(void)
+{
+	pthread_t threads[THREADS];
+	size_t bad = 0, at = WHOLE;
+	void *result;
+
+	shared_descriptor = open("appends.data", O_WRONLY | O_APPEND);
+	for (intptr_t i = 0; i < THREADS; i++)
+		pthread_create(&threads[i], NULL, append_small, (void *)i);
+	for (size_t i = 0; i < THREADS; i++) {
+		pthread_join(threads[i], &result);
+		bad += (size_t)result;
+	}
+	close(shared_descriptor);
+	for (; at < WHOLE + THREADS * (times / 2) * SMALL; at += SMALL)
+		bad += map[at] < 'A' || memcmp(map + at, map + at + 1, SMALL - 1) != 0;
+	return bad;
 }
 
 static _Atomic bool copied;
@@ -140,6 +181,7 @@ int main(int argc, char **argv)
 	printf("%d that long\n", read(fd, file, WHOLE + 1) == (ssize_t)WHOLE);
 	printf("%d differ from the file\n", memcmp(map, file, WHOLE) != 0);
 	printf("%zu lost beside copies\n", lost_beside_copies());
+	printf("%zu small ones wrong\n", small_ones());
 	unlink("appends.data");
 	unlink("appends.other");
 	return 0;
