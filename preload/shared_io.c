@@ -249,11 +249,11 @@ static ssize_t write_chunk(struct shared *shared, const struct write *write, con
 	error = errno;
 	if (put_in > 0) {
 		now = put_where(write, from, put_in);
-		if (now != from) {
-			let_go(&held);
+		if (now != from || now + (uint64_t)put_in > weir_size(shared->object)) {
+			let_go(&held); /* whoever makes the object longer waits for that */
+			follow(shared, now + (uint64_t)put_in);
 			hold_pages(shared, &held, now, now + (uint64_t)put_in);
 		}
-		follow(shared, now + (uint64_t)put_in);
 		take_bytes(shared, &held, now, now + (uint64_t)put_in, data);
 	}
 	let_go(&held);

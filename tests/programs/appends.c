@@ -114,6 +114,23 @@ static size_t small_ones(void)
 	return bad;
 }
 
+/* The same by one thread, at offsets: beside what it stores to that page. */
+static size_t at_offsets(void)
+{
+	int fd = open("appends.data", O_RDWR);
+	off_t end = lseek(fd, 0, SEEK_END);
+	char record[SMALL];
+	size_t bad = 0;
+
+	for (size_t i = 0; i < 4 * times; i++, end += SMALL) {
+		memset(record, 'A' + (int)(i % 26), SMALL);
+		bad += pwrite(fd, record, SMALL, end) != SMALL || memcmp(map + end, record, SMALL) != 0;
+		map[end] = '!';
+	}
+	close(fd);
+	return bad;
+}
+
 static _Atomic bool copied;
 
 static void *copy_in(void *unused)
@@ -182,6 +199,7 @@ int main(int argc, char **argv)
 	printf("%d differ from the file\n", memcmp(map, file, WHOLE) != 0);
 	printf("%zu lost beside copies\n", lost_beside_copies());
 	printf("%zu small ones wrong\n", small_ones());
+	printf("%zu at offsets wrong\n", at_offsets());
 	unlink("appends.data");
 	unlink("appends.other");
 	return 0;
