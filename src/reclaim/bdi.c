@@ -105,13 +105,38 @@ void bdi_put(struct bdi *bdi, bool writable)
 	munmap(bdi, sizeof(*bdi));
 }
 
+/* AHEAD_BYTES is what a huge page has. On one, where the kernel gives it, it finds a transfer's pages in one step, and the
+ * device gets them as one piece. */
+static char *map_on_huge_page(void)
+{
+	char *all = mmap(NULL, 2 * AHEAD_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *ahead;
+
+	if (all == MAP_FAILED)
+		return MAP_FAILED;
+	ahead = (char *)(((uintptr_t)all + AHEAD_BYTES - 1) & ~(AHEAD_BYTES - 1));
+	if (ahead > all)
+		munmap(all, (size_t)(ahead - all));
+	munmap(ahead + AHEAD_BYTES, (size_t)(all + AHEAD_BYTES - ahead));
+	madvise(ahead, AHEAD_BYTES, MADV_HUGEPAGE);
+	for (size_t i = 0; i < AHEAD_BYTES; i += PAGE_SIZE)
+		((volatile char *)ahead)[i] = 0;
+	return ahead;
+}
+
+static char *map_ahead(const weir_pool *pool)
+{
+	return pool->config.huge_pages && pool->config.populate
+		       ? map_on_huge_page()
+		       : mmap(NULL, AHEAD_BYTES, PROT_READ | PROT_WRITE, map_flags(pool), -1, 0);
+}
+
 void bdi_map_ahead(struct bdi *bdi)
 {
 	char *none = NULL, *fresh;
 
 	if (atomic_load(&bdi->ahead))
 		return;
-	fresh = mmap(NULL, AHEAD_BYTES, PROT_READ | PROT_WRITE, map_flags(bdi->pool), -1, 0);
+	fresh = map_ahead(bdi->pool);
 	if (fresh == MAP_FAILED)
 		return;
 	if (atomic_compare_exchange_strong(&bdi->ahead, &none, fresh))
