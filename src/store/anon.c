@@ -55,6 +55,13 @@ bool anon_has_slot(const struct anon *anon, uint64_t page)
 	return is_slot(entry_of(anon, page));
 }
 
+bool anon_polls(const struct anon *anon, uint64_t page)
+{
+	uint64_t entry = entry_of(anon, page);
+
+	return is_slot(entry) && swap_polls(anon->swap, slot_of(entry));
+}
+
 bool anon_has_entry(const struct anon *anon, uint64_t page)
 {
 	return entry_of(anon, page) != 0;

@@ -56,6 +56,8 @@ struct anon *anon_of(const struct store *store);
 /* Is there anything to read for the page, or would it be zeros? */
 bool anon_has_content(const struct anon *anon, uint64_t page);
 bool anon_has_slot(const struct anon *anon, uint64_t page);
+/* Has it one, in a file whose reads are worth polling for (poll.h)? */
+bool anon_polls(const struct anon *anon, uint64_t page);
 /* Is there a slot, or a word, of its own? Not: zeros, or what an original has. */
 bool anon_has_entry(const struct anon *anon, uint64_t page);
 /* Could one read or write move both page and page + 1? */

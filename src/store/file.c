@@ -35,6 +35,7 @@ struct file {
 	int plain_fd;
 	bool block_device;
 	bool written_by_others; /* through the kernel's cache */
+	bool asynchronous;      /* reads of direct_fd can be under way by themselves */
 	dev_t device;
 	ino_t inode;
 };
@@ -211,6 +212,13 @@ bool store_same(const struct store *a, const struct store *b)
 	return a->ops == &file_ops && b->ops == &file_ops && x->device == y->device && x->inode == y->inode;
 }
 
+bool file_store_polls(const struct store *store)
+{
+	const struct file *file = store->data;
+
+	return store->ops == &file_ops && file->asynchronous;
+}
+
 void file_store_descriptors(const struct store *store, int *plain, int *direct)
 {
 	const struct file *file = store->data;
@@ -311,6 +319,16 @@ static int open_direct(const struct file *file, int directory, const char *path,
 }
 
 /* What was examined, where it stays. */
+/* What the kernel can't read without a thread waiting for it (tmpfs, some of FUSE) it refuses to try. The offset is
+ * behind the end of any file: nothing is read. A kernel without RWF_NOWAIT (Linux 4.14) says the same. */
+static bool is_asynchronous(int fd)
+{
+	char page[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+	struct iovec iov = {page, sizeof(page)};
+
+	return fd >= 0 && (preadv2(fd, &iov, 1, 1ll << 50, RWF_NOWAIT) >= 0 || errno == EAGAIN);
+}
+
 static int make_store(const struct file *probe, const char *path, struct store *store)
 {
 	struct file *file = mmap(NULL, sizeof(*file), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -320,6 +338,7 @@ static int make_store(const struct file *probe, const char *path, struct store *
 	if (probe->direct_fd < 0) /* whole folios that it reads ahead would not be dropped by pages */
 		posix_fadvise(probe->plain_fd, 0, 0, POSIX_FADV_RANDOM);
 	*file = *probe;
+	file->asynchronous = is_asynchronous(file->direct_fd);
 	*store = (struct store){&file_ops, file};
 	return 0;
 }

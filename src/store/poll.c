@@ -50,10 +50,8 @@ void pollers_destroy(struct pollers *pollers)
 bool poll_suits(const struct store *store, uint64_t offset)
 {
 	const struct anon *anon = anon_of(store);
-	int plain, direct;
 
-	file_store_descriptors(store, &plain, &direct);
-	return direct >= 0 || (anon && anon_has_slot(anon, offset >> PAGE_SHIFT));
+	return anon ? anon_polls(anon, offset >> PAGE_SHIFT) : file_store_polls(store);
 }
 
 /* This processor's, or where that is in use another one, its lock taken; NULL: this read is to be slept through. */

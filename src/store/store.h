@@ -53,6 +53,8 @@ bool store_same(const struct store *a, const struct store *b);
 /* The file of a store of weir_open's is written to by others, through the kernel's cache: what is newer there is read from
  * there. */
 void file_store_written_by_others(const struct store *store);
+/* Is it one of weir_open's whose reads go around the kernel's cache, and need no thread of the kernel's to wait for them? */
+bool file_store_polls(const struct store *store);
 /* The descriptors of a store of weir_open's; -1: it has no such one. */
 void file_store_descriptors(const struct store *store, int *plain, int *direct);
 

@@ -277,6 +277,11 @@ void swap_write_succeeded(struct swap *swap, uint64_t slot)
 
 /* ---- transfers ---- */
 
+bool swap_polls(struct swap *swap, uint64_t slot)
+{
+	return file_store_polls(&area_of(swap, slot)->store);
+}
+
 static int whole(ssize_t moved, int n)
 {
 	if (moved < 0)

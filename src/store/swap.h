@@ -131,6 +131,8 @@ int swap_write(struct swap *swap, uint64_t slot, const struct iovec *iov, int n)
  * on it is the area's store's; what is read from an enciphered area is deciphered by who reaps it, where it is.
  * -EOPNOTSUPP: only synchronously, as writes to such an area; io is as it was. -EAGAIN: later. */
 int swap_submit(struct swap *swap, uint64_t slot, struct weir_io *io);
+/* Is the slot in a file whose reads are worth polling for (poll.h)? */
+bool swap_polls(struct swap *swap, uint64_t slot);
 
 /* Lock-free. */
 uint64_t swap_metadata_bytes(const struct swap *swap);

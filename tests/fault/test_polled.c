@@ -35,11 +35,14 @@ static void start(unsigned poll_us, bool windows)
 	assert_int_equal(weir_create(&config, &pool), 0);
 }
 
-static weir_object *open_numbered(unsigned flags)
+static weir_object *open_numbered_in(const char *folder, unsigned flags)
 {
-	char path[] = "/var/tmp/weir-polled-XXXXXX";
-	int fd = mkstemp(path);
 	weir_object *object;
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/weir-polled-XXXXXX", folder);
+	fd = mkstemp(path);
 
 	assert_true(fd >= 0);
 	for (uint64_t page = 0; page < PAGES; page++)
@@ -50,6 +53,11 @@ static weir_object *open_numbered(unsigned flags)
 	unlink(path);
 	assert_int_equal(weir_advise(object, 0, 0, WEIR_ADV_RANDOM), 0);
 	return object;
+}
+
+static weir_object *open_numbered(unsigned flags)
+{
+	return open_numbered_in("/var/tmp", flags);
 }
 
 static void pin_all(weir_object *object)
@@ -95,7 +103,8 @@ static void pins_of_a_file_are_polled_for(void **state)
 	stop(object);
 }
 
-/* Breaks when reads are polled for that are not to be: where the configuration says so, and through the kernel's cache. */
+/* Breaks when reads are polled for that are not to be: where the configuration says so, through the
+ * kernel's cache, and where the kernel would have a thread wait for them (tmpfs). */
 static void what_is_not_to_be_polled_is_not(void **state)
 {
 	weir_object *object;
@@ -109,6 +118,11 @@ static void what_is_not_to_be_polled_is_not(void **state)
 	stop(object);
 	start(10000, false);
 	object = open_numbered(WEIR_RDWR | WEIR_BUFFERED);
+	pin_all(object);
+	assert_int_equal(polled(), 0);
+	stop(object);
+	start(10000, false);
+	object = open_numbered_in("/dev/shm", WEIR_RDWR);
 	pin_all(object);
 	assert_int_equal(polled(), 0);
 	stop(object);
