@@ -318,7 +318,6 @@ static int open_direct(const struct file *file, int directory, const char *path,
 	return fd_high(fd);
 }
 
-/* What was examined, where it stays. */
 /* What the kernel can't read without a thread waiting for it (tmpfs, some of FUSE) it refuses to try. The offset is
  * behind the end of any file: nothing is read. A kernel without RWF_NOWAIT (Linux 4.14) says the same. */
 static bool is_asynchronous(int fd)
@@ -329,6 +328,7 @@ static bool is_asynchronous(int fd)
 	return fd >= 0 && (preadv2(fd, &iov, 1, 1ll << 50, RWF_NOWAIT) >= 0 || errno == EAGAIN);
 }
 
+/* What was examined, where it stays. */
 static int make_store(const struct file *probe, const char *path, struct store *store)
 {
 	struct file *file = mmap(NULL, sizeof(*file), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -26,7 +26,7 @@ struct poller {
 	struct lock lock; /* only tried; its holder waits for one read */
 	struct weir_channel *channel;
 	uint32_t to_sleep; /* reads that are still to be slept through */
-	uint32_t in_vain;  /* how many the next vain one costs, less one, by half */
+	uint32_t in_vain;  /* what the last vain one cost, halved by each since that was in time */
 } __attribute__((aligned(CACHE_LINE)));
 
 #define POLLERS_MAX 16u
