@@ -350,18 +350,26 @@ static void swappiness_0_is_no_reason_to_fail(void **state)
 	}
 }
 
+/* Anonymous pages, which swappiness 0 spares, beside a file's; nothing is reclaimed in the background. */
+static weir_object *start_beside_a_file(struct rig *rig)
+{
+	weir_object *file;
+
+	rig_config(rig, 8 << 20);
+	rig->config.swappiness = 0;
+	anon_start(rig, 1024, 4096);
+	file = rig_open(rig->pool, 1024, NULL);
+	kswapd_sleeps(rig->pool, 0, true);
+	return file;
+}
+
 /* Breaks when what swappiness 0 spares must be looked at twice, because it was used: a call frees some of it. */
 static void used_pages_that_were_spared_are_taken_at_once(void **state)
 {
-	weir_object *file;
 	struct rig rig;
+	weir_object *file = start_beside_a_file(&rig);
 
 	(void)state;
-	rig_config(&rig, 8 << 20);
-	rig.config.swappiness = 0;
-	anon_start(&rig, 1024, 4096);
-	file = rig_open(rig.pool, 1024, NULL);
-	kswapd_sleeps(rig.pool, 0, true);
 	write_stamps(rig.object, 0, 200, 1);
 	swap_out(rig.object);
 	touch_range(rig.object, 0, 200);
@@ -381,15 +389,10 @@ static void used_pages_that_were_spared_are_taken_at_once(void **state)
 static void few_file_pages_are_taken_where_the_others_are_held(void **state)
 {
 	struct frame *frame;
-	weir_object *file;
 	struct rig rig;
+	weir_object *file = start_beside_a_file(&rig);
 
 	(void)state;
-	rig_config(&rig, 8 << 20);
-	rig.config.swappiness = 0;
-	anon_start(&rig, 1024, 4096);
-	file = rig_open(rig.pool, 1024, NULL);
-	kswapd_sleeps(rig.pool, 0, true);
 	write_stamps(rig.object, 0, 500, 1);
 	touch_range(file, 0, 10);
 	hold(rig.object, 0, 500, true);
