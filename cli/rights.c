@@ -2,10 +2,10 @@
  *
  * rights.c - how faults can be served here.
  *
- *   thread    the kernel's touches are served too                     a right is needed
  *   signal    each thread serves its own touches, and system calls    Linux 5.11, on x86-64
  *             are dispatched, so that they are given what is there
- *             the same, without dispatch                              other processors, or a filter: they may fail
+ *   thread    threads serve all touches, the kernel's too             a right is needed
+ *   signal    as above, without dispatch                              other processors, or a filter: calls may fail
  *   auto      the first of these that is to be had
  */
 #include "rights.h"

@@ -4,8 +4,8 @@
  *
  * The kernel can't wait for a page of a window whose faults the touching threads serve: it says EFAULT. So
  *
- *   what the arguments point to (call_table.c) ─► those parts of the arena are brought in, and held (held.c)
- *     ─► the call, from our own text ─► let go
+ *   what the arguments point to (call_table.c) ─► those parts of the arena, and of files' windows, are brought in,
+ *     and held (held.c) ─► the call, from our own text ─► let go
  *
  * Where not all could be held (too much is already), a page may be gone before the kernel came to it. Then the call
  * says EFAULT, and is made once more: what had been done by then it would have reported instead. The same where holding is
@@ -30,6 +30,7 @@
 #include "held.h"
 #include "inside.h"
 #include "raw.h"
+#include "shared.h"
 
 #define TRIES_MAX 1000
 #define UNHELD 2        /* not called at all: it is by O_DIRECT, and not all could be held */
@@ -65,7 +66,7 @@ static void hold(struct call *call, const void *address, size_t bytes, bool writ
 
 static void hold_string(struct call *call, const char *string)
 {
-	while (in_arena(string)) {
+	while (maybe_ours(string)) {
 		size_t in_page = PAGE_SIZE - (uintptr_t)string % PAGE_SIZE;
 
 		if (held_range(-1, string, in_page, false) < 0)
@@ -171,7 +172,7 @@ static void bring_in(struct call *call, const void *address, size_t bytes)
 {
 	if (held_range(-1, address, bytes, true) < 0 && held_range(-1, address, bytes, false) < 0)
 		call->worst = -EFAULT;
-	else if (in_arena(address) && !call->worst)
+	else if (maybe_ours(address) && !call->worst)
 		call->worst = 1;
 }
 
@@ -291,7 +292,7 @@ static void apply(struct call *call, const struct rule *rule)
 	}
 }
 
-/* Pointers or not: what looks like one that points into the arena is held, for writing where that can be. */
+/* Pointers or not: what looks like one that points to memory of ours is held, for writing where that can be. */
 static void guess(struct call *call)
 {
 	bool any = false;
@@ -300,7 +301,7 @@ static void guess(struct call *call)
 	for (unsigned i = 0; i < 6; i++) {
 		char *address = (char *)call->args[i];
 
-		if (!in_arena(address))
+		if (!maybe_ours(address))
 			continue;
 		any = true;
 		error = held_range(call->held, address, GUESS_BYTES, true);
@@ -348,17 +349,17 @@ static bool points_on(enum pointed what)
 	       what == TRACED || what == FILTER || what == WAITERS;
 }
 
-/* May anything that it points to be in the arena? */
+/* May anything that it points to be ours? */
 static bool concerns_us(const struct rule *rules, const long args[6])
 {
 	if (!rules)
 		for (unsigned i = 0; i < 6; i++)
-			if (in_arena((void *)args[i]))
+			if (maybe_ours((void *)args[i]))
 				return true;
 	for (unsigned i = 0; rules && i < RULES_MAX && rules[i].what != POINTS_NOWHERE; i++) {
 		long argument = args[rules[i].argument];
 
-		if (in_arena((void *)argument) || (argument && points_on((enum pointed)rules[i].what)))
+		if (maybe_ours((void *)argument) || (argument && points_on((enum pointed)rules[i].what)))
 			return true;
 	}
 	return false;
@@ -393,17 +394,9 @@ long call_with_pages(long nr, const long args[6])
 {
 	long result;
 	bool held;
-	int error;
 
-	if (!is_ours())
+	if (!is_ours() || (settings.threads && !direct_is(nr, args)))
 		return raw_call(nr, args);
-	if (settings.threads) {
-		if (!direct_is(nr, args))
-			return raw_call(nr, args);
-		error = direct_prepare(nr, args);
-		if (error)
-			return error;
-	}
 	atomic_fetch_add_explicit(&tallies.calls, 1, memory_order_relaxed);
 	return transfer_call(nr, args, &result) ? result : call_once(nr, args, &held);
 }

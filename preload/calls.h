@@ -18,7 +18,9 @@ long call_with_pages(long nr, const long args[6]);
 /* The same as the C library has it: -1 and errno. */
 long program_call(long nr, long a, long b, long c, long d, long e, long f);
 
-/* dispatch.c: from now on calls of this thread and of all that it starts come to call_with_pages, whoever makes them.
+/* dispatch.c: does this kernel have it, on this processor? */
+bool dispatch_offered(void);
+/* From now on calls of this thread and of all that it starts come to call_with_pages, whoever makes them.
  * 0, or -errno: this kernel, or this processor, has no dispatch. */
 int dispatch_start(void);
 /* A signal handler's return, from our text: what the kernel calls sa_restorer. */
@@ -85,10 +87,8 @@ const struct rule *call_rules(long nr, bool *refused);
 long call_once(long nr, const long args[6], bool *held);
 /* async.c: at the start. */
 void async_start(void);
-/* direct.c: is it a read or write by O_DIRECT, of memory that may be ours? Its windows' files become the kernel's: 0 or
- * -errno. */
+/* direct.c: is it a read or write by O_DIRECT, of memory that may be ours? */
 bool direct_is(long nr, const long args[6]);
-int direct_prepare(long nr, const long args[6]);
 /* transfer.c: reads and writes that are large; true, and *result. False: do it at once. */
 bool transfer_call(long nr, const long args[6], long *result);
 

@@ -3,8 +3,7 @@
  * direct.c - reads and writes past the kernel's cache (O_DIRECT): the device reaches into the program's memory itself.
  *
  * No fault tells the engine so. A page that is evicted meanwhile is copied and given up, and what the device brings goes
- * to a page that is nobody's. So such a call has its memory held, whoever serves the faults (calls.c); a window of a
- * file can't be, and becomes the kernel's.
+ * to a page that is nobody's. So such a call has its memory held, whoever serves the faults (calls.c).
  *
  * A descriptor may get the flag in many ways: by open, by fcntl, from another process. So the kernel is asked, where it
  * could matter: a device moves no less than a sector at a time.
@@ -34,7 +33,9 @@ static bool is_plain(long nr)
 
 static bool may_be_ours(const void *address, size_t bytes)
 {
-	return bytes >= SECTOR && (any_shared() || meets_arena(address, bytes));
+	uintptr_t from = (uintptr_t)address;
+
+	return bytes >= SECTOR && (meets_arena(address, bytes) || shared_may_meet(from, from + bytes));
 }
 
 static bool has_flag(int fd)
@@ -49,30 +50,4 @@ bool direct_is(long nr, const long args[6])
 	if (is_plain(nr))
 		return may_be_ours((void *)args[1], (size_t)args[2]) && has_flag((int)args[0]);
 	return is_vector(nr) && args[2] > 0 && args[2] <= VECTOR_MAX && has_flag((int)args[0]);
-}
-
-static int to_kernel(const void *address, size_t bytes)
-{
-	int saved = errno, error = shared_give_back(address, bytes) ? -errno : 0;
-
-	errno = saved;
-	return error;
-}
-
-int direct_prepare(long nr, const long args[6])
-{
-	const struct iovec *vector = (const void *)args[1];
-	struct iovec piece;
-	int error = 0;
-
-	if (!any_shared())
-		return 0;
-	if (!is_vector(nr))
-		return to_kernel((void *)args[1], (size_t)args[2]);
-	for (long i = 0; !error && i < args[2]; i++) {
-		if (user_get(&piece, &vector[i], sizeof(piece)))
-			return 0; /* the kernel says so */
-		error = to_kernel(piece.iov_base, piece.iov_len);
-	}
-	return error;
 }

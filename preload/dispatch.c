@@ -314,6 +314,12 @@ static int find_text(struct dl_phdr_info *object, size_t size, void *unused)
 	return 0;
 }
 
+/* To turn it off, as it is, is no change. */
+bool dispatch_offered(void)
+{
+	return !raw(SYS_prctl, DISPATCH, 0, 0, 0, 0);
+}
+
 int dispatch_start(void)
 {
 	/* The kernel's struct sigaction: not the C library's restorer. */
@@ -327,9 +333,7 @@ int dispatch_start(void)
 
 	if (!dl_iterate_phdr(find_text, NULL))
 		return -ENOSYS;
-	error = raw(SYS_prctl, DISPATCH, 0, 0, 0, 0); /* off, as it is: does the kernel know it? */
-	if (!error)
-		error = signals_begin(&action, sizeof(action));
+	error = dispatch_offered() ? signals_begin(&action, sizeof(action)) : -ENOSYS;
 	if (!error)
 		error = dispatch_on();
 	return (int)error;
@@ -337,6 +341,10 @@ int dispatch_start(void)
 
 #else
 
+bool dispatch_offered(void)
+{
+	return false;
+}
 int dispatch_start(void)
 {
 	return -ENOSYS;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * held.c - what system calls under way use of the arena is pinned.
+ * held.c - what system calls under way use of the arena, and of files' windows, is pinned.
  *
  * Per thread a stack of calls, as a signal handler that runs during one may make others, and with it one of ranges:
  *
  *     calls     read ──────── (its handler:) write ── …
  *                │                             │
- *     spans     [3, 7)  [9, 10)               [12, 13)
+ *     spans     [3, 7)  [9, 10)               [12, 13)     of pages of the arena, or of a file's
  *
  * A handler may also leave by siglongjmp, or the thread be cancelled: then a call never ends. So each new one first
  * looks for those above which no stack is any more: their frames are not below its own. That needs no word from who
@@ -32,20 +32,26 @@
 #include "fault/pin.h"
 #include "inside.h"
 #include "raw.h"
+#include "shared.h"
 
 #define CALLS_MAX 32
-#define SPANS_MAX 2000
+#define HELD_MAX 2000
 #define WRITE_TRIES 1000
+
+struct held {
+	weir_object *object;
+	struct span pages;
+};
 
 struct area {
 	unsigned nr_calls, nr_spans;
-	struct span alternate; /* the alternate signal stack: of none of the calls */
+	struct held alternate; /* the alternate signal stack: of none of the calls */
 	struct {
 		uintptr_t frame; /* of the function that made it, on the stack */
 		unsigned first;  /* of its spans */
 		bool on_alternate;
 	} calls[CALLS_MAX];
-	struct span spans[SPANS_MAX];
+	struct held spans[HELD_MAX];
 };
 static __thread struct area *area __attribute__((tls_model("initial-exec")));
 
@@ -81,13 +87,13 @@ static struct area *own_area(void)
 
 /* ---- spans ---- */
 
-static void release(struct span *span)
+static void release(struct held *held)
 {
-	struct span was = *span;
+	struct span was = held->pages;
 
-	*span = (struct span){0, 0};
+	held->pages = (struct span){0, 0};
 	for (uint64_t page = was.first; page < was.last; page++)
-		unpin_counted(&arena->words[page]);
+		unpin_counted(&held->object->words[page]);
 	atomic_fetch_sub(&nr_held, was.last - was.first);
 }
 
@@ -115,34 +121,53 @@ bool held_room(size_t bytes)
 	return atomic_load(&nr_held) + (bytes >> PAGE_SHIFT) + 2 <= mem_managed_all(&pool->mem) / 2;
 }
 
-/* Memory that can't be had ends the process, as a touch would. */
-static int answer(int error, uint64_t page, bool write)
-{
-	struct weir_fault fault = {.object = arena, .page = page, .write = write, .error = error};
+/* A window, or the arena. */
+struct window {
+	weir_object *object;
+	uintptr_t base;
+	size_t bytes;
+};
 
-	fault.address = arena_base + (page << PAGE_SHIFT);
+/* Memory that can't be had ends the process, as a touch would. */
+static int answer(const struct window *window, int error, uint64_t page, bool write)
+{
+	struct weir_fault fault = {.object = window->object, .page = page, .write = write, .error = error};
+
+	fault.address = (char *)window->base + (page << PAGE_SHIFT);
 	if (error == -ENOMEM || error == -ETIMEDOUT)
 		end_out_of_memory(&fault);
 	return -EFAULT;
 }
 
-static int hold_pages(struct span *span, uint64_t first, uint64_t last, bool write)
+/* A file may be longer than it was when it was looked at. */
+static int pin_page(weir_object *object, uint64_t page, bool write)
+{
+	int error;
+
+	do
+		error = pin_counted(object, page, write ? WEIR_WRITE : WEIR_READ);
+	while (error == -ERANGE && object != arena && shared_made_longer(object, page));
+	return error;
+}
+
+/* `held`: its pages are none, and begin at `first`. NULL: they are brought in alone. */
+static int hold_pages(const struct window *window, struct held *held, uint64_t first, uint64_t last, bool write)
 {
 	int error = 0;
 
 	for (uint64_t page = first; !error && page < last; page++) {
-		error = pin_counted(arena, page, write ? WEIR_WRITE : WEIR_READ);
+		error = pin_page(window->object, page, write);
 		if (error)
-			return answer(error, page, write);
-		if (!span || !may_hold()) {
-			unpin_counted(&arena->words[page]);
-			span = NULL;
+			return answer(window, error, page, write);
+		if (!held || !may_hold()) {
+			unpin_counted(&window->object->words[page]);
+			held = NULL;
 			continue;
 		}
 		atomic_fetch_add(&nr_held, 1);
-		span->last = page + 1;
+		held->pages.last = page + 1;
 	}
-	return span ? 0 : 1;
+	return held ? 0 : 1;
 }
 
 /* ---- calls ---- */
@@ -199,25 +224,61 @@ void held_end(int call)
 		release_from((unsigned)call); /* and what was left above it: a child's of vfork, which is gone */
 }
 
+/* Of [from, to) what lies in the window. */
+static int hold_in(const struct window *window, int call, uintptr_t from, uintptr_t to, bool write)
+{
+	struct held *held = NULL;
+	uint64_t first;
+
+	from = MAX(from, window->base), to = MIN(to, window->base + window->bytes);
+	if (from >= to)
+		return 0;
+	first = (from - window->base) >> PAGE_SHIFT;
+	if (call >= 0 && area->nr_spans < HELD_MAX) {
+		held = &area->spans[area->nr_spans++];
+		atomic_signal_fence(memory_order_seq_cst);
+		held->object = window->object;
+		held->pages = (struct span){first, first};
+	}
+	return hold_pages(window, held, first, (to - window->base + PAGE_SIZE - 1) >> PAGE_SHIFT, write);
+}
+
+/* In any of the files' windows. Each is entered meanwhile, and its pins keep its object afterwards. */
+static int hold_in_files(int call, uintptr_t from, uintptr_t to, bool write)
+{
+	struct shared *shared;
+	int error, worst = 0;
+
+	while (from < to && (shared = shared_enter_range(from, to))) {
+		struct window window = {shared->object, (uintptr_t)shared->base, shared->bytes};
+
+		error = hold_in(&window, call, from, to, write);
+		shared_leave(shared);
+		if (error < 0)
+			return error;
+		worst = MAX(worst, error);
+		from = window.base + window.bytes;
+	}
+	return worst;
+}
+
 int held_range(int call, const void *address, size_t bytes, bool write)
 {
-	uintptr_t from = (uintptr_t)address, to = from + bytes, base = (uintptr_t)arena_base;
-	struct span *span = NULL;
+	const struct window whole = {arena, (uintptr_t)arena_base, arena_bytes};
+	uintptr_t from = (uintptr_t)address, to = from + bytes;
+	bool in_files = shared_may_meet(from, to);
 	struct cancel cancel;
-	uint64_t first;
 	int error, saved = errno;
 
-	if (!bytes || !meets_arena(address, bytes) || to < from)
+	if (!bytes || to < from || !(in_files || meets_arena(address, bytes)))
 		return 0;
-	from = MAX(from, base), to = MIN(to, base + arena_bytes);
-	first = (from - base) >> PAGE_SHIFT;
 	hold_cancel(&cancel);
-	if (call >= 0 && area->nr_spans < SPANS_MAX) {
-		span = &area->spans[area->nr_spans++];
-		atomic_signal_fence(memory_order_seq_cst);
-		*span = (struct span){first, first};
+	error = hold_in(&whole, call, from, to, write);
+	if (error >= 0 && in_files) {
+		int more = hold_in_files(call, from, to, write);
+
+		error = more < 0 ? more : MAX(error, more);
 	}
-	error = hold_pages(span, first, (to - base + PAGE_SIZE - 1) >> PAGE_SHIFT, write);
 	errno = saved;
 	release_cancel(&cancel);
 	return error;
@@ -234,8 +295,8 @@ int held_alternate(void *address, size_t bytes)
 	if (!bytes || !in_arena(address))
 		return 0;
 	first = (uint64_t)((char *)address - arena_base) >> PAGE_SHIFT;
-	area->alternate = (struct span){first, first};
-	error = hold_pages(&area->alternate, first,
+	area->alternate = (struct held){arena, {first, first}};
+	error = hold_pages(&(struct window){arena, (uintptr_t)arena_base, arena_bytes}, &area->alternate, first,
 			   first + (page_up((uintptr_t)address % PAGE_SIZE + bytes) >> PAGE_SHIFT), true);
 	if (error)
 		release(&area->alternate);
@@ -274,7 +335,7 @@ static long copy_as_kernel(void *to, const void *from, size_t bytes, bool out)
 }
 
 /* Whether it may be written to the kernel knows, which alone sees access rights. */
-static long copy_to_arena(void *to, const void *from, size_t bytes)
+static long copy_to_ours(void *to, const void *from, size_t bytes)
 {
 	long got = -EFAULT;
 	int kept = 1;
@@ -292,13 +353,13 @@ static long copy_to_arena(void *to, const void *from, size_t bytes)
 
 static int copy(void *to, const void *from, size_t bytes, bool out)
 {
-	bool from_arena = !out && in_arena(from);
+	bool from_ours = !out && maybe_ours(from);
 	long got;
 
-	if (from_arena && held_range(-1, from, bytes, false) < 0)
+	if (from_ours && held_range(-1, from, bytes, false) < 0)
 		return -EFAULT;
-	if (!from_arena) {
-		got = out && in_arena(to) ? copy_to_arena(to, from, bytes) : copy_as_kernel(to, from, bytes, out);
+	if (!from_ours) {
+		got = out && maybe_ours(to) ? copy_to_ours(to, from, bytes) : copy_as_kernel(to, from, bytes, out);
 		if (got == (long)bytes)
 			return 0;
 		if (got != -ENOSYS && got != -EPERM)

@@ -26,10 +26,12 @@
 #include "descriptors.h"
 #include "fault/follow.h"
 #include "kernels.h"
+#include "raw.h"
 
 #define SHARED_MAX 10 /* two descriptors each, of those that are the engine's (descriptors.c) */
 
 _Atomic unsigned nr_shared;
+_Atomic uintptr_t shared_low = UINTPTR_MAX, shared_high; /* written with the lock */
 static struct lock lock; /* all below, and kernels.c. Signals are held; over I/O. No memory of ours is touched under it */
 static struct shared files[SHARED_MAX];
 
@@ -106,12 +108,28 @@ struct shared *shared_enter_stat(const struct stat *st)
 
 struct shared *shared_enter(int fd)
 {
-	int saved = errno;
 	struct stat st;
-	bool known = fstat(fd, &st) == 0;
 
-	errno = saved;
-	return known ? shared_enter_stat(&st) : NULL;
+	return raw(SYS_fstat, fd, &st) ? NULL : shared_enter_stat(&st);
+}
+
+struct shared *shared_enter_range(uintptr_t from, uintptr_t to)
+{
+	HOLD_SIGNALS(pool);
+	struct shared *lowest = NULL;
+
+	lock_acquire(&lock);
+	for (unsigned i = 0; i < SHARED_MAX; i++) {
+		struct shared *shared = &files[i];
+		uintptr_t base = (uintptr_t)shared->base;
+
+		if (base && base < to && base + shared->bytes > from && (!lowest || shared->base < lowest->base))
+			lowest = shared;
+	}
+	if (lowest)
+		lowest->users++;
+	lock_release(&lock);
+	return lowest;
 }
 
 void shared_leave(struct shared *shared)
@@ -123,7 +141,16 @@ void shared_leave(struct shared *shared)
 	lock_release(&lock);
 }
 
-/* ---- closing ---- */
+/* ---- beginning, and closing ---- */
+
+void shared_begin(struct shared *shared, char *base, size_t bytes)
+{
+	shared->base = base;
+	shared->bytes = bytes;
+	atomic_store(&shared_low, MIN(atomic_load(&shared_low), (uintptr_t)base));
+	atomic_store(&shared_high, MAX(atomic_load(&shared_high), (uintptr_t)base + bytes));
+	atomic_fetch_add(&nr_shared, 1);
+}
 
 void shared_close_unused(void)
 {
@@ -137,12 +164,19 @@ void shared_close_unused(void)
 	}
 }
 
+static void forget_bounds(void)
+{
+	atomic_store(&shared_low, UINTPTR_MAX);
+	atomic_store(&shared_high, 0);
+}
+
 static void no_window_any_more(struct shared *shared)
 {
 	shared->base = NULL;
 	shared->bytes = 0;
 	shared->spans.n = 0;
-	atomic_fetch_sub(&nr_shared, 1);
+	if (atomic_fetch_sub(&nr_shared, 1) == 1)
+		forget_bounds();
 	object_forget(shared->object, 0, UINT64_MAX,
 		      false); /* it was written: others may change the file from now on */
 	shared_close_unused();
@@ -360,6 +394,7 @@ void shared_fork_child(void)
 		files[i].base = NULL;
 	}
 	atomic_store(&nr_shared, 0);
+	forget_bounds();
 	lock_init(&lock, NULL);
 }
 

@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <sys/stat.h>
 
+#include "held.h"
 #include "inside.h"
 #include "spans.h"
 
@@ -30,11 +31,26 @@ static inline bool any_shared(void)
 	return __builtin_expect(atomic_load_explicit(&nr_shared, memory_order_acquire) != 0, 0);
 }
 
-/* What calls hold of a file they let go in a moment. False: it was not that, or never ends. Yields the processor. */
+/* All windows lie between these. */
+extern _Atomic uintptr_t shared_low, shared_high;
+/* May any of the bytes be in a window? */
+static inline bool shared_may_meet(uintptr_t from, uintptr_t to)
+{
+	return any_shared() && from < atomic_load_explicit(&shared_high, memory_order_relaxed) &&
+	       to > atomic_load_explicit(&shared_low, memory_order_relaxed);
+}
+/* May it be an address of the arena, or of a window? */
+static inline bool maybe_ours(const void *address)
+{
+	return in_arena(address) || shared_may_meet((uintptr_t)address, (uintptr_t)address + 1);
+}
+
+/* What calls hold of a file they let go in a moment. False: it was not that, or lasts. Yields the processor. */
 static inline bool busy_again(int error, unsigned *tries)
 {
 	if (error != -EBUSY || ++*tries == 1000)
 		return false;
+	held_look();
 	sched_yield();
 	return true;
 }
@@ -60,6 +76,8 @@ void shared_start(void);
 /* The file that is open as fd (or of that name), held until shared_leave; NULL: it has no window. */
 struct shared *shared_enter(int fd);
 struct shared *shared_enter_stat(const struct stat *st);
+/* The window with the lowest of those addresses, likewise. */
+struct shared *shared_enter_range(uintptr_t from, uintptr_t to);
 void shared_leave(struct shared *shared);
 
 /* With the lock, for shared_map.c and shared_range.c. */
@@ -71,6 +89,8 @@ struct shared *shared_free_entry(void);
 void shared_close_unused(void);
 /* 0: its window is gone, with the kernel's mappings in its place. Else -errno, and it is as it was. */
 int shared_to_kernel(struct shared *shared, enum passed why);
+/* It has a window. */
+void shared_begin(struct shared *shared, char *base, size_t bytes);
 /* Nothing of it is mapped any more: its window goes. */
 void shared_end(struct shared *shared);
 
@@ -79,6 +99,8 @@ void shared_end(struct shared *shared);
 /* A mapping for the program; MAP_FAILED: the kernel is to do it, with `fd` as it is, and shared_passed to be called.
  * NULL: nobody can (ENOMEM), as the kernel's would show other bytes than ours do. */
 void *shared_map(void *address, size_t bytes, int prot, int flags, int fd, off_t offset);
+/* Another process has, so that there is such a page now. Blocks: briefly. */
+bool shared_made_longer(weir_object *object, uint64_t page);
 /* The kernel has mapped it. */
 void shared_passed(const void *address, size_t bytes, int fd);
 /* ---- kernels.c: the kernel's own mappings ---- */

@@ -50,7 +50,7 @@ static enum passed refusal(size_t bytes, int prot, int flags, int fd, const stru
 {
 	if (settings.shared == SHARED_NONE || (settings.shared == SHARED_READ_ONLY && (mode & O_ACCMODE) != O_RDONLY))
 		return PASSED_CHOSEN;
-	if (!settings.threads) /* calls hold what they use of the arena alone (held.c) */
+	if (!settings.threads && !settings.dispatch) /* then calls could say EFAULT */
 		return PASSED_SIGNALS;
 	if (prot & PROT_EXEC)
 		return PASSED_FILE;
@@ -65,8 +65,7 @@ static enum passed refusal(size_t bytes, int prot, int flags, int fd, const stru
 	return kernels_has(st->st_dev, st->st_ino) ? PASSED_BACK : NR_PASSED;
 }
 
-/* By someone else. */
-static bool made_longer(weir_object *object, uint64_t page)
+bool shared_made_longer(weir_object *object, uint64_t page)
 {
 	unsigned tries = 0;
 	int error;
@@ -82,7 +81,7 @@ static enum weir_fault_answer on_fault(const struct weir_fault *fault, void *use
 	(void)user;
 	if (fault->error == -ENOMEM || fault->error == -ETIMEDOUT)
 		end_out_of_memory(fault);
-	if (fault->error == -ERANGE && made_longer(fault->object, fault->page))
+	if (fault->error == -ERANGE && shared_made_longer(fault->object, fault->page))
 		return WEIR_FAULT_RETRY;
 	return WEIR_FAULT_FAIL;
 }
@@ -130,9 +129,7 @@ static int make_window(struct shared *shared, uint64_t end)
 	if (error)
 		return error;
 	weir_set_fault_handler(object, on_fault, NULL);
-	shared->base = base;
-	shared->bytes = object->window_bytes;
-	atomic_fetch_add(&nr_shared, 1);
+	shared_begin(shared, base, object->window_bytes);
 	if (kernel_mprotect(base, shared->bytes, PROT_NONE))
 		return -errno;
 	return window_bar_all(object);

@@ -113,6 +113,15 @@ static uint64_t room_for_arena(void)
 	return MIN(wanted, left / 4);
 }
 
+/* Of touches of the program's own, the touching thread is the faster server. The kernel's need a thread, where calls
+ * can't be given what is there before they are made. */
+static bool threads_serve(void)
+{
+	if (is("WEIR_FAULTS", "thread"))
+		return true;
+	return !is("WEIR_FAULTS", "signal") && !dispatch_offered() && uffd_serves_kernel();
+}
+
 static void read_settings(void)
 {
 	settings.memory_bytes = number("WEIR_MEMORY", 0);
@@ -132,7 +141,7 @@ static void read_settings(void)
 						      : REPORT_TEXT;
 	if (!is("WEIR_FAULTS", "signal"))
 		keep_device();
-	settings.threads = is("WEIR_FAULTS", "thread") || (!is("WEIR_FAULTS", "signal") && uffd_serves_kernel());
+	settings.threads = threads_serve();
 	settings.interval_ms = number("WEIR_INTERVAL_MS", 0);
 	settings.main_pid = (pid_t)number("WEIR_RUN_PID", 0);
 	if (!settings.swap_path)

@@ -28,6 +28,7 @@
 #include "held.h"
 #include "inside.h"
 #include "raw.h"
+#include "shared.h"
 
 #define AT_ONCE (64u << 10)
 #define PART (256u << 10)
@@ -127,7 +128,11 @@ static bool total_bytes(const struct transfer *t, const long args[6], size_t *to
 
 static bool is_large(const struct transfer *t, const long args[6], size_t *total)
 {
-	if (!t->vector && ((size_t)args[2] <= AT_ONCE || !meets_arena((void *)args[1], (size_t)args[2])))
+	uintptr_t from = (uintptr_t)args[1];
+	size_t bytes = (size_t)args[2];
+
+	if (!t->vector &&
+	    (bytes <= AT_ONCE || !(meets_arena((void *)from, bytes) || shared_may_meet(from, from + bytes))))
 		return false;
 	return total_bytes(t, args, total) && (*total > AT_ONCE || args[2] > PIECES_AT_ONCE);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * calls.c - for tests: system calls of all kinds, by number, with all that they point to paged out, and across a border
- * of pages. It says what they gave; nothing else than under a plain run may come out. usage: calls
+ * of pages. It says what they gave; nothing else than under a plain run may come out.
+ * usage: calls [file]    it is memory of the heap's, or that of files which are mapped, one for each group of calls
  */
 #include "calls.h"
 
@@ -12,6 +13,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -535,25 +537,38 @@ static void programs(void)
 	say("popen", output && fgets(line, sizeof(line), output) && pclose(output) == 0, line, sizeof(line));
 }
 
-int main(void)
+/* A file of its own: what is mapped to be stored to is the kernel's after a fork. */
+static char *mapped(unsigned n)
 {
-	memory = mmap(NULL, SLOTS * SLOT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char name[20];
+	void *address;
+	int fd;
+
+	snprintf(name, sizeof(name), "memory.%u", n);
+	fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	if (fd < 0 || ftruncate(fd, SLOTS * SLOT))
+		return NULL;
+	address = mmap(NULL, SLOTS * SLOT, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	return address == MAP_FAILED ? NULL : address;
+}
+
+int main(int argc, char **argv)
+{
+	void (*const groups[])(void) = {files,    large,   kernels_own, appends, streams, pairs,    names,   waits,
+					children, signals, pointers,    paths,   process, system_v, programs};
+	bool in_file = argc > 1 && strcmp(argv[1], "file") == 0;
+
+	if (!in_file)
+		memory = mmap(NULL, SLOTS * SLOT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	files();
-	large();
-	kernels_own();
-	appends();
-	streams();
-	pairs();
-	names();
-	waits();
-	children();
-	signals();
-	pointers();
-	paths();
-	process();
-	system_v();
-	programs();
+	for (unsigned i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+		if (in_file)
+			memory = mapped(i);
+		groups[i]();
+		if (in_file)
+			munmap(memory, SLOTS * SLOT);
+	}
 	printf("%u calls\n", made);
 	return 0;
 }

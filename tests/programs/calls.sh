@@ -15,10 +15,13 @@ both() {
 	same "calls of all kinds, $1" 4M "$calls"
 	paged
 	result $? "... whose memory went to swap and came back"
+	same "calls of all kinds over files that are mapped, $1" 4M "$calls" file
+	took_files shared_mappings 14
+	result $? "... which were Weir's"
 	same "what comes between them, $1" 8M "$interrupts"
 }
 
-if WEIR_FAULTS=thread "$weir" run -m 64M --report none true 2>err; then
+if may_thread; then
 	export WEIR_FAULTS=thread
 	both "by threads"
 fi

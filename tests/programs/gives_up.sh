@@ -28,7 +28,9 @@ for path in place place/file; do
 done
 [ "$(wc -l <report)" -eq 2 ]
 result $? "... and both reports are where that was"
-for faults in auto signal; do
+served=auto
+may_thread && served="auto thread"
+for faults in $served; do
 	forks "... with few descriptors, all closed by the child ($faults)" descriptors --faults $faults
 done
 (ulimit -v 4000000 && forks "... with few addresses" nothing) >line
@@ -38,13 +40,15 @@ if [ "$(id -u)" -eq 0 ]; then
 	timeout $limit "$weir" run -m 4M --report none -- "$gives_up" root >out 2>err # its report would have no place
 	[ $? -eq 0 ] && grep -q "^child: 0 pages wrong, 0 reads failed" out && ! [ -s err ]
 	result $? "... in another root"
-	forks "... without rights" user
-	forks "... without rights, by signals" user --faults signal
+	for faults in $served; do
+		forks "... without rights ($faults)" user --faults "$faults"
+	done
 	# No device there: what the parent was served by threads, the child serves itself.
-	if unshare -m mount --bind /dev/null /dev/userfaultfd 2>/dev/null; then
+	if [ "$served" != auto ] && unshare -m mount --bind /dev/null /dev/userfaultfd 2>/dev/null; then
 		rm -f report
 		timeout $limit unshare -m sh -c 'mount --bind /dev/null /dev/userfaultfd && exec "$@"' sh \
-			"$weir" run -m 4M --report json --report-file report --report-all -- "$gives_up" user >out 2>err
+			"$weir" run -m 4M --faults thread --report json --report-file report --report-all -- "$gives_up" user \
+			>out 2>err
 		[ $? -eq 0 ] && grep -q "^child: 0 pages wrong, 0 reads failed" out && grep -q '"faults": "thread"' report
 		result $? "... without rights, and without the device that had needed none"
 	fi

@@ -26,7 +26,7 @@ result $? "... what was written there went to swap"
 same "shared mappings of a file, with room for all" 32M "$own/run_shared" 300
 same "shared mappings of a file, paged" 4M "$own/run_shared" 1100
 took_files shared_bytes 40000000
-result $? "... which were Weir's, or the kernel's with signals"
+result $? "... which were Weir's"
 same "a fork while a file that is mapped can't be written" 32M "$own/run_shared" 300 full
 grep -q "can't be written to it" err
 result $? "... which is said"
@@ -39,7 +39,7 @@ exec 9>&-
 same "a mapped file against a model of it" 4M "$own/run_shared_model" 1400 600 5
 same "appends to a file that is mapped are whole" 8M "$own/run_appends" 100
 took_files shared_bytes 10000000
-result $? "... which was Weir's, or the kernel's with signals"
+result $? "... which was Weir's"
 same "a break that the program moves, paged" 4M "$own/run_break" 12
 [ "$(sum pswpin)" -gt 0 ]
 result $? "... which went to swap and came back"
@@ -51,13 +51,10 @@ result $? "asynchronous ones are refused, and counted"
 same "what was stored to a mapped file is in it after quick_exit" 16M sh -c '"$0" quick end; head -c 4 end' "$own/run_stores_last"
 same "... and what destructors of libraries stored" 16M sh -c '"$0" return end; head -c 4 end' "$own/run_stores_last"
 took_files shared_bytes 2000000
-result $? "... which was Weir's, or the kernel's with signals"
+result $? "... which was Weir's"
 same "what the C library promises beyond the plain" 16M "$own/run_corners" 963>high
 [ "$(sum taken_most_bytes)" -lt 1000000000 ]
 result $? "... where what could not be had was not counted"
-WEIR_FAULTS=signal same "... by signals" 16M "$own/run_corners" 963>high
-for faults in "${WEIR_FAULTS:-auto}" signal; do
-	WEIR_FAULTS=$faults same "odd calls about memory are answered as the kernel's are ($faults)" 16M "$own/run_odd"
-	WEIR_FAULTS=$faults same "calls by their number, keys, advice to a process ($faults)" 16M "$own/run_numbers"
-done
+same "odd calls about memory are answered as the kernel's are" 16M "$own/run_odd"
+same "calls by their number, keys, advice to a process" 16M "$own/run_numbers"
 done_testing

@@ -33,7 +33,7 @@ EOF
 sqlite3 made <make
 same "index, join, changes, integrity check" $budget sh -c 'cp made db; sqlite3 db <script'
 took_files shared_mappings 1
-result $? "... by a map that was Weir's, or the kernel's with signals"
+result $? "... by a map that was Weir's"
 paged
 result $? "... and memory which went to swap and came back"
 sqlite3 db 'PRAGMA integrity_check' >out
