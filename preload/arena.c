@@ -40,6 +40,7 @@ static int window_prot(int prot)
 
 static int open_pages(uint64_t first, uint64_t last, int prot)
 {
+	held_stack();
 	return prot == PROT_NONE ? 0 : window_unbar(arena, first, last, window_prot(prot));
 }
 
@@ -55,6 +56,7 @@ static int close_pages(uint64_t first, uint64_t last, bool discard)
 {
 	int error = -EBUSY;
 
+	held_stack();
 	if (first >= atomic_load(&arena->barred_from)) /* never opened */
 		return kernel_mprotect(arena_address(first), (last - first) << PAGE_SHIFT, PROT_NONE) ? -errno : 0;
 	if (discard)
@@ -99,7 +101,7 @@ static bool bearable(size_t bytes)
 
 static uint64_t take(uint64_t pages)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	uint64_t first;
 
 	lock_acquire(&lock);
@@ -111,7 +113,7 @@ static uint64_t take(uint64_t pages)
 /* How many of the pages were not free. */
 static uint64_t give_uncounted(uint64_t first, uint64_t last)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	uint64_t were_free;
 
 	files_cut(first, last);
@@ -130,7 +132,7 @@ static void give(uint64_t first, uint64_t last)
 /* True: it was all free, and is taken now. */
 static bool take_at(uint64_t first, uint64_t last)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	bool free;
 
 	lock_acquire(&lock);
@@ -172,7 +174,7 @@ static int take_over(uint64_t first, uint64_t last)
 	int error = close_pages(first, last, true);
 
 	if (!error) {
-		HOLD_SIGNALS(pool);
+		ENTER_ENGINE();
 
 		files_cut(first, last);
 		lock_acquire(&lock);
@@ -241,7 +243,7 @@ int arena_shrink(void *address, size_t bytes)
 
 static bool any_free(uint64_t first, uint64_t last)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	bool any;
 
 	lock_acquire(&lock);
@@ -252,7 +254,7 @@ static bool any_free(uint64_t first, uint64_t last)
 
 bool arena_any_mapped(const void *address, size_t bytes)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	uint64_t first = arena_page(address), pages = page_up(bytes) >> PAGE_SHIFT;
 	bool any;
 

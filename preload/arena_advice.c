@@ -86,6 +86,7 @@ int arena_advise(void *address, size_t bytes, int advice)
 		 offset = first << PAGE_SHIFT;
 	int own = advice_of(advice), error;
 
+	held_stack();
 	if (!page_up(bytes) || is_hint(advice))
 		return 0;
 	if (is_of_others(advice) && !arena_any_mapped(address, bytes))
@@ -157,6 +158,7 @@ int arena_lock(void *address, size_t bytes)
 	uint64_t offset = arena_page(address) << PAGE_SHIFT;
 	int error;
 
+	held_stack();
 	if (!lock_bearable(bytes))
 		return -1;
 	error = bytes ? weir_mlock(arena, offset, page_up(bytes)) : 0;
@@ -167,6 +169,7 @@ int arena_lock(void *address, size_t bytes)
 
 int arena_unlock(void *address, size_t bytes)
 {
+	held_stack();
 	return arena_result(bytes ? weir_munlock(arena, arena_page(address) << PAGE_SHIFT, page_up(bytes)) : 0);
 }
 
@@ -184,6 +187,7 @@ int arena_mincore(void *address, size_t bytes, unsigned char *vec)
 	unsigned char some[MINCORE_PAGES];
 	int error = arena_mapped(address, bytes) ? 0 : -ENOMEM;
 
+	held_stack();
 	for (size_t n; !error && page < last; page += n, vec += n) {
 		n = MIN(last - page, sizeof(some));
 		error = weir_mincore(arena, page << PAGE_SHIFT, n << PAGE_SHIFT, some);

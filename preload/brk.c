@@ -51,7 +51,7 @@ static int begin(void)
 
 static void *move_by(intptr_t change)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	char *before = (void *)-1;
 
 	lock_acquire(&lock);
@@ -65,7 +65,7 @@ static void *move_by(intptr_t change)
 
 static int move(char *wanted)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	int error;
 
 	lock_acquire(&lock);

@@ -397,6 +397,7 @@ long call_with_pages(long nr, const long args[6])
 
 	if (!is_ours() || (settings.threads && !direct_is(nr, args)))
 		return raw_call(nr, args);
+	held_stack();
 	atomic_fetch_add_explicit(&tallies.calls, 1, memory_order_relaxed);
 	return transfer_call(nr, args, &result) ? result : call_once(nr, args, &held);
 }

@@ -5,9 +5,11 @@
 #ifndef WEIR_CALLS_H
 #define WEIR_CALLS_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <ucontext.h>
 
 /* Do the call; what it uses of the arena is in memory meanwhile. The result, or -errno: as the kernel has it; errno is
  * left alone. Where the kernel's faults are served by threads, unless it is by O_DIRECT, or where the thread is inside
@@ -25,6 +27,10 @@ bool dispatch_offered(void);
 int dispatch_start(void);
 /* A signal handler's return, from our text: what the kernel calls sa_restorer. */
 uintptr_t dispatch_restorer(void);
+/* Where it would go on if it could fail. */
+uintptr_t dispatch_returned(void);
+/* Our text. */
+extern uintptr_t dispatch_from, dispatch_bytes;
 
 /* numbers.c: is it one of the arena's ranges, or of the engine's descriptors, that this library answers by itself?
  * True, and *result as the kernel's. */
@@ -32,7 +38,7 @@ bool number_answered(long nr, const long args[6], long *result);
 #define NUMBERS 512 /* none that is answered is higher */
 extern const uint8_t call_answered[NUMBERS];
 
-/* signals.c. Of the program's signals SIGSYS and SIGBUS are never blocked: we live by them. */
+/* signals.c. Of the program's signals SIGSYS, SIGBUS and SIGSEGV are never blocked: we live by them. */
 /* Calls that concern the thread's signals: true, and *result; `context` is what it returns to. False: another call. */
 bool signal_call(long nr, const long args[6], void *context, long *result);
 uint64_t mask_allowed(uint64_t mask);
@@ -50,6 +56,19 @@ struct alternate {
 	size_t bytes;
 };
 extern __thread struct alternate thread_alternate __attribute__((tls_model("initial-exec")));
+
+/* alternate.c: signals on stacks that are paged out. For x86-64. */
+void alternate_start(void);
+/* A thread's first call; `context` is what it returns to, or NULL: it has an alternate stack, one of ours if need be. */
+void alternate_begin(ucontext_t *context);
+/* Its end. */
+void alternate_end(void);
+bool alternate_is_own(const stack_t *stack);
+int alternate_set_own(void); /* again. 0, or -1: there is none */
+/* Call it on the thread's own alternate stack, or here, where it has none. */
+void alternate_run(void (*run)(void *), void *argument);
+/* A SIGSEGV: was it a stack of ours that the kernel did not find, and is there now? Blocks: for I/O. */
+bool alternate_mended(const siginfo_t *info, ucontext_t *context);
 
 /* call_table.c: what a call's arguments point to. */
 enum pointed {

@@ -49,7 +49,7 @@
 #define STACK_LEAST (16u << 10) /* what a stack has at least, where that is not said */
 #define STACK_MOST (256u << 10) /* and what is kept in memory of one in the arena */
 
-/* Our text; the assembler code reads them. */
+/* The assembler code reads them. */
 uintptr_t dispatch_from, dispatch_bytes;
 /* Where vfork_from_here goes back to. A child of vfork has its parent's, and changes it for nobody. */
 __thread uintptr_t vfork_back __attribute__((tls_model("initial-exec")));
@@ -89,9 +89,7 @@ __asm__(".text\n"
 	".type signal_return_at, @function\n"
 	"signal_return_at:\n"
 	"	movq %rdi, %rsp\n"
-	"	movl $15, %eax\n"
-	"	syscall\n"
-	"	hlt\n"
+	"	jmp signal_return\n"
 	".size signal_return_at, . - signal_return_at\n"
 	/* long clone_with(const greg_t *registers): where the child is to go, and whether with dispatch, is below its
 	 * stack; offsets are those of gregset_t. */
@@ -149,6 +147,11 @@ void vfork_from_here(void);
 uintptr_t dispatch_restorer(void)
 {
 	return (uintptr_t)signal_return;
+}
+
+uintptr_t dispatch_returned(void)
+{
+	return (uintptr_t)signal_return + 9; /* the bytes of its two instructions */
 }
 
 static long dispatch_on(void)
@@ -274,6 +277,7 @@ static long serve(ucontext_t *context)
 		return begin(nr, args, registers);
 	case SYS_exit:
 		held_give_all();
+		alternate_end();
 		return raw_call(nr, args);
 	}
 	if (signal_call(nr, args, context, &result))
@@ -286,12 +290,16 @@ static void on_sigsys(int number, siginfo_t *info, void *context)
 	ucontext_t *interrupted = context;
 	int saved = errno;
 
+	held_stack(); /* also for our own calls, whose arguments are on it */
+	alternate_begin(interrupted);
 	if (info->si_code != BY_DISPATCH)
 		sigsys_of_program(number, info, context);
 	else if (info->si_arch != AUDIT_ARCH_X86_64)
 		interrupted->uc_mcontext.gregs[REG_RAX] = -ENOSYS; /* by the 32-bit gate */
 	else
 		interrupted->uc_mcontext.gregs[REG_RAX] = serve(interrupted);
+	interrupted->uc_mcontext.gregs[REG_RCX] = 0; /* served (alternate.c) */
+	held_stack();                                /* if another one was meanwhile: the return needs this one */
 	errno = saved;
 }
 
@@ -348,6 +356,10 @@ bool dispatch_offered(void)
 int dispatch_start(void)
 {
 	return -ENOSYS;
+}
+uintptr_t dispatch_returned(void)
+{
+	return 0;
 }
 uintptr_t dispatch_restorer(void)
 {

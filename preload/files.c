@@ -164,7 +164,7 @@ static void close_unused(void)
 
 bool files_meet(uint64_t first, uint64_t last)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	bool met;
 	size_t at;
 
@@ -193,7 +193,7 @@ void files_cut(uint64_t first, uint64_t last)
 
 bool files_again(uint64_t first, uint64_t last, uint64_t to)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	bool room = true;
 	size_t at;
 
@@ -218,7 +218,7 @@ bool files_again(uint64_t first, uint64_t last, uint64_t to)
 
 void files_go_on(uint64_t last, uint64_t end)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	size_t at;
 
 	lock_acquire(&changes);
@@ -407,7 +407,7 @@ static bool written_from(int fd, off_t offset, size_t bytes, uint64_t *from)
 
 void files_written(int fd, off_t offset, size_t bytes)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	uint64_t page = 0, from, to;
 	struct span pages;
 	struct stat st;
@@ -479,7 +479,7 @@ bool files_can(size_t bytes, int prot, int flags, int fd, off_t offset)
 /* The range is of that file from now on, as far as there is room in the tables. */
 static bool add(struct range *range, int fd, const struct stat *st)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	struct file *file;
 	bool room;
 

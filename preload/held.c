@@ -37,6 +37,8 @@
 #define CALLS_MAX 32
 #define HELD_MAX 2000
 #define WRITE_TRIES 1000
+#define STACK_ROOM (16u << 10)  /* what the engine needs of a stack ... */
+#define STACK_FRAMES (8u << 10) /* ... and what is above it of our handler's, with a signal's frame */
 
 struct held {
 	weir_object *object;
@@ -46,6 +48,7 @@ struct held {
 struct area {
 	unsigned nr_calls, nr_spans;
 	struct held alternate; /* the alternate signal stack: of none of the calls */
+	struct held stack;     /* what is in use, where that is the heap's */
 	struct {
 		uintptr_t frame; /* of the function that made it, on the stack */
 		unsigned first;  /* of its spans */
@@ -193,10 +196,68 @@ static void release_returned(uintptr_t frame)
 		release_from(area->nr_calls - 1);
 }
 
+static bool is_in(const struct held *held, uintptr_t address)
+{
+	return (address - (uintptr_t)arena_base) >> PAGE_SHIFT < held->pages.last &&
+	       (address - (uintptr_t)arena_base) >> PAGE_SHIFT >= held->pages.first;
+}
+
 noinline void held_look(void)
 {
-	if (area)
-		release_returned((uintptr_t)__builtin_frame_address(0));
+	uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+
+	if (!area)
+		return;
+	release_returned(frame);
+	if (!is_in(&area->stack, frame))
+		release(&area->stack);
+}
+
+static struct span stack_wanted(uintptr_t top)
+{
+	uintptr_t base = (uintptr_t)arena_base, from = MAX(top - STACK_ROOM, base),
+		  to = MIN(top + STACK_FRAMES, base + arena_bytes);
+
+	return (struct span){(from - base) >> PAGE_SHIFT, (to - base + PAGE_SIZE - 1) >> PAGE_SHIFT};
+}
+
+/* On another stack. */
+static void keep_stack(void *argument)
+{
+	const struct window whole = {arena, (uintptr_t)arena_base, arena_bytes};
+	const struct span *wanted = argument;
+
+	release(&area->stack);
+	area->stack = (struct held){arena, {wanted->first, wanted->first}};
+	hold_pages(&whole, &area->stack, wanted->first, wanted->last, true);
+}
+
+static bool is_kept(const struct span *wanted)
+{
+	const struct span *kept = &area->stack.pages;
+
+	return kept->first <= wanted->first && kept->last >= wanted->last;
+}
+
+/* No signal comes meanwhile, whose handler might want that other stack too. But the thread is not in the engine yet:
+ * what it touches of this one may wait. */
+noinline void held_stack(void)
+{
+	const uint64_t all = mask_allowed(UINT64_MAX);
+	uintptr_t top = (uintptr_t)__builtin_frame_address(0);
+	struct span wanted;
+	uint64_t before;
+	int saved = errno;
+
+	if (!settings.dispatch || !in_arena((void *)top) || on_alternate(top) || !own_area())
+		return;
+	wanted = stack_wanted(top);
+	if (is_kept(&wanted))
+		return;
+	raw(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(before));
+	alternate_run(keep_stack, &wanted);
+	raw(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
+	errno = saved;
 }
 
 noinline int held_begin(void)
@@ -204,6 +265,7 @@ noinline int held_begin(void)
 	uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
 	unsigned call;
 
+	held_stack();
 	if (!own_area())
 		return -1;
 	release_returned(frame);
@@ -272,6 +334,7 @@ int held_range(int call, const void *address, size_t bytes, bool write)
 
 	if (!bytes || to < from || !(in_files || meets_arena(address, bytes)))
 		return 0;
+	held_stack();
 	hold_cancel(&cancel);
 	error = hold_in(&whole, call, from, to, write);
 	if (error >= 0 && in_files) {
@@ -313,6 +376,7 @@ void held_give_all(void)
 	if (old->nr_calls)
 		release_from(0);
 	release(&old->alternate);
+	release(&old->stack);
 	area = NULL;
 	raw(SYS_munmap, old, sizeof(*old));
 }

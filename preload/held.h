@@ -23,6 +23,9 @@ void held_look(void);
 bool held_room(size_t bytes);
 /* For as long as the thread lives, or until the next call with other bytes: its alternate signal stack. */
 int held_alternate(void *address, size_t bytes);
+/* Where calls are dispatched: before this thread enters the engine. On a stack of the heap's memory, what the engine may
+ * need of it stays in memory until the thread enters from another one: it would wait for itself. Blocks: for I/O. */
+void held_stack(void);
 /* At the thread's end. */
 void held_give_all(void);
 /* In a child of fork(): what its parent held is the parent's. */

@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cache/hold.h"
+#include "held.h"
 #include "pool.h"
 
 #ifndef MAP_32BIT /* x86 alone has it */
@@ -99,6 +101,11 @@ static inline bool is_ours(void)
 {
 	return atomic_load_explicit(&started, memory_order_acquire) && !inside && !thread_context.signals_held;
 }
+
+/* From here to the end of the block the program's signals wait, and its thread may be in the engine. */
+#define ENTER_ENGINE() \
+	held_stack(); \
+	HOLD_SIGNALS(pool)
 
 #define ADDRESSES_END (1ull << 56) /* no processor's are behind it */
 

@@ -145,7 +145,7 @@ void kernels_moved(const char *from, size_t bytes, const char *to, size_t new_by
 
 static int unmap_noted(char *address, size_t bytes)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	int result;
 
 	shared_lock();
@@ -163,7 +163,7 @@ int shared_unmap_kernels(void *address, size_t bytes)
 
 static void note_moved(const void *from, size_t bytes, const void *to, size_t new_bytes)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 
 	shared_lock();
 	kernels_moved(from, bytes, to, new_bytes);
@@ -178,7 +178,7 @@ void shared_moved(const void *from, size_t bytes, const void *to, size_t new_byt
 
 static void forget_noted(const void *address, size_t bytes)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 
 	shared_lock();
 	kernels_forget(address, bytes);

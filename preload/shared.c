@@ -56,7 +56,7 @@ struct shared *shared_find(const void *address)
 
 bool shared_at(const void *address, char **from, char **to)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	struct shared *shared;
 
 	*from = (char *)UINTPTR_MAX;
@@ -91,7 +91,7 @@ struct shared *shared_free_entry(void)
 
 struct shared *shared_enter_stat(const struct stat *st)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	struct shared *shared;
 
 	if (!S_ISREG(st->st_mode))
@@ -110,12 +110,13 @@ struct shared *shared_enter(int fd)
 {
 	struct stat st;
 
+	held_stack();
 	return raw(SYS_fstat, fd, &st) ? NULL : shared_enter_stat(&st);
 }
 
 struct shared *shared_enter_range(uintptr_t from, uintptr_t to)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	struct shared *lowest = NULL;
 
 	lock_acquire(&lock);
@@ -134,7 +135,7 @@ struct shared *shared_enter_range(uintptr_t from, uintptr_t to)
 
 void shared_leave(struct shared *shared)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 
 	lock_acquire(&lock);
 	shared->users--;
@@ -292,7 +293,7 @@ int shared_to_kernel(struct shared *shared, enum passed why)
 
 int shared_give_back(const void *address, size_t bytes)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	int error = 0;
 
 	lock_acquire(&lock);
@@ -322,7 +323,7 @@ void shared_write_all(void)
 	if (!any_shared())
 		return;
 	{
-		HOLD_SIGNALS(pool);
+		ENTER_ENGINE();
 
 		lock_acquire(&lock);
 		for (unsigned i = 0; i < SHARED_MAX; i++)
@@ -338,7 +339,7 @@ void shared_write_all(void)
 
 void shared_unlock_all(void)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 
 	lock_acquire(&lock);
 	for (unsigned i = 0; i < SHARED_MAX; i++)

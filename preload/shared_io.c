@@ -58,7 +58,7 @@ static bool is_resident(const weir_object *object, uint64_t page)
  * has none. */
 static void look_who_is_stored_to(struct shared *shared, uint64_t page, bool *may, unsigned n)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	const struct spans *spans = &shared->spans;
 
 	shared_lock();
@@ -72,7 +72,7 @@ static void look_who_is_stored_to(struct shared *shared, uint64_t page, bool *ma
 
 static bool any_stored_to(struct shared *shared)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	bool any;
 
 	shared_lock();

@@ -217,7 +217,7 @@ void *shared_map(void *address, size_t bytes, int prot, int flags, int fd, off_t
 		return MAP_FAILED;
 	}
 	{
-		HOLD_SIGNALS(pool);
+		ENTER_ENGINE();
 
 		shared_lock();
 		p = map(bytes, prot, flags, fd, (uint64_t)offset, &st, mode);
@@ -237,7 +237,7 @@ void shared_passed(const void *address, size_t bytes, int fd)
 	shared_replaced(address, page_up(bytes));
 	if (address != MAP_FAILED && !fstat(fd, &st) && S_ISREG(st.st_mode) && settings.shared != SHARED_NONE &&
 	    !in_memory(fd)) {
-		HOLD_SIGNALS(pool);
+		ENTER_ENGINE();
 
 		shared_lock();
 		kernels_add(address, page_up(bytes), st.st_dev, st.st_ino, 1);

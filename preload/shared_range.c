@@ -38,7 +38,7 @@ static struct shared *pages_of(const void *address, size_t bytes, uint64_t *firs
  * (a fork), but its object stays. */
 static struct shared *enter_pages(const void *address, size_t bytes, uint64_t *first, uint64_t *last)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	struct shared *shared;
 
 	shared_lock();
@@ -126,7 +126,7 @@ static bool any_mapped(const struct spans *spans, uint64_t first, uint64_t last)
 
 bool shared_any_mapped(const void *address, size_t bytes)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	struct shared *shared;
 	uint64_t first, last;
 	bool any;
@@ -141,7 +141,7 @@ bool shared_any_mapped(const void *address, size_t bytes)
 /* With the lock: what `act` says of the range's pages; NOW_KERNELS where no window has them. */
 static int with_pages(void *address, size_t bytes, int (*act)(struct shared *, uint64_t, uint64_t, int), int argument)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	struct shared *shared;
 	uint64_t first, last;
 	int error = NOW_KERNELS;
@@ -332,7 +332,7 @@ static int remap(struct shared *shared, uint64_t first, uint64_t last, uint64_t 
 
 void *shared_remap(void *address, size_t bytes, size_t new_bytes, int flags)
 {
-	HOLD_SIGNALS(pool);
+	ENTER_ENGINE();
 	struct shared *shared;
 	uint64_t first, last;
 	int error = NOW_KERNELS;

@@ -2,10 +2,12 @@
  *
  * signals.c - the program's signals, where its faults and its system calls are signals themselves.
  *
- *   blocked            any but SIGBUS and SIGSYS, which stay out of every mask: blocked they would be the process's end
+ *   blocked            any but SIGBUS, SIGSYS, SIGSEGV, which stay out of every mask: blocked they would be the process's
+ *                      end
  *   handlers           the kernel's, but return through our text, which is not dispatched
  *   of SIGBUS          the engine's stays; the program's gets what is not a fault of ours (fault/sigbus.c)
  *   of SIGSYS          the dispatcher's stays; the program's gets what is not a call of ours (a seccomp filter's)
+ *   of SIGSEGV         ours where the program has none, or one on its alternate stack (alternate.c)
  *   alternate stack    held in memory: the kernel can't put a signal on a stack that is paged out
  *
  * These calls change what the return from our own handler restores, so the change is made there too.
@@ -39,12 +41,13 @@ _Static_assert(sizeof(struct action) == 32, "as the kernel has it");
 
 __thread struct alternate thread_alternate;
 
-static struct action of_sigsys; /* the program's. As with any sigaction, who sets it while others use it is at fault */
-static pid_t own_pid;           /* else it is a child of vfork, whose handlers are its own but not its memory */
+/* The program's. As with any sigaction, who sets it while others use it is at fault. */
+static struct action of_sigsys, of_sigsegv;
+static pid_t own_pid; /* else it is a child of vfork, whose handlers are its own but not its memory */
 
 uint64_t mask_allowed(uint64_t mask)
 {
-	return mask & ~(BIT(SIGBUS) | BIT(SIGSYS));
+	return mask & ~(BIT(SIGBUS) | BIT(SIGSYS) | BIT(SIGSEGV));
 }
 
 static uint64_t *mask_of(ucontext_t *context)
@@ -68,22 +71,41 @@ static void exchange_sigbus(const struct action *new, struct action *old)
 	memcpy(&old->mask, &libc_old.sa_mask, sizeof(old->mask));
 }
 
-static void exchange_sigsys(const struct action *new, struct action *old)
+static void on_sigsegv(int number, siginfo_t *info, void *context);
+
+/* To the kernel goes the program's own where ours would run on another stack than it, or change what exec inherits. */
+static void set_sigsegv(const struct action *of)
 {
-	*old = of_sigsys;
-	if (new)
-		of_sigsys = *new;
+	struct action action = {(uintptr_t)on_sigsegv, SA_SIGINFO | SA_ONSTACK | SA_NODEFER | RESTORER, 0, of->mask};
+
+	action.restorer = dispatch_restorer();
+	if (of->handler == (uintptr_t)SIG_IGN || (of->handler != (uintptr_t)SIG_DFL && !(of->flags & SA_ONSTACK)))
+		action = *of;
+	else if (of->handler != (uintptr_t)SIG_DFL)
+		action.flags = (of->flags & ~(unsigned long)SA_RESETHAND) | SA_SIGINFO | RESTORER;
+	raw(SYS_rt_sigaction, SIGSEGV, &action, NULL, sizeof(of->mask));
+}
+
+static void exchange_kept(int number, const struct action *new, struct action *old)
+{
+	struct action *of = number == SIGSYS ? &of_sigsys : &of_sigsegv;
+
+	*old = *of;
+	if (!new)
+		return;
+	*of = *new;
+	if (number == SIGSEGV)
+		set_sigsegv(of);
 }
 
 static long exchange(int number, const struct action *new, struct action *old)
 {
-	if (number == SIGBUS || number == SIGSYS) {
-		if (new &&raw(SYS_getpid) != own_pid)
-			new = NULL; /* at its exec they are the default's anyway */
-		number == SIGBUS ? exchange_sigbus(new, old) : exchange_sigsys(new, old);
-		return 0;
-	}
-	return raw(SYS_rt_sigaction, number, new, old, sizeof(uint64_t));
+	if (number != SIGBUS && number != SIGSYS && number != SIGSEGV)
+		return raw(SYS_rt_sigaction, number, new, old, sizeof(uint64_t));
+	if (new &&raw(SYS_getpid) != own_pid)
+		new = NULL; /* at its exec they are the default's anyway */
+	number == SIGBUS ? exchange_sigbus(new, old) : exchange_kept(number, new, old);
+	return 0;
 }
 
 static long set_action(int number, const void *new, void *old)
@@ -104,24 +126,49 @@ static long set_action(int number, const void *new, void *old)
 	return result;
 }
 
-void sigsys_of_program(int number, void *info, void *context)
+/* The end, as the default is: by the same fault once more, or, where it was none, by sending it again. */
+static void by_default(int number, const siginfo_t *info)
 {
-	static const struct action by_default;
-	uint64_t mask = mask_allowed(*mask_of(context) | of_sigsys.mask);
-	bool sent = ((siginfo_t *)info)->si_code <= 0;
+	static const struct action none;
 
-	if (of_sigsys.handler == (uintptr_t)SIG_IGN && sent)
-		return;
-	if (of_sigsys.handler == (uintptr_t)SIG_DFL || of_sigsys.handler == (uintptr_t)SIG_IGN) {
-		raw(SYS_rt_sigaction, number, &by_default, NULL, sizeof(mask));
+	raw(SYS_rt_sigaction, number, &none, NULL, sizeof(none.mask));
+	if (number != SIGSEGV || info->si_code <= 0 || info->si_code == SI_KERNEL)
 		raw(SYS_tgkill, raw(SYS_getpid), raw(SYS_gettid), number);
+}
+
+static void to_program(struct action *of, int number, siginfo_t *info, void *context)
+{
+	struct action action = *of;
+	uint64_t mask = mask_allowed(*mask_of(context) | action.mask);
+
+	if (action.handler == (uintptr_t)SIG_IGN && info->si_code <= 0)
+		return;
+	if (action.handler == (uintptr_t)SIG_DFL || action.handler == (uintptr_t)SIG_IGN) {
+		by_default(number, info);
 		return;
 	}
+	if (action.flags & SA_RESETHAND)
+		of->handler = (uintptr_t)SIG_DFL;
 	raw(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
-	if (of_sigsys.flags & SA_SIGINFO)
-		((void (*)(int, void *, void *))of_sigsys.handler)(number, info, context);
+	if (action.flags & SA_SIGINFO)
+		((void (*)(int, void *, void *))action.handler)(number, info, context);
 	else
-		((void (*)(int))of_sigsys.handler)(number);
+		((void (*)(int))action.handler)(number);
+}
+
+void sigsys_of_program(int number, void *info, void *context)
+{
+	to_program(&of_sigsys, number, info, context);
+}
+
+static void on_sigsegv(int number, siginfo_t *info, void *context)
+{
+	int saved = errno;
+	bool mended = alternate_mended(info, context);
+
+	errno = saved;
+	if (!mended)
+		to_program(&of_sigsegv, number, info, context);
 }
 
 /* ---- masks ---- */
@@ -162,9 +209,13 @@ static long set_stack(const void *new, void *old, ucontext_t *context)
 	if (result)
 		return result;
 	if (new) {
-		raw(SYS_sigaltstack, NULL, &context->uc_stack);
 		hold_stack(&stack);
+		if (stack.ss_flags & SS_DISABLE)
+			alternate_set_own();
+		raw(SYS_sigaltstack, NULL, &context->uc_stack);
 	}
+	if (alternate_is_own(&before))
+		before = (stack_t){.ss_flags = SS_DISABLE};
 	return old && user_put(old, &before, sizeof(before)) ? -EFAULT : 0;
 }
 
@@ -195,7 +246,7 @@ bool signal_call(long nr, const long args[6], void *context, long *result)
 
 int signals_begin(const void *dispatcher, size_t bytes)
 {
-	const uint64_t ours = BIT(SIGBUS) | BIT(SIGSYS);
+	const uint64_t ours = BIT(SIGBUS) | BIT(SIGSYS) | BIT(SIGSEGV);
 	struct action action;
 
 	weir_assert(bytes == sizeof(action));
@@ -203,6 +254,10 @@ int signals_begin(const void *dispatcher, size_t bytes)
 	if (raw(SYS_rt_sigaction, SIGSYS, dispatcher, &of_sigsys, sizeof(ours)))
 		return -EINVAL;
 	raw(SYS_rt_sigprocmask, SIG_UNBLOCK, &ours, NULL, sizeof(ours));
+	raw(SYS_rt_sigaction, SIGSEGV, NULL, &of_sigsegv, sizeof(ours));
+	set_sigsegv(&of_sigsegv);
+	alternate_start();
+	alternate_begin(NULL);
 	/* The engine's handler of faults was set by the C library. */
 	if (raw(SYS_rt_sigaction, SIGBUS, NULL, &action, sizeof(ours)) || action.handler <= (uintptr_t)SIG_IGN)
 		return 0;

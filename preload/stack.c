@@ -9,10 +9,10 @@
 #define STACK_BYTES (256ul << 10)
 #define GUARD_BYTES PAGE_SIZE
 
-void run_on_stack(void (*run)(void *), void *argument, char *top);
-
 #if defined(__x86_64__)
 __asm__(".text\n"
+	".globl run_on_stack\n"
+	".hidden run_on_stack\n"
 	".type run_on_stack, @function\n"
 	"run_on_stack:\n"
 	"	.cfi_startproc\n"
@@ -33,6 +33,8 @@ __asm__(".text\n"
 	".size run_on_stack, . - run_on_stack\n");
 #elif defined(__aarch64__)
 __asm__(".text\n"
+	".globl run_on_stack\n"
+	".hidden run_on_stack\n"
 	".type run_on_stack, %function\n"
 	"run_on_stack:\n"
 	"	.cfi_startproc\n"

@@ -6,4 +6,7 @@
  * had, on that which there is. Signal-safe: yes; a handler that comes meanwhile must not jump out. */
 void on_own_stack(void (*run)(void *), void *argument);
 
+/* On that stack, which ends at `top`. */
+void run_on_stack(void (*run)(void *), void *argument, char *top);
+
 #endif

@@ -44,6 +44,9 @@ same "a break that the program moves, paged" 4M "$own/run_break" 12
 [ "$(sum pswpin)" -gt 0 ]
 result $? "... which went to swap and came back"
 same "signals of all kinds" 4M "$own/run_signals" 6
+same "coroutines, whose stacks are paged out" 4M "$own/run_coroutines" 300 4
+[ "$(sum pswpin)" -gt 500 ]
+result $? "... they were"
 same "reads and writes by O_DIRECT" 4M "$own/run_direct" direct.data 8
 run 16M "$own/run_direct" direct.data 1 async
 [ $? -eq 0 ] && [ "$(cat out)" = "1 1" ] && [ "$(sum calls_refused)" -eq 2 ]
