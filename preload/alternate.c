@@ -22,20 +22,23 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 
+#include "fault/sigbus.h"
 #include "held.h"
 #include "inside.h"
 #include "raw.h"
 #include "shared.h"
 #include "stack.h"
 
-#define ALTERNATE_BYTES (256u << 10) /* touched where it is used */
+#define ALTERNATE_BYTES \
+	(1u << 20) /* touched where it is used: a program's handlers may be, which count on a whole stack */
+#define GUARD_BYTES PAGE_SIZE
 #define RED_ZONE 128
 #define SYSCALL_BYTES 2 /* of the instruction */
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
 #endif
 
-static size_t frame_bytes; /* of a signal on the stack, at most */
+static size_t frame_bytes;
 static __thread char *own __attribute__((tls_model("initial-exec")));
 
 /* ---- the thread's alternate stack ---- */
@@ -62,11 +65,12 @@ static void make_own(void)
 
 	if (raw(SYS_sigaltstack, NULL, &now) || !(now.ss_flags & SS_DISABLE))
 		return;
-	mapped = raw(SYS_mmap, NULL, ALTERNATE_BYTES, PROT_READ | PROT_WRITE,
+	mapped = raw(SYS_mmap, NULL, GUARD_BYTES + ALTERNATE_BYTES, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
 	if (raw_failed(mapped))
 		return;
-	own = (char *)mapped;
+	raw(SYS_mprotect, mapped, GUARD_BYTES, PROT_NONE);
+	own = (char *)mapped + GUARD_BYTES;
 	alternate_set_own();
 }
 
@@ -88,8 +92,13 @@ void alternate_end(void)
 
 	if (!own || raw(SYS_sigaltstack, &none, NULL)) /* the thread ends on it */
 		return;
-	raw(SYS_munmap, own, ALTERNATE_BYTES);
+	raw(SYS_munmap, own - GUARD_BYTES, GUARD_BYTES + ALTERNATE_BYTES);
 	own = NULL;
+}
+
+size_t alternate_frame_bytes(void)
+{
+	return frame_bytes;
 }
 
 /* Nobody is on it: who asks is on a stack of the heap's. Signals that come meanwhile find the room below. */
@@ -99,6 +108,15 @@ void alternate_run(void (*run)(void *), void *argument)
 		run_on_stack(run, argument, own + ALTERNATE_BYTES);
 	else
 		run(argument);
+}
+
+/* Of a program's alternate stack there may be 8 KiB, where the signal is already. Nobody is on ours, unless we are: */
+static void run_fault(void (*run)(void *), void *argument)
+{
+	if ((uintptr_t)__builtin_frame_address(0) - (uintptr_t)own < ALTERNATE_BYTES)
+		run(argument);
+	else
+		alternate_run(run, argument);
 }
 
 /* ---- what the kernel did not find ---- */
@@ -150,6 +168,7 @@ bool alternate_mended(const siginfo_t *info, ucontext_t *context)
 void alternate_start(void)
 {
 	frame_bytes = getauxval(AT_MINSIGSTKSZ) ?: 4096;
+	sigbus_serve_on(run_fault);
 }
 
 #else /* nothing is dispatched there */
@@ -172,6 +191,10 @@ bool alternate_is_own(const stack_t *stack)
 int alternate_set_own(void)
 {
 	return -1;
+}
+size_t alternate_frame_bytes(void)
+{
+	return 0;
 }
 void alternate_run(void (*run)(void *), void *argument)
 {

@@ -64,7 +64,8 @@ void alternate_begin(ucontext_t *context);
 /* Its end. */
 void alternate_end(void);
 bool alternate_is_own(const stack_t *stack);
-int alternate_set_own(void); /* again. 0, or -1: there is none */
+int alternate_set_own(void);        /* again. 0, or -1: there is none */
+size_t alternate_frame_bytes(void); /* what a signal needs of a stack, at most */
 /* Call it on the thread's own alternate stack, or here, where it has none. */
 void alternate_run(void (*run)(void *), void *argument);
 /* A SIGSEGV: was it a stack of ours that the kernel did not find, and is there now? Blocks: for I/O. */
@@ -108,6 +109,8 @@ long call_once(long nr, const long args[6], bool *held);
 void async_start(void);
 /* direct.c: is it a read or write by O_DIRECT, of memory that may be ours? */
 bool direct_is(long nr, const long args[6]);
+/* The same of one that another thread makes, whatever its memory. */
+bool direct_by(long nr, int fd);
 /* transfer.c: reads and writes that are large; true, and *result. False: do it at once. */
 bool transfer_call(long nr, const long args[6], long *result);
 

@@ -88,8 +88,11 @@ static void set_sigsegv(const struct action *of)
 
 static void exchange_kept(int number, const struct action *new, struct action *old)
 {
-	struct action *of = number == SIGSYS ? &of_sigsys : &of_sigsegv;
+	struct action *of = number == SIGSYS ? &of_sigsys : &of_sigsegv, now;
 
+	if (number == SIGSEGV && !raw(SYS_rt_sigaction, number, NULL, &now, sizeof(now.mask)) &&
+	    now.handler == (uintptr_t)SIG_DFL) /* which it never is but after a handler with SA_RESETHAND */
+		of->handler = now.handler;
 	*old = *of;
 	if (!new)
 		return;
@@ -102,8 +105,11 @@ static long exchange(int number, const struct action *new, struct action *old)
 {
 	if (number != SIGBUS && number != SIGSYS && number != SIGSEGV)
 		return raw(SYS_rt_sigaction, number, new, old, sizeof(uint64_t));
-	if (new &&raw(SYS_getpid) != own_pid)
-		new = NULL; /* at its exec they are the default's anyway */
+	if (new &&raw(SYS_getpid) != own_pid) {
+		if (number == SIGSEGV)
+			set_sigsegv(new); /* as its exec will inherit it */
+		new = NULL;
+	}
 	number == SIGBUS ? exchange_sigbus(new, old) : exchange_kept(number, new, old);
 	return 0;
 }
@@ -195,7 +201,7 @@ static void hold_stack(const stack_t *stack)
 	bool wanted = !(stack->ss_flags & SS_DISABLE);
 
 	thread_alternate = (struct alternate){wanted ? (uintptr_t)stack->ss_sp : 0, wanted ? stack->ss_size : 0};
-	held_alternate((void *)thread_alternate.start, MIN(thread_alternate.bytes, ALTERNATE_MAX));
+	signals_hold_stack();
 }
 
 static long set_stack(const void *new, void *old, ucontext_t *context)
@@ -273,5 +279,7 @@ void signals_after_fork(void)
 
 void signals_hold_stack(void)
 {
-	held_alternate((void *)thread_alternate.start, MIN(thread_alternate.bytes, ALTERNATE_MAX));
+	size_t bytes = MIN(thread_alternate.bytes, ALTERNATE_MAX); /* those at its top */
+
+	held_alternate((void *)(thread_alternate.start + thread_alternate.bytes - bytes), bytes);
 }
