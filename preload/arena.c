@@ -51,23 +51,21 @@ static void heal(uint64_t first, uint64_t last)
 		kernel_madvise(arena_address(first), (last - first) << PAGE_SHIFT, MADV_DONTNEED);
 }
 
-/* Bar pages, and give up what they hold if asked. Who has them pinned (a lock that is just being set) lets go soon. */
+/* Bar pages, and give up what they hold if asked. Who has them pinned (a lock that is just being set) lets go
+ * soon, calls under way at once. */
 static int close_pages(uint64_t first, uint64_t last, bool discard)
 {
-	int error = -EBUSY;
+	unsigned tries = 0;
+	int error;
 
 	held_stack();
 	if (first >= atomic_load(&arena->barred_from)) /* never opened */
 		return kernel_mprotect(arena_address(first), (last - first) << PAGE_SHIFT, PROT_NONE) ? -errno : 0;
 	if (discard)
 		weir_munlock(arena, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
-	for (unsigned tries = 0; error == -EBUSY && tries < 1000; tries++) {
+	do
 		error = window_bar(arena, first, last, discard);
-		if (error == -EBUSY) {
-			held_look();
-			sched_yield();
-		}
-	}
+	while (held_take(error, arena, first, last, discard, &tries));
 	if (!error && discard)
 		heal(first, last);
 	return error;

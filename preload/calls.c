@@ -319,16 +319,22 @@ static void guess(struct call *call)
 static long try(long nr, const long args[6], const struct rule *rules, int *worst)
 {
 	struct call call = {.nr = nr, .held = held_begin()};
+	unsigned taken = held_taken();
 	long result;
 
+	held_name(call.held, nr, args[0]);
 	memcpy(call.args, args, sizeof(call.args));
 	if (!rules)
 		guess(&call);
 	for (unsigned i = 0; rules && i < RULES_MAX && rules[i].what != POINTS_NOWHERE; i++)
 		apply(&call, &rules[i]);
+	if (!call.worst && held_taken() != taken)
+		call.worst = 1;
 	if (call.worst == 1 && direct_is(nr, args))
 		call.worst = UNHELD;
 	result = call.worst == UNHELD ? -ENOMEM : raw_call(nr, call.args);
+	if (result == -EFAULT && !call.worst && held_taken() != taken)
+		call.worst = 1;
 	held_end(call.held);
 	*worst = call.worst;
 	return result;

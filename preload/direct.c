@@ -51,3 +51,8 @@ bool direct_is(long nr, const long args[6])
 		return may_be_ours((void *)args[1], (size_t)args[2]) && has_flag((int)args[0]);
 	return is_vector(nr) && args[2] > 0 && args[2] <= VECTOR_MAX && has_flag((int)args[0]);
 }
+
+bool direct_by(long nr, int fd)
+{
+	return (is_plain(nr) || is_vector(nr)) && has_flag(fd);
+}

@@ -15,6 +15,10 @@
  * Pins are counts in the page words, so a range is two numbers. A span beyond the last is empty, always: a handler may
  * come between any two steps.
  *
+ * A call may wait for ever, and the kernel unmaps what it is given all the same. So another thread that has to have
+ * pages takes them away (held_take): the call says EFAULT where they are unmapped, as it should, and else is made again.
+ * Not from a device (O_DIRECT), which is waited for.
+ *
  * No cancellation comes between a pin and its note, or within the engine (io.c makes it asynchronous around a call).
  *
  * All threads together hold no more than half of the budget: beyond it pages are brought in, but not held, and the
@@ -23,9 +27,10 @@
 #include "held.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
+#include <time.h>
 
 #include "cache/hold.h"
 #include "calls.h"
@@ -36,27 +41,40 @@
 
 #define CALLS_MAX 32
 #define HELD_MAX 2000
-#define WRITE_TRIES 1000
 #define STACK_ROOM (16u << 10)  /* what the engine needs of a stack ... */
-#define STACK_FRAMES (8u << 10) /* ... and what is above it of our handler's, with a signal's frame */
+#define STACK_FRAMES (6u << 10) /* ... and what is above it of our handler's, beside a signal's frame */
+#define STACK_MORE (8u << 10)   /* kept below, so that a call from a little deeper down needs no other pages */
+#define TAKEN_TRIES 1000
+#define TAKEN_NAP 100000 /* ns, while a device has the pages */
 
+/* Pages of an object: the first, a number that tells one use of this place from the next, how many. In one word, as other
+ * threads may take some of them away. */
 struct held {
-	weir_object *object;
-	struct span pages;
+	weir_object *_Atomic object; /* set while there are none */
+	_Atomic uint64_t pages;
 };
+#define FIRST_SHIFT 32
+#define TURN_SHIFT 24
+#define NR_MASK ((1ull << TURN_SHIFT) - 1)
 
 struct area {
-	unsigned nr_calls, nr_spans;
-	struct held alternate; /* the alternate signal stack: of none of the calls */
-	struct held stack;     /* what is in use, where that is the heap's */
+	struct area *next;
+	_Atomic bool used;
+	uint8_t turn;
+	_Atomic unsigned nr_calls, nr_spans, nr_taken;
+	struct held alternate;       /* the alternate signal stack: of none of the calls */
+	struct held stack;           /* what is in use, where that is the heap's ... */
+	_Atomic uint64_t stack_page; /* ... of which this one was its top when that was looked at */
 	struct {
 		uintptr_t frame; /* of the function that made it, on the stack */
 		unsigned first;  /* of its spans */
 		bool on_alternate;
+		_Atomic int nr, fd; /* what it is, for who would take its pages */
 	} calls[CALLS_MAX];
 	struct held spans[HELD_MAX];
 };
 static __thread struct area *area __attribute__((tls_model("initial-exec")));
+static struct area *_Atomic areas; /* all that ever were: others may look at any time, so they stay, and are used again */
 
 static _Atomic uint64_t nr_held; /* pages, of all threads, each as often as it is held */
 
@@ -75,14 +93,36 @@ void held_start(void)
 	has_key = !pthread_key_create(&at_end, thread_ends);
 }
 
+static struct area *used_before(void)
+{
+	for (struct area *one = atomic_load(&areas); one; one = one->next)
+		if (!atomic_exchange(&one->used, true))
+			return one;
+	return NULL;
+}
+
+static struct area *new_area(void)
+{
+	long mapped = raw(SYS_mmap, 0, sizeof(*area), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct area *one = raw_failed(mapped) ? NULL : (struct area *)mapped;
+
+	if (!one)
+		return NULL;
+	atomic_store(&one->used, true);
+	one->next = atomic_load(&areas);
+	while (!atomic_compare_exchange_weak(&areas, &one->next, one))
+		;
+	return one;
+}
+
 static struct area *own_area(void)
 {
-	long mapped;
+	struct area *found;
 
 	if (area)
 		return area;
-	mapped = raw(SYS_mmap, 0, sizeof(*area), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	area = raw_failed(mapped) ? NULL : (struct area *)mapped;
+	found = used_before();
+	area = found ? found : new_area();
 	if (area && has_key)
 		pthread_setspecific(at_end, area);
 	return area;
@@ -90,27 +130,75 @@ static struct area *own_area(void)
 
 /* ---- spans ---- */
 
+static uint64_t first_of(uint64_t pages)
+{
+	return pages >> FIRST_SHIFT;
+}
+
+static uint64_t last_of(uint64_t pages)
+{
+	return first_of(pages) + (pages & NR_MASK);
+}
+
+static uint64_t like(uint64_t pages, uint64_t first, uint64_t last)
+{
+	return first << FIRST_SHIFT | (pages & (0xffull << TURN_SHIFT)) | (last - first);
+}
+
+/* None yet; from here on. */
+static void begin_at(struct held *held, weir_object *object, uint64_t page)
+{
+	atomic_store_explicit(&held->object, object, memory_order_release);
+	atomic_store_explicit(&held->pages, page << FIRST_SHIFT | (uint64_t)area->turn++ << TURN_SHIFT,
+			      memory_order_release);
+}
+
+/* One more that is pinned already, at either end. False: others have taken what was there, or it is too much. */
+static bool add_page(struct held *held, uint64_t page)
+{
+	uint64_t seen = atomic_load(&held->pages), more;
+
+	do {
+		if ((seen & NR_MASK) == NR_MASK)
+			return false;
+		if (page == last_of(seen))
+			more = like(seen, first_of(seen), page + 1);
+		else if (page + 1 == first_of(seen))
+			more = like(seen, page, last_of(seen));
+		else
+			return false;
+	} while (!atomic_compare_exchange_weak(&held->pages, &seen, more));
+	atomic_fetch_add(&nr_held, 1);
+	return true;
+}
+
+static void unpin_all(weir_object *object, uint64_t first, uint64_t last)
+{
+	for (uint64_t page = first; page < last; page++)
+		unpin_counted(&object->words[page]);
+	atomic_fetch_sub(&nr_held, last - first);
+}
+
 static void release(struct held *held)
 {
-	struct span was = held->pages;
+	uint64_t was = atomic_load(&held->pages);
 
-	held->pages = (struct span){0, 0};
-	for (uint64_t page = was.first; page < was.last; page++)
-		unpin_counted(&held->object->words[page]);
-	atomic_fetch_sub(&nr_held, was.last - was.first);
+	if (was & NR_MASK)
+		was = atomic_exchange(&held->pages, 0);
+	unpin_all(atomic_load_explicit(&held->object, memory_order_relaxed), first_of(was), last_of(was));
 }
 
 static void release_from(unsigned call)
 {
-	unsigned first = area->calls[call].first;
+	unsigned first = area->calls[call].first, n = atomic_load_explicit(&area->nr_spans, memory_order_relaxed);
 	struct cancel cancel;
 
 	hold_cancel(&cancel);
-	while (area->nr_spans > first) {
-		release(&area->spans[area->nr_spans - 1]);
-		area->nr_spans--;
+	while (n > first) {
+		release(&area->spans[--n]);
+		atomic_store_explicit(&area->nr_spans, n, memory_order_relaxed);
 	}
-	area->nr_calls = call;
+	atomic_store_explicit(&area->nr_calls, call, memory_order_relaxed);
 	release_cancel(&cancel);
 }
 
@@ -162,13 +250,10 @@ static int hold_pages(const struct window *window, struct held *held, uint64_t f
 		error = pin_page(window->object, page, write);
 		if (error)
 			return answer(window, error, page, write);
-		if (!held || !may_hold()) {
+		if (!held || !may_hold() || !add_page(held, page)) {
 			unpin_counted(&window->object->words[page]);
 			held = NULL;
-			continue;
 		}
-		atomic_fetch_add(&nr_held, 1);
-		held->pages.last = page + 1;
 	}
 	return held ? 0 : 1;
 }
@@ -192,14 +277,17 @@ static bool has_returned(unsigned call, uintptr_t frame)
 
 static void release_returned(uintptr_t frame)
 {
-	while (area->nr_calls && has_returned(area->nr_calls - 1, frame))
-		release_from(area->nr_calls - 1);
+	unsigned n;
+
+	while ((n = atomic_load_explicit(&area->nr_calls, memory_order_relaxed)) && has_returned(n - 1, frame))
+		release_from(n - 1);
 }
 
 static bool is_in(const struct held *held, uintptr_t address)
 {
-	return (address - (uintptr_t)arena_base) >> PAGE_SHIFT < held->pages.last &&
-	       (address - (uintptr_t)arena_base) >> PAGE_SHIFT >= held->pages.first;
+	uint64_t pages = atomic_load(&held->pages), page = (address - (uintptr_t)arena_base) >> PAGE_SHIFT;
+
+	return page >= first_of(pages) && page < last_of(pages);
 }
 
 noinline void held_look(void)
@@ -213,30 +301,40 @@ noinline void held_look(void)
 		release(&area->stack);
 }
 
-static struct span stack_wanted(uintptr_t top)
+/* ---- the stack ---- */
+
+static struct span stack_wanted(uintptr_t top, size_t below, size_t above)
 {
-	uintptr_t base = (uintptr_t)arena_base, from = MAX(top - STACK_ROOM, base),
-		  to = MIN(top + STACK_FRAMES, base + arena_bytes);
+	uintptr_t base = (uintptr_t)arena_base, from = top - base > below ? top - below : base,
+		  to = MIN(top + above, base + arena_bytes);
 
 	return (struct span){(from - base) >> PAGE_SHIFT, (to - base + PAGE_SIZE - 1) >> PAGE_SHIFT};
 }
 
-/* On another stack. */
+/* On another stack. From its top in both directions, as far as it goes: a page may be barred below it. */
 static void keep_stack(void *argument)
 {
+	uintptr_t top = *(uintptr_t *)argument;
 	const struct window whole = {arena, (uintptr_t)arena_base, arena_bytes};
-	const struct span *wanted = argument;
+	struct span wanted = stack_wanted(top, STACK_ROOM + STACK_MORE, STACK_FRAMES + alternate_frame_bytes());
+	uint64_t page = (top - (uintptr_t)arena_base) >> PAGE_SHIFT, below = page;
+	struct held *stack = &area->stack;
 
-	release(&area->stack);
-	area->stack = (struct held){arena, {wanted->first, wanted->first}};
-	hold_pages(&whole, &area->stack, wanted->first, wanted->last, true);
+	release(stack);
+	atomic_store(&area->stack_page, page);
+	begin_at(stack, arena, page);
+	hold_pages(&whole, stack, page, wanted.last, true);
+	while (below-- > wanted.first && !hold_pages(&whole, stack, below, below + 1, true))
+		;
 }
 
-static bool is_kept(const struct span *wanted)
+static bool is_kept(uintptr_t top)
 {
-	const struct span *kept = &area->stack.pages;
+	struct span wanted = stack_wanted(top, STACK_ROOM, STACK_FRAMES / 2 + alternate_frame_bytes());
+	uint64_t kept = atomic_load(&area->stack.pages), first = first_of(kept), last = last_of(kept);
 
-	return kept->first <= wanted->first && kept->last >= wanted->last;
+	return is_in(&area->stack, top) && (first <= wanted.first || object_barred(arena, first - 1)) &&
+	       (last >= wanted.last || object_barred(arena, last));
 }
 
 /* No signal comes meanwhile, whose handler might want that other stack too. But the thread is not in the engine yet:
@@ -245,17 +343,13 @@ noinline void held_stack(void)
 {
 	const uint64_t all = mask_allowed(UINT64_MAX);
 	uintptr_t top = (uintptr_t)__builtin_frame_address(0);
-	struct span wanted;
 	uint64_t before;
 	int saved = errno;
 
-	if (!settings.dispatch || !in_arena((void *)top) || on_alternate(top) || !own_area())
-		return;
-	wanted = stack_wanted(top);
-	if (is_kept(&wanted))
+	if (!settings.dispatch || !in_arena((void *)top) || on_alternate(top) || !own_area() || is_kept(top))
 		return;
 	raw(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(before));
-	alternate_run(keep_stack, &wanted);
+	alternate_run(keep_stack, &top);
 	raw(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
 	errno = saved;
 }
@@ -269,20 +363,34 @@ noinline int held_begin(void)
 	if (!own_area())
 		return -1;
 	release_returned(frame);
-	call = area->nr_calls;
+	call = atomic_load_explicit(&area->nr_calls, memory_order_relaxed);
 	if (call == CALLS_MAX)
 		return -1;
 	area->calls[call].frame = frame;
-	area->calls[call].first = area->nr_spans;
+	area->calls[call].first = atomic_load_explicit(&area->nr_spans, memory_order_relaxed);
 	area->calls[call].on_alternate = on_alternate(frame);
+	atomic_store_explicit(&area->calls[call].nr, -1, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
-	area->nr_calls = call + 1;
+	atomic_store_explicit(&area->nr_calls, call + 1, memory_order_release);
 	return (int)call;
+}
+
+void held_name(int call, long nr, long fd)
+{
+	if (call < 0)
+		return;
+	atomic_store_explicit(&area->calls[call].fd, (int)fd, memory_order_relaxed);
+	atomic_store_explicit(&area->calls[call].nr, (int)nr, memory_order_relaxed);
+}
+
+unsigned held_taken(void)
+{
+	return area ? atomic_load(&area->nr_taken) : 0;
 }
 
 void held_end(int call)
 {
-	if (call >= 0 && area && area->nr_calls > (unsigned)call)
+	if (call >= 0 && area && atomic_load_explicit(&area->nr_calls, memory_order_relaxed) > (unsigned)call)
 		release_from((unsigned)call); /* and what was left above it: a child's of vfork, which is gone */
 }
 
@@ -291,16 +399,17 @@ static int hold_in(const struct window *window, int call, uintptr_t from, uintpt
 {
 	struct held *held = NULL;
 	uint64_t first;
+	unsigned n;
 
 	from = MAX(from, window->base), to = MIN(to, window->base + window->bytes);
 	if (from >= to)
 		return 0;
 	first = (from - window->base) >> PAGE_SHIFT;
-	if (call >= 0 && area->nr_spans < HELD_MAX) {
-		held = &area->spans[area->nr_spans++];
+	if (call >= 0 && (n = atomic_load_explicit(&area->nr_spans, memory_order_relaxed)) < HELD_MAX) {
+		held = &area->spans[n];
+		atomic_store_explicit(&area->nr_spans, n + 1, memory_order_release);
 		atomic_signal_fence(memory_order_seq_cst);
-		held->object = window->object;
-		held->pages = (struct span){first, first};
+		begin_at(held, window->object, first);
 	}
 	return hold_pages(window, held, first, (to - window->base + PAGE_SIZE - 1) >> PAGE_SHIFT, write);
 }
@@ -309,11 +418,11 @@ static int hold_in(const struct window *window, int call, uintptr_t from, uintpt
 static int hold_in_files(int call, uintptr_t from, uintptr_t to, bool write)
 {
 	struct shared *shared;
+	struct window window;
 	int error, worst = 0;
 
-	while (from < to && (shared = shared_enter_range(from, to))) {
-		struct window window = {shared->object, (uintptr_t)shared->base, shared->bytes};
-
+	while (from < to && (shared = shared_enter_range(from, to, &window.base, &window.bytes))) {
+		window.object = shared->object;
 		error = hold_in(&window, call, from, to, write);
 		shared_leave(shared);
 		if (error < 0)
@@ -358,7 +467,7 @@ int held_alternate(void *address, size_t bytes)
 	if (!bytes || !in_arena(address))
 		return 0;
 	first = (uint64_t)((char *)address - arena_base) >> PAGE_SHIFT;
-	area->alternate = (struct held){arena, {first, first}};
+	begin_at(&area->alternate, arena, first);
 	error = hold_pages(&(struct window){arena, (uintptr_t)arena_base, arena_bytes}, &area->alternate, first,
 			   first + (page_up((uintptr_t)address % PAGE_SIZE + bytes) >> PAGE_SHIFT), true);
 	if (error)
@@ -373,72 +482,92 @@ void held_give_all(void)
 
 	if (!old)
 		return;
-	if (old->nr_calls)
+	if (atomic_load(&old->nr_calls))
 		release_from(0);
 	release(&old->alternate);
 	release(&old->stack);
 	area = NULL;
-	raw(SYS_munmap, old, sizeof(*old));
+	atomic_store(&old->used, false);
 }
 
 void held_forget(void)
 {
 	atomic_store(&nr_held, 0);
-	if (area)
-		memset(area, 0, sizeof(*area));
-}
+	for (struct area *one = atomic_load(&areas); one; one = one->next) {
+		unsigned n = atomic_load(&one->nr_spans);
 
-/* ---- the program's memory ---- */
-
-static long copy_as_kernel(void *to, const void *from, size_t bytes, bool out)
-{
-	struct iovec ours = {out ? (void *)(uintptr_t)from : to, bytes},
-		     theirs = {out ? to : (void *)(uintptr_t)from, bytes};
-
-	return raw(out ? SYS_process_vm_writev : SYS_process_vm_readv, raw(SYS_getpid), &ours, 1, &theirs, 1, 0);
-}
-
-/* Whether it may be written to the kernel knows, which alone sees access rights. */
-static long copy_to_ours(void *to, const void *from, size_t bytes)
-{
-	long got = -EFAULT;
-	int kept = 1;
-
-	for (unsigned tries = 0; got == -EFAULT && kept == 1 && tries < WRITE_TRIES; tries++) {
-		int call = held_begin();
-
-		kept = held_range(call, to, bytes, true);
-		if (kept >= 0)
-			got = copy_as_kernel(to, from, bytes, true);
-		held_end(call);
+		memset(one->spans, 0, MIN(n + 1, HELD_MAX) * sizeof(one->spans[0]));
+		atomic_store(&one->nr_spans, 0);
+		atomic_store(&one->nr_calls, 0);
+		atomic_store(&one->alternate.pages, 0);
+		atomic_store(&one->stack.pages, 0);
+		atomic_store(&one->used, one == area);
 	}
-	return got;
 }
 
-static int copy(void *to, const void *from, size_t bytes, bool out)
-{
-	bool from_ours = !out && maybe_ours(from);
-	long got;
+/* ---- what others take ---- */
 
-	if (from_ours && held_range(-1, from, bytes, false) < 0)
-		return -EFAULT;
-	if (!from_ours) {
-		got = out && maybe_ours(to) ? copy_to_ours(to, from, bytes) : copy_as_kernel(to, from, bytes, out);
-		if (got == (long)bytes)
-			return 0;
-		if (got != -ENOSYS && got != -EPERM)
-			return -EFAULT;
+/* Pages [first, last) of the object. What is left begins where it did, or, of a stack, has its top in it. */
+static bool take(struct area *of, struct held *held, const weir_object *object, uint64_t first, uint64_t last)
+{
+	uint64_t was = atomic_load(&held->pages), left, from = first_of(was), to = last_of(was);
+	bool above = held == &of->stack && atomic_load(&of->stack_page) >= last;
+	weir_object *theirs = atomic_load(&held->object);
+
+	if (theirs != object || to <= first || from >= last)
+		return true;
+	left = above ? like(was, MIN(last, to), to) : like(was, from, MAX(first, from));
+	atomic_fetch_add(&of->nr_taken, 1); /* first: whose call says EFAULT for it then knows why */
+	if (!atomic_compare_exchange_strong(&held->pages, &was, left))
+		return false;
+	if (above)
+		unpin_all(theirs, from, MIN(last, to));
+	else
+		unpin_all(theirs, MAX(first, from), to);
+	return true;
+}
+
+/* Of the calls that hold span `i`: a device may just be reaching into it. (Into none of our own: we are here.) */
+static bool is_devices(struct area *of, unsigned i)
+{
+	unsigned n = MIN(atomic_load(&of->nr_calls), CALLS_MAX), call = 0;
+
+	while (call + 1 < n && of->calls[call + 1].first <= i)
+		call++;
+	return n && direct_by(atomic_load(&of->calls[call].nr), atomic_load(&of->calls[call].fd));
+}
+
+static bool take_of(struct area *of, const weir_object *object, uint64_t first, uint64_t last, bool discard)
+{
+	unsigned n = MIN(atomic_load(&of->nr_spans), HELD_MAX);
+	bool all = take(of, &of->alternate, object, first, last) & take(of, &of->stack, object, first, last);
+
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t pages = atomic_load(&of->spans[i].pages);
+
+		if (atomic_load(&of->spans[i].object) != object || last_of(pages) <= first || first_of(pages) >= last)
+			continue;
+		all &= (discard || of == area || !is_devices(of, i)) && take(of, &of->spans[i], object, first, last);
 	}
-	memcpy(to, from, bytes); /* it will go well; or a filter keeps us from looking first */
-	return 0;
+	return all;
 }
 
-int user_get(void *to, const void *from, size_t bytes)
+bool held_take(int error, const weir_object *object, uint64_t first, uint64_t last, bool discard, unsigned *tries)
 {
-	return copy(to, from, bytes, false);
-}
+	const struct timespec time = {.tv_nsec = TAKEN_NAP};
+	bool all = true;
 
-int user_put(void *to, const void *from, size_t bytes)
-{
-	return copy(to, from, bytes, true);
+	if (error != -EBUSY || ++*tries == TAKEN_TRIES)
+		return false;
+	held_look();
+	for (struct area *one = atomic_load(&areas); one; one = one->next)
+		if (atomic_load(&one->used))
+			all &= take_of(one, object, first, last, discard);
+	if (all)
+		sched_yield();
+	else if (!discard) { /* a device's work ends */
+		--*tries;
+		raw(SYS_nanosleep, &time, NULL);
+	}
+	return true;
 }

@@ -7,6 +7,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+#include "pool.h"
 
 /* At the start, where calls are not dispatched. */
 void held_start(void);
@@ -17,6 +20,13 @@ int held_begin(void);
  * those before the first that is not are held. Blocks: for I/O. Not inside the engine. */
 int held_range(int call, const void *address, size_t bytes, bool write);
 void held_end(int call);
+/* Which call it is: that of a device's holds what can't be taken away. */
+void held_name(int call, long nr, long fd);
+/* How often anything that this thread's calls hold was taken away. */
+unsigned held_taken(void);
+/* After `error` of what needs pages [first, last) unpinned; `discard`: for good. True: it was EBUSY, and what calls of any
+ * thread hold there has been taken away, or will be: try again. Yields the processor. */
+bool held_take(int error, const weir_object *object, uint64_t first, uint64_t last, bool discard, unsigned *tries);
 /* What calls of this thread that were left by a jump hold is let go. */
 void held_look(void);
 /* So much could be held now, beside what is. */

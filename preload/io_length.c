@@ -26,7 +26,7 @@ static void done_with(struct shared *shared)
 	unsigned tries = 0;
 	int saved = errno;
 
-	while (busy_again(object_follow(shared->object), &tries))
+	while (busy_again(object_follow(shared->object), shared->object, &tries))
 		;
 	shared_leave(shared);
 	errno = saved;

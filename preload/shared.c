@@ -114,7 +114,7 @@ struct shared *shared_enter(int fd)
 	return raw(SYS_fstat, fd, &st) ? NULL : shared_enter_stat(&st);
 }
 
-struct shared *shared_enter_range(uintptr_t from, uintptr_t to)
+struct shared *shared_enter_range(uintptr_t from, uintptr_t to, uintptr_t *at, size_t *bytes)
 {
 	ENTER_ENGINE();
 	struct shared *lowest = NULL;
@@ -127,8 +127,11 @@ struct shared *shared_enter_range(uintptr_t from, uintptr_t to)
 		if (base && base < to && base + shared->bytes > from && (!lowest || shared->base < lowest->base))
 			lowest = shared;
 	}
-	if (lowest)
+	if (lowest) {
 		lowest->users++;
+		*at = (uintptr_t)lowest->base;
+		*bytes = lowest->bytes;
+	}
 	lock_release(&lock);
 	return lowest;
 }
@@ -190,7 +193,7 @@ static int give_up(struct shared *shared, window_replace replace)
 
 	do
 		error = window_give_up(shared->object, replace, shared);
-	while (busy_again(error, &tries));
+	while (busy_again(error, shared->object, &tries));
 	return error;
 }
 

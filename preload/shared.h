@@ -5,7 +5,6 @@
 #ifndef WEIR_SHARED_H
 #define WEIR_SHARED_H
 
-#include <sched.h>
 #include <sys/stat.h>
 
 #include "held.h"
@@ -45,14 +44,10 @@ static inline bool maybe_ours(const void *address)
 	return in_arena(address) || shared_may_meet((uintptr_t)address, (uintptr_t)address + 1);
 }
 
-/* What calls hold of a file they let go in a moment. False: it was not that, or lasts. Yields the processor. */
-static inline bool busy_again(int error, unsigned *tries)
+/* What calls hold of a file is taken away. False: it was not that, or lasts. Yields the processor. */
+static inline bool busy_again(int error, const weir_object *object, unsigned *tries)
 {
-	if (error != -EBUSY || ++*tries == 1000)
-		return false;
-	held_look();
-	sched_yield();
-	return true;
+	return held_take(error, object, 0, UINT64_MAX, false, tries);
 }
 
 /* ---- shared.c ---- */
@@ -76,8 +71,8 @@ void shared_start(void);
 /* The file that is open as fd (or of that name), held until shared_leave; NULL: it has no window. */
 struct shared *shared_enter(int fd);
 struct shared *shared_enter_stat(const struct stat *st);
-/* The window with the lowest of those addresses, likewise. */
-struct shared *shared_enter_range(uintptr_t from, uintptr_t to);
+/* The window with the lowest of those addresses, likewise; and where it is, as long as it is one. */
+struct shared *shared_enter_range(uintptr_t from, uintptr_t to, uintptr_t *base, size_t *bytes);
 void shared_leave(struct shared *shared);
 
 /* With the lock, for shared_map.c and shared_range.c. */

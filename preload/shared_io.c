@@ -114,7 +114,7 @@ static void follow(struct shared *shared, uint64_t end)
 {
 	unsigned tries = 0;
 
-	while (end > weir_size(shared->object) && busy_again(object_follow(shared->object), &tries))
+	while (end > weir_size(shared->object) && busy_again(object_follow(shared->object), shared->object, &tries))
 		;
 }
 
@@ -382,6 +382,6 @@ void shared_before_resize(struct shared *shared, uint64_t bytes)
 {
 	unsigned tries = 0;
 
-	while (shared->object->writable && busy_again(weir_resize(shared->object, bytes), &tries))
+	while (shared->object->writable && busy_again(weir_resize(shared->object, bytes), shared->object, &tries))
 		;
 }

@@ -72,7 +72,7 @@ bool shared_made_longer(weir_object *object, uint64_t page)
 
 	do
 		error = object_follow(object);
-	while (busy_again(error, &tries));
+	while (busy_again(error, object, &tries));
 	return !error && page < object_pages_of(weir_size(object));
 }
 

@@ -57,7 +57,7 @@ static int leave_with(struct shared *shared, int error)
 	return failed(error);
 }
 
-/* To bar a page waits for pins, which are short. */
+/* To bar a page waits for pins, which are short, but for those of calls. */
 static int set_access(weir_object *object, const struct span *pages, int prot)
 {
 	unsigned tries = 0;
@@ -67,7 +67,7 @@ static int set_access(weir_object *object, const struct span *pages, int prot)
 		return window_unbar(object, pages->first, pages->last, prot | PROT_READ);
 	do
 		error = window_bar(object, pages->first, pages->last, false);
-	while (busy_again(error, &tries));
+	while (held_take(error, object, pages->first, pages->last, false, &tries));
 	return error;
 }
 

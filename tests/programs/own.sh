@@ -47,6 +47,14 @@ same "signals of all kinds" 4M "$own/run_signals" 6
 same "coroutines, whose stacks are paged out" 4M "$own/run_coroutines" 300 4
 [ "$(sum pswpin)" -gt 500 ]
 result $? "... they were"
+same "what is set for signals, seen and inherited" 8M "$own/run_dispositions"
+same "small stacks, with nothing below them" 4M "$own/run_stacks" 12
+[ "$(sum pswpin)" -gt 500 ]
+result $? "... which were paged out"
+same "memory that goes while a call has it" 8M "$own/run_taken"
+same "files that are mapped, likewise" 8M "$own/run_taken" taken.data
+took_files shared_mappings 9
+result $? "... which were Weir's"
 same "reads and writes by O_DIRECT" 4M "$own/run_direct" direct.data 8
 run 16M "$own/run_direct" direct.data 1 async
 [ $? -eq 0 ] && [ "$(cat out)" = "1 1" ] && [ "$(sum calls_refused)" -eq 2 ]
