@@ -2,7 +2,6 @@
  *
  * arena_advice.c - what programs say of ranges of the arena, and ask about them: madvise, mlock, mincore.
  */
-#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -66,7 +65,7 @@ static bool is_of_others(int advice)
 	return advice == MADV_REMOVE || advice == MADV_DONTFORK || advice == MADV_WIPEONFORK;
 }
 
-/* By halves, down to the pages that a system call under way holds: they become zeros as they are. */
+/* By halves, down to the pages that are held and can't be taken: they become zeros as they are. */
 static int discard_around_held(uint64_t first, uint64_t last, enum weir_advice own)
 {
 	int error = weir_advise(arena, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT, own);
@@ -85,6 +84,7 @@ int arena_advise(void *address, size_t bytes, int advice)
 	uint64_t first = arena_page(address), last = first + (page_up(bytes) >> PAGE_SHIFT),
 		 offset = first << PAGE_SHIFT;
 	int own = advice_of(advice), error;
+	unsigned tries = 0;
 
 	held_stack();
 	if (!page_up(bytes) || is_hint(advice))
@@ -99,11 +99,9 @@ int arena_advise(void *address, size_t bytes, int advice)
 		return arena_result(-EINVAL);
 	if (own == WEIR_ADV_DONTNEED && arena_untouched(first, last))
 		return 0;
-	error = weir_advise(arena, offset, page_up(bytes), (enum weir_advice)own);
-	for (unsigned tries = 0; error == -EBUSY && tries < 1000; tries++) {
-		sched_yield();
+	do
 		error = weir_advise(arena, offset, page_up(bytes), (enum weir_advice)own);
-	}
+	while (held_take(error, arena, first, last, false, &tries));
 	if (error == -EBUSY && (own == WEIR_ADV_DONTNEED || own == WEIR_ADV_FREE))
 		error = discard_around_held(first, last, (enum weir_advice)own);
 	if (error == -EACCES) /* to bring in what may not be touched, or is not there */

@@ -65,15 +65,20 @@ static void map(void)
 	memset(memory, 'a', BYTES);
 }
 
+static void wait_for_reader(void)
+{
+	tid = 0;
+	pthread_create(&thread, NULL, wait_and_read, NULL);
+	while (!tid || !waits())
+		usleep(1000);
+}
+
 /* From here on a read to the third page waits. */
 static void begin(void)
 {
 	map();
 	wanted = memory + 2 * PAGE;
-	tid = 0;
-	pthread_create(&thread, NULL, wait_and_read, NULL);
-	while (!tid || !waits())
-		usleep(1000);
+	wait_for_reader();
 }
 
 static void end(const char *what, int result)
@@ -117,6 +122,25 @@ static void replaced(void)
 	end("replaced", now != memory);
 	printf("... where it went: %.5s\n", wanted);
 	munmap(memory, BYTES);
+}
+
+/* What is read after that goes to what is there instead: zeros, or what the file has. */
+static void given_up(int from_file)
+{
+	int fd = from_file ? open(file, O_RDWR) : -1;
+	char *shown = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | (from_file ? 0 : MAP_ANONYMOUS), fd, 0);
+
+	if (shown == MAP_FAILED)
+		exit(2);
+	memset(shown, 'p', BYTES);
+	wanted = shown + 2 * PAGE;
+	wait_for_reader();
+	end("given up", madvise(shown, BYTES, MADV_DONTNEED));
+	printf("... beside it: %d %d\n", wanted[-1], wanted[10]);
+	printf("... where it went: %.5s\n", wanted);
+	munmap(shown, BYTES);
+	if (from_file)
+		close(fd);
 }
 
 /* Where it goes, and so what the read says, is up to who maps. */
@@ -190,7 +214,9 @@ int main(int argc, char **argv)
 	replaced();
 	moved();
 	inherited();
+	given_up(0);
 	if (file) {
+		given_up(1);
 		cut(PAGE);
 		cut(2 * PAGE + 100);
 		mapped_otherwise();
