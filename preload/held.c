@@ -76,6 +76,9 @@ struct area {
 static __thread struct area *area __attribute__((tls_model("initial-exec")));
 static struct area *_Atomic areas; /* all that ever were: others may look at any time, so they stay, and are used again */
 
+/* A child of fork() whose arena is not there yet: what it would bring in would come to its parent's window. */
+static _Atomic bool is_newborn;
+
 static _Atomic uint64_t nr_held; /* pages, of all threads, each as often as it is held */
 
 /* Where no dispatcher sees a thread end: of those that have an area. */
@@ -346,7 +349,8 @@ noinline void held_stack(void)
 	uint64_t before;
 	int saved = errno;
 
-	if (!settings.dispatch || !in_arena((void *)top) || on_alternate(top) || !own_area() || is_kept(top))
+	if (!settings.dispatch || !in_arena((void *)top) || atomic_load(&is_newborn) || on_alternate(top) ||
+	    !own_area() || is_kept(top))
 		return;
 	raw(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(before));
 	alternate_run(keep_stack, &top);
@@ -492,6 +496,7 @@ void held_give_all(void)
 
 void held_forget(void)
 {
+	atomic_store(&is_newborn, true);
 	atomic_store(&nr_held, 0);
 	for (struct area *one = atomic_load(&areas); one; one = one->next) {
 		unsigned n = atomic_load(&one->nr_spans);
@@ -503,6 +508,11 @@ void held_forget(void)
 		atomic_store(&one->stack.pages, 0);
 		atomic_store(&one->used, one == area);
 	}
+}
+
+void held_go_on(void)
+{
+	atomic_store(&is_newborn, false);
 }
 
 /* ---- what others take ---- */

@@ -40,6 +40,8 @@ void held_stack(void);
 void held_give_all(void);
 /* In a child of fork(): what its parent held is the parent's. */
 void held_forget(void);
+/* Its arena is there. Until then its stack is in memory, as its parent kept it. */
+void held_go_on(void);
 
 /* Copy from and to the program's memory, which may not be there at all: 0 or -EFAULT. */
 int user_get(void *to, const void *from, size_t bytes);

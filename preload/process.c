@@ -230,6 +230,7 @@ static void before(void)
 
 	if (!is_ours())
 		return;
+	held_stack();
 	pin_handles();
 	pthread_mutex_lock(&children_lock);
 	hold_signals(pool, &held);
@@ -315,6 +316,7 @@ static void in_child(void)
 	if (!atomic_load(&started) || inside)
 		return;
 	on_own_stack(go_on, NULL);
+	held_go_on();
 	if (!settings.threads && !settings.dispatch) /* it has lost the right that its parent had, or neither has any */
 		settings.dispatch = !dispatch_start();
 	else if (settings.dispatch)

@@ -47,6 +47,7 @@ same "signals of all kinds" 4M "$own/run_signals" 6
 same "coroutines, whose stacks are paged out" 4M "$own/run_coroutines" 300 4
 [ "$(sum pswpin)" -gt 500 ]
 result $? "... they were"
+same "processes that they start" 8M "$own/run_coroutine_forks" 60 24
 same "what is set for signals, seen and inherited" 8M "$own/run_dispositions"
 same "small stacks, with nothing below them" 4M "$own/run_stacks" 12
 [ "$(sum pswpin)" -gt 500 ]
