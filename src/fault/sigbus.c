@@ -8,8 +8,10 @@
  *                                                          └─ nobody's ─► the handler that was there before us
  *
  * The handler runs on the thread's alternate signal stack where the program gave it one, else on its own stack; where
- * that is too small, the fault is served elsewhere (sigbus_serve_on). It allocates nothing and keeps errno. Windows are found in a table that is read without a lock: a fault counts itself in
- * at the object before it looks whether the window is still listed, and who unlists it looks at that count afterwards.
+ * that is too small, the fault is served elsewhere (sigbus_serve_on). It allocates nothing and keeps errno.
+ *
+ * Windows are found in a table that is read without a lock: a fault counts itself in at the object before it looks
+ * whether the window is still listed, and who unlists it looks at that count afterwards.
  */
 #include "fault/sigbus.h"
 
