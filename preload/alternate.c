@@ -4,7 +4,8 @@
  * coroutines (makecontext and the like).
  *
  *   a touch of such a stack     a SIGBUS, which can't be put there: each thread has an alternate stack, the program's
- *                               or else one of ours, which the program does not see
+ *                               or else one of ours, which the program does not see. So too where the program's is
+ *                               small: what overran it would be the heap's
  *   a system call on it         a SIGSYS, which belongs there: the kernel can't put it, and says SIGSEGV instead.
  *                               The handler here brings the stack in and makes the call again
  *   the return from a signal    the kernel finds no frame: SIGSEGV, and it is made again likewise. Where it finds a part,
@@ -32,30 +33,56 @@
 #define ALTERNATE_BYTES \
 	(1u << 20) /* touched where it is used: a program's handlers may be, which count on a whole stack */
 #define GUARD_BYTES PAGE_SIZE
+#define PROGRAM_LEAST (64u << 10) /* a smaller one of the program's is not enough for signals of ours upon its own */
 #define RED_ZONE 128
 #define SYSCALL_BYTES 2 /* of the instruction */
+#ifndef SS_AUTODISARM
+#define SS_AUTODISARM (1u << 31)
+#endif
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
 #endif
 
 static size_t frame_bytes;
 static __thread char *own __attribute__((tls_model("initial-exec")));
+static __thread stack_t replaced
+	__attribute__((tls_model("initial-exec"))); /* the program's, where `own` serves as it */
 
 /* ---- the thread's alternate stack ---- */
 
-bool alternate_is_own(const stack_t *stack)
-{
-	return own && stack->ss_sp == own;
-}
-
-int alternate_set_own(void)
+static bool set_own(void)
 {
 	stack_t stack = {.ss_sp = own, .ss_size = ALTERNATE_BYTES};
 
 	if (!own || raw(SYS_sigaltstack, &stack, NULL))
-		return -1;
+		return false;
 	thread_alternate = (struct alternate){(uintptr_t)own, ALTERNATE_BYTES};
-	return 0;
+	return true;
+}
+
+/* One that disarms itself is where the program's context moves on to. */
+bool alternate_replace(const stack_t *stack)
+{
+	bool disabled = stack->ss_flags & SS_DISABLE;
+
+	if (!disabled && (stack->ss_size >= PROGRAM_LEAST || ((unsigned)stack->ss_flags & SS_AUTODISARM)))
+		return false;
+	if (!set_own())
+		return false;
+	replaced = disabled ? (stack_t){.ss_flags = SS_DISABLE} : *stack;
+	return true;
+}
+
+void alternate_show(stack_t *stack)
+{
+	if (!own || stack->ss_sp != own)
+		return;
+	if (!replaced.ss_sp) {
+		*stack = (stack_t){.ss_flags = SS_DISABLE};
+		return;
+	}
+	stack->ss_sp = replaced.ss_sp; /* whether it is in use, the flags say already */
+	stack->ss_size = replaced.ss_size;
 }
 
 static void make_own(void)
@@ -71,7 +98,7 @@ static void make_own(void)
 		return;
 	raw(SYS_mprotect, mapped, GUARD_BYTES, PROT_NONE);
 	own = (char *)mapped + GUARD_BYTES;
-	alternate_set_own();
+	set_own();
 }
 
 void alternate_begin(ucontext_t *context)
@@ -183,14 +210,14 @@ void alternate_begin(ucontext_t *context)
 void alternate_end(void)
 {
 }
-bool alternate_is_own(const stack_t *stack)
+bool alternate_replace(const stack_t *stack)
 {
 	(void)stack;
 	return false;
 }
-int alternate_set_own(void)
+void alternate_show(stack_t *stack)
 {
-	return -1;
+	(void)stack;
 }
 size_t alternate_frame_bytes(void)
 {

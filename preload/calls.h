@@ -50,7 +50,7 @@ int signals_begin(const void *dispatcher, size_t bytes);
 void signals_after_fork(void);
 void signals_hold_stack(void);
 
-/* The thread's alternate signal stack, as the program set it. */
+/* The thread's alternate signal stack: the program's, or ours. */
 struct alternate {
 	uintptr_t start;
 	size_t bytes;
@@ -63,9 +63,10 @@ void alternate_start(void);
 void alternate_begin(ucontext_t *context);
 /* Its end. */
 void alternate_end(void);
-bool alternate_is_own(const stack_t *stack);
-int alternate_set_own(void);        /* again. 0, or -1: there is none */
-size_t alternate_frame_bytes(void); /* what a signal needs of a stack, at most */
+/* Ours in the place of what the program sets: none, or a small one. False: the program's is to be. */
+bool alternate_replace(const stack_t *stack);
+void alternate_show(stack_t *stack); /* as the program set it */
+size_t alternate_frame_bytes(void);  /* what a signal needs of a stack, at most */
 /* Call it on the thread's own alternate stack, or here, where it has none. */
 void alternate_run(void (*run)(void *), void *argument);
 /* A SIGSEGV: was it a stack of ours that the kernel did not find, and is there now? Blocks: for I/O. */

@@ -8,7 +8,8 @@
  *   of SIGBUS          the engine's stays; the program's gets what is not a fault of ours (fault/sigbus.c)
  *   of SIGSYS          the dispatcher's stays; the program's gets what is not a call of ours (a seccomp filter's)
  *   of SIGSEGV         ours where the program has none, or one on its alternate stack (alternate.c)
- *   alternate stack    held in memory: the kernel can't put a signal on a stack that is paged out
+ *   alternate stack    held in memory: the kernel can't put a signal on a stack that is paged out. Ours serves in the
+ *                      place of a small one (alternate.c)
  *
  * These calls change what the return from our own handler restores, so the change is made there too.
  */
@@ -200,6 +201,10 @@ static void hold_stack(const stack_t *stack)
 {
 	bool wanted = !(stack->ss_flags & SS_DISABLE);
 
+	if (alternate_replace(stack)) {
+		signals_hold_stack();
+		return;
+	}
 	thread_alternate = (struct alternate){wanted ? (uintptr_t)stack->ss_sp : 0, wanted ? stack->ss_size : 0};
 	signals_hold_stack();
 }
@@ -214,14 +219,11 @@ static long set_stack(const void *new, void *old, ucontext_t *context)
 	result = raw(SYS_sigaltstack, new ? &stack : NULL, &before);
 	if (result)
 		return result;
+	alternate_show(&before);
 	if (new) {
 		hold_stack(&stack);
-		if (stack.ss_flags & SS_DISABLE)
-			alternate_set_own();
 		raw(SYS_sigaltstack, NULL, &context->uc_stack);
 	}
-	if (alternate_is_own(&before))
-		before = (stack_t){.ss_flags = SS_DISABLE};
 	return old && user_put(old, &before, sizeof(before)) ? -EFAULT : 0;
 }
 

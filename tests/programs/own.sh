@@ -44,6 +44,9 @@ same "a break that the program moves, paged" 4M "$own/run_break" 12
 [ "$(sum pswpin)" -gt 0 ]
 result $? "... which went to swap and came back"
 same "signals of all kinds" 4M "$own/run_signals" 6
+same "handlers on a small alternate stack of the heap's" 4M "$own/run_alternate" 6
+[ "$(sum pswpin)" -gt 0 ]
+result $? "... which touched what had gone to swap"
 same "coroutines, whose stacks are paged out" 4M "$own/run_coroutines" 300 4
 [ "$(sum pswpin)" -gt 500 ]
 result $? "... they were"
