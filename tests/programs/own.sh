@@ -72,4 +72,5 @@ same "what the C library promises beyond the plain" 16M "$own/run_corners" 963>h
 result $? "... where what could not be had was not counted"
 same "odd calls about memory are answered as the kernel's are" 16M "$own/run_odd"
 same "calls by their number, keys, advice to a process" 16M "$own/run_numbers"
+same "libraries that want the C library's malloc before ours" 16M "$own/run_deep"
 done_testing
