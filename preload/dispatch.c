@@ -37,6 +37,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <ucontext.h>
 
 #include "descriptors.h"
@@ -248,6 +249,16 @@ static long begin(long nr, const long args[6], greg_t *registers)
 	return nr; /* as it was: the call is yet to be made */
 }
 
+/* Each call would be a signal to its tracer, which may wait for its exec (vfork). Until that it is without. */
+static long begin_traced(const long args[6])
+{
+	long result = raw_call(SYS_ptrace, args);
+
+	if (!result)
+		raw(SYS_prctl, DISPATCH, 0, 0, 0, 0);
+	return result;
+}
+
 /* ---- the signal ---- */
 
 static void returns(const greg_t *registers)
@@ -275,6 +286,10 @@ static long serve(ucontext_t *context)
 	case SYS_fork:
 	case SYS_vfork:
 		return begin(nr, args, registers);
+	case SYS_ptrace:
+		if (args[0] == PTRACE_TRACEME)
+			return begin_traced(args);
+		break;
 	case SYS_exit:
 		held_give_all();
 		alternate_end();

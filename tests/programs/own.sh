@@ -73,4 +73,5 @@ result $? "... where what could not be had was not counted"
 same "odd calls about memory are answered as the kernel's are" 16M "$own/run_odd"
 same "calls by their number, keys, advice to a process" 16M "$own/run_numbers"
 same "libraries that want the C library's malloc before ours" 16M "$own/run_deep"
+limit=60 same "children that have themselves traced" 16M "$own/run_traced"
 done_testing
