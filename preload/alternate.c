@@ -23,7 +23,6 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 
-#include "fault/sigbus.h"
 #include "held.h"
 #include "inside.h"
 #include "raw.h"
@@ -137,15 +136,6 @@ void alternate_run(void (*run)(void *), void *argument)
 		run(argument);
 }
 
-/* Of a program's alternate stack there may be 8 KiB, where the signal is already. Nobody is on ours, unless we are: */
-static void run_fault(void (*run)(void *), void *argument)
-{
-	if ((uintptr_t)__builtin_frame_address(0) - (uintptr_t)own < ALTERNATE_BYTES)
-		run(argument);
-	else
-		alternate_run(run, argument);
-}
-
 /* ---- what the kernel did not find ---- */
 
 /* By the kernel's own eyes: it is there, and may be written to. */
@@ -195,7 +185,6 @@ bool alternate_mended(const siginfo_t *info, ucontext_t *context)
 void alternate_start(void)
 {
 	frame_bytes = getauxval(AT_MINSIGSTKSZ) ?: 4096;
-	sigbus_serve_on(run_fault);
 }
 
 #else /* nothing is dispatched there */

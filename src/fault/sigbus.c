@@ -7,11 +7,9 @@
  *                                                          │                           zeros, or (none) as nobody's
  *                                                          └─ nobody's ─► the handler that was there before us
  *
- * The handler runs on the thread's alternate signal stack where the program gave it one, else on its own stack; where
- * that is too small, the fault is served elsewhere (sigbus_serve_on). It allocates nothing and keeps errno.
- *
- * Windows are found in a table that is read without a lock: a fault counts itself in at the object before it looks
- * whether the window is still listed, and who unlists it looks at that count afterwards.
+ * The handler runs on the thread's alternate signal stack where the program gave it one, else on its own stack. It
+ * allocates nothing and keeps errno. Windows are found in a table that is read without a lock: a fault counts itself in
+ * at the object before it looks whether the window is still listed, and who unlists it looks at that count afterwards.
  */
 #include "fault/sigbus.h"
 
@@ -44,7 +42,6 @@ static _Atomic unsigned nr_gone;    /* windows that were unlisted, ever */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned nr_takers;
 static struct sigaction before;
-static _Atomic(sigbus_stack) serve_on;
 
 /* ---- the table ---- */
 
@@ -265,41 +262,20 @@ static bool just_gone(void)
 	return thread_context.windows_gone != known;
 }
 
-struct serving {
-	struct weir_fault *fault;
-	weir_pool *pool;
-};
-
-static void serve(void *argument)
-{
-	struct serving *serving = argument;
-	struct cancel cancel;
-
-	hold_cancel(&cancel);
-	thread_context.signals_held = true; /* all are blocked while we are here */
-	serving->pool = fault_serve(serving->fault);
-	thread_context.signals_held = false;
-	release_cancel(&cancel);
-}
-
-void sigbus_serve_on(sigbus_stack on)
-{
-	atomic_store(&serve_on, on);
-}
-
 static void on_sigbus(int number, siginfo_t *info, void *context)
 {
 	struct weir_fault fault = {.address = info->si_addr, .write = fault_was_write(context)};
-	struct serving serving = {.fault = &fault};
-	sigbus_stack on = atomic_load(&serve_on);
 	int saved = errno, error = -ENOENT;
+	weir_pool *pool = NULL;
+	struct cancel cancel;
 
 	if (info->si_code == BUS_ADRERR && !thread_context.signals_held) {
-		if (on)
-			on(serve, &serving);
-		else
-			serve(&serving);
+		hold_cancel(&cancel);
+		thread_context.signals_held = true; /* all are blocked while we are here */
+		pool = fault_serve(&fault);
 		error = fault.error;
+		thread_context.signals_held = false;
+		release_cancel(&cancel);
 	}
 	if (error == -EACCES || error == -ENXIO) /* PROT_NONE, or no window, by now: the touch itself will tell */
 		error = 0;
@@ -307,7 +283,7 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 		error = 0;
 	if (error && error != -ENOENT) {
 		set_mask(context, NULL); /* the program's handler may leave by longjmp, and may touch windows itself */
-		error = fault_ask(serving.pool, &fault);
+		error = fault_ask(pool, &fault);
 	}
 	errno = saved;
 	if (error)

@@ -14,10 +14,6 @@ void sigbus_give(void);
 /* sigaction(2) for who comes after sigbus_take: whose handler gets what is not ours. Either may be NULL. */
 struct sigaction;
 void sigbus_exchange(const struct sigaction *action, struct sigaction *old);
-/* From now on faults are served by what `on` calls, on a stack that it chooses: the program's alternate one may be small.
- * All signals are blocked meanwhile. NULL: where the handler is. */
-typedef void (*sigbus_stack)(void (*run)(void *), void *argument);
-void sigbus_serve_on(sigbus_stack on);
 
 /* From now on faults in the object's window are its own. Errors: -EMFILE (WINDOWS_MAX windows in this process). */
 int window_list(struct weir_object *object, char *base, size_t bytes);

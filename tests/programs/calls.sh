@@ -44,6 +44,23 @@ result $? "... but a program that another one keeps from it runs without limit"
 WEIR_FAULTS=signal $as "$without" dispatch "$weir" run -m 16M --report none echo fine >out 2>err
 [ $? -eq 0 ] && grep -q "will fail with EFAULT" err && [ "$(cat out)" = fine ]
 result $? "no dispatch is said"
+cat >nowhere.c <<'EOF'
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(void)
+{
+	char *heap = malloc(1 << 20);
+
+	return (int)syscall(SYS_sched_yield, heap, heap + 99, heap + 999);
+}
+EOF
+if ${CC:-cc} nowhere.c -o nowhere 2>/dev/null; then
+	chmod a+rx nowhere
+	WEIR_FAULTS=signal run 16M ./nowhere
+	[ $? -eq 0 ] && [ "$(sum calls_unknown)" -eq 0 ]
+	result $? "a call that points nowhere is known, whatever is in the registers"
+fi
 cat >refused.c <<'EOF'
 #include <errno.h>
 #include <stdio.h>
