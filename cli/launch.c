@@ -45,7 +45,7 @@ static const char help[] =
 	"  --swap PATH[:BYTES]    a directory for the swap file, or its name; default TMPDIR or /var/tmp, 4 times the "
 	"budget.\n"
 	"                         :0 for none\n"
-	"  --policy NAME          replacement policy; weir replay --policy help lists them\n"
+	"  --policy NAME          replacement policy, default two-list; weir replay --policy help lists them\n"
 	"  --swappiness N         0 to 200, default 60\n"
 	"  --faults auto|thread|signal\n"
 	"                         who serves a touch of what is not there: the touching thread itself, which needs no "

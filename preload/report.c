@@ -117,8 +117,9 @@ static void as_json(struct text *text, const struct figures *f)
 		"readahead",      "readahead_hit",  "nr_swap_total",   "nr_swap_used",  "nr_swap_bad"};
 
 	text_add_program(text);
-	text_add(text, "\"seconds\": %.3f, \"faults\": \"%s\", \"budget_bytes\": %llu, ", f->seconds,
-		 settings.threads ? "thread" : "signal", (unsigned long long)settings.memory_bytes);
+	text_add(text, "\"seconds\": %.3f, \"faults\": \"%s\", \"policy\": \"%s\", \"budget_bytes\": %llu, ",
+		 f->seconds, settings.threads ? "thread" : "signal", pool->policy->name,
+		 (unsigned long long)settings.memory_bytes);
 	text_add(text,
 		 "\"peak_resident_bytes\": %llu, \"metadata_bytes\": %llu, \"taken_bytes\": %llu, "
 		 "\"taken_most_bytes\": %llu, \"refused\": %llu, ",

@@ -26,6 +26,8 @@
 #include "total.h"
 
 #define EXIT_CANNOT_START 125
+/* The engine's default lives by seeing what is used, which a window seldom shows; and heaps are swept more than files. */
+#define POLICY "two-list"
 
 struct settings settings;
 weir_pool *pool;
@@ -160,7 +162,7 @@ static int create_pool(void)
 	weir_config_init(&config);
 	config.memory_bytes = settings.memory_bytes;
 	config.swappiness = settings.swappiness;
-	config.policy = settings.policy;
+	config.policy = settings.policy ? settings.policy : POLICY;
 	if (total_is_shared())
 		config.nodes = 1; /* or each of them had its least */
 	config.windows = true;

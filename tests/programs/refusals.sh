@@ -50,6 +50,8 @@ grep -q "^weir run: true, process" err && grep -q "budget 64.0 MiB" err
 result $? "a report of it all"
 run 4M sh -c 'exit 0'
 result $? "the least memory works"
+grep -q '"policy": "two-list"' report && WEIR_POLICY=clock run 4M true && grep -q '"policy": "clock"' report
+result $? "the report names the policy"
 cat >wrap.c <<'EOF'
 #define _GNU_SOURCE
 #include <dlfcn.h>
