@@ -26,6 +26,8 @@
 #define PROT_KNOWN (PROT_READ | PROT_WRITE | PROT_EXEC | 0x8)
 #endif
 
+#define JUMP_REACH (1ull << 31) /* bytes */
+
 /* Why it is not ours; NR_PASSED: it is. */
 static enum passed refusal(size_t bytes, int prot, int flags)
 {
@@ -144,7 +146,14 @@ static void *map_shared(void *address, size_t bytes, int prot, int flags, int fd
 	return p;
 }
 
-static void *map(void *address, size_t bytes, int prot, int flags, int fd, off_t offset)
+/* Compilers at run time ask for memory within the reach of a jump from their own code (LuaJIT does without its compiler
+ * where it gets none). The arena is never near. */
+static bool is_near(const void *wanted, const void *caller)
+{
+	return wanted && !in_arena(wanted) && (uintptr_t)wanted - (uintptr_t)caller + JUMP_REACH < 2 * JUMP_REACH;
+}
+
+static void *map(void *address, size_t bytes, int prot, int flags, int fd, off_t offset, const void *caller)
 {
 	enum passed why;
 	void *p;
@@ -165,6 +174,8 @@ static void *map(void *address, size_t bytes, int prot, int flags, int fd, off_t
 			return p;
 	}
 	why = refusal(bytes, prot, flags);
+	if (why == NR_PASSED && is_near(address, caller))
+		why = PASSED_EXECUTABLE;
 	if (why != NR_PASSED) {
 		pass(why, bytes);
 		p = kernel_mmap(address, bytes, prot, flags, fd, offset);
@@ -182,7 +193,7 @@ static void *map(void *address, size_t bytes, int prot, int flags, int fd, off_t
 /* Of MAP_LOCKED the kernel says nothing where it can't; what is the kernel's is locked already. */
 EXPORT void *mmap(void *address, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
-	void *p = map(address, bytes, prot, flags, fd, offset);
+	void *p = map(address, bytes, prot, flags, fd, offset, __builtin_return_address(0));
 	int saved = errno;
 
 	if ((flags & MAP_LOCKED) && p != MAP_FAILED && in_arena(p)) {

@@ -39,7 +39,7 @@ int object_follow(struct weir_object *object)
 	before = atomic_load(&object->bytes);
 	error = store_size(&object->store, &bytes);
 	if (!error && bytes != before) {
-		resize_begin(object, MIN(before, bytes));
+		resize_begin(object, MIN(before, bytes), UINT64_MAX);
 		error = bytes > before ? longer(object, bytes) : object_cut_frozen(object, bytes);
 		resize_end(object);
 	}
@@ -117,7 +117,7 @@ static int hide(struct weir_object *object)
 
 	if (!object_bars(object))
 		return -ENOMEM;
-	resize_begin(object, 0);
+	resize_begin(object, 0, UINT64_MAX);
 	error = object_stays_pinned(object, 0, object->capacity) ? -EBUSY : 0;
 	if (!error) {
 		window_empty(object, 0, object->capacity);
@@ -129,7 +129,7 @@ static int hide(struct weir_object *object)
 
 static void end_window(struct weir_object *object)
 {
-	resize_begin(object, 0);
+	resize_begin(object, 0, UINT64_MAX);
 	window_unbar_all(object);
 	atomic_store(&object->window, NULL);
 	resize_end(object);

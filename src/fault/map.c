@@ -74,7 +74,7 @@ static int map(struct weir_object *object, int prot)
 	bdi_map_ahead(object->bdi);
 	if (!base)
 		return weir_error_set(-ENOMEM, "cannot reserve %zu bytes of address space for a window", bytes);
-	resize_begin(object, 0);
+	resize_begin(object, 0, UINT64_MAX);
 	error = object_stays_pinned(object, 0, object->capacity) ? pins_are_held() : window_list(object, base, bytes);
 	if (error == -EMFILE)
 		weir_error_set(error, "there are too many windows in this process: at most 4096");
@@ -152,7 +152,7 @@ static int unmap(struct weir_object *object)
 	char *base = object_window(object);
 	int error = 0;
 
-	resize_begin(object, 0);
+	resize_begin(object, 0, UINT64_MAX);
 	if (object_stays_pinned(object, 0, object->capacity)) {
 		error = pins_are_held();
 	} else {

@@ -66,7 +66,7 @@ int window_bar(struct weir_object *object, uint64_t first, uint64_t last, bool d
 	int error;
 
 	lock_acquire(&object->resize);
-	resize_begin(object, first << PAGE_SHIFT);
+	resize_begin(object, first << PAGE_SHIFT, last);
 	error = bar_frozen(object, first, last, discard);
 	resize_end(object);
 	lock_release(&object->resize);

@@ -48,10 +48,11 @@ bool object_stays_pinned(struct weir_object *object, uint64_t first, uint64_t la
 	return true;
 }
 
-/* Pages from that of byte `low` on are not to be had until resize_end. */
-void resize_begin(struct weir_object *object, uint64_t low)
+/* Pages from that of byte `low` on are not to be had until resize_end; of those before page `end` nobody is in the midst
+ * of loading or mapping one any more. */
+void resize_begin(struct weir_object *object, uint64_t low, uint64_t end)
 {
-	uint64_t last = atomic_load(&object->npages), first = MIN(low >> PAGE_SHIFT, last);
+	uint64_t npages = atomic_load(&object->npages), first = MIN(low >> PAGE_SHIFT, npages), last = MIN(end, npages);
 
 	weir_assert(lock_held(&object->resize) && !(atomic_load(&object->resizes) & 1));
 	atomic_fetch_add(&object->resizes, 1); /* pairs with the loads in pin_range */
@@ -266,7 +267,7 @@ static int resize(struct weir_object *object, uint64_t bytes)
 	uint64_t before = atomic_load(&object->bytes);
 	int error;
 
-	resize_begin(object, MIN(before, bytes));
+	resize_begin(object, MIN(before, bytes), UINT64_MAX);
 	error = bytes < before ? object_cut_frozen(object, bytes) : grow(object, bytes);
 	resize_end(object);
 	return error;
@@ -303,9 +304,12 @@ static int discard_stored(struct weir_object *object, uint64_t first, uint64_t l
 	return error;
 }
 
+/* Anonymous pages that are being written are waited for one by one, as they are dropped: a write of others is none of
+ * ours, and memory is unmapped often. */
 int object_discard_frozen(struct weir_object *object, uint64_t first, uint64_t last)
 {
-	await_flusher(object);
+	if (!object->anon)
+		await_flusher(object);
 	forget_frozen(object, first, last);
 	return discard_stored(object, first, last);
 }
@@ -315,7 +319,7 @@ int object_discard(struct weir_object *object, uint64_t first, uint64_t last)
 	int error = 0;
 
 	lock_acquire(&object->resize);
-	resize_begin(object, first << PAGE_SHIFT);
+	resize_begin(object, first << PAGE_SHIFT, last);
 	if (object_pinned(object, first, last)) {
 		error = -EBUSY;
 	} else {

@@ -443,12 +443,23 @@ static void of_kind(const char *what, int kind, enum fd fd)
 	answers(what, kind, fd);
 }
 
+/* A compiler at run time asks for memory in the reach of a jump: free, so it is had there. */
+static void near_code(void)
+{
+	char *wanted = (char *)((uintptr_t)near_code & ~(64 * BYTES - 1)) - 512 * BYTES;
+	void *got = mmap(wanted, BYTES, RW, PRIVATE, -1, 0);
+
+	say("mmap near code", got == wanted ? "there" : "elsewhere", got == MAP_FAILED ? -1 : 0, errno);
+	munmap(got, BYTES);
+}
+
 int main(void)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	open_all();
 	maps();
 	fixed_maps();
+	near_code();
 	if (ftruncate(fds[RDWR], 4 * BYTES))
 		return 2;
 	remaps("mremap", PRIVATE, NONE);

@@ -52,19 +52,23 @@ int __wrap_touch_page(struct weir_object *object, uint64_t page, unsigned flags,
 
 /* ---- a resize ---- */
 
-/* It freezes all pages, as any resize may, and then waits for reads under way. */
-static void *bar_first_page(void *error)
+/* It freezes all pages, and then waits for reads under way. */
+static void *resize_all(void *ended)
 {
-	*(int *)error = weir_protect(w.rig.object, 0, PAGE_SIZE, PROT_NONE);
+	lock_acquire(&w.rig.object->resize);
+	resize_begin(w.rig.object, 0, UINT64_MAX);
+	resize_end(w.rig.object);
+	lock_release(&w.rig.object->resize);
+	atomic_store((atomic_bool *)ended, true);
 	return NULL;
 }
 
-static int bar_error;
+static atomic_bool resized;
 
-static void bar_begins(void)
+static void resize_starts(void)
 {
-	bar_error = 1;
-	assert_int_equal(pthread_create(&other, NULL, bar_first_page, &bar_error), 0);
+	atomic_store(&resized, false);
+	assert_int_equal(pthread_create(&other, NULL, resize_all, &resized), 0);
 	wait_until((atomic_load(&w.rig.object->resizes) & 1) && !atomic_load(&w.rig.object->npages));
 }
 
@@ -83,7 +87,7 @@ static void resize_waits_for_the_queue(void (**when)(void), unsigned flags)
 	assert_int_equal(weir_queue_create(w.rig.pool, 4, &queue), 0);
 	assert_int_equal(weir_queue_pin(queue, w.rig.object, 1, WEIR_READ, 1), 0);
 	assert_int_equal(state_of(w.rig.object, 1), PAGE_LOADING);
-	*when = bar_begins;
+	*when = resize_starts;
 	assert_int_equal(weir_queue_pin(queue, w.rig.object, 2, flags, 2), 0);
 	assert_null(*when);
 	assert_int_equal(weir_queue_wait(queue, done, 2, 2), 2);
@@ -93,8 +97,28 @@ static void resize_waits_for_the_queue(void (**when)(void), unsigned flags)
 		assert_int_equal(weir_unpin(&done[i].pin), 0);
 	}
 	pthread_join(other, NULL);
-	assert_int_equal(bar_error, 0);
+	assert_true(atomic_load(&resized));
 	assert_int_equal(weir_queue_destroy(queue), 0);
+}
+
+/* Breaks when what is done to one page waits for the read of another, behind it. */
+static void a_bar_waits_for_its_pages_alone(void **state)
+{
+	struct weir_completion done;
+	weir_queue *queue;
+
+	(void)state;
+	start();
+	assert_int_equal(weir_queue_create(w.rig.pool, 4, &queue), 0);
+	assert_int_equal(weir_queue_pin(queue, w.rig.object, 1, WEIR_READ, 1), 0);
+	assert_int_equal(state_of(w.rig.object, 1), PAGE_LOADING);
+	assert_int_equal(weir_protect(w.rig.object, 0, PAGE_SIZE, PROT_NONE), 0);
+	assert_int_equal(state_of(w.rig.object, 1), PAGE_LOADING); /* nobody reaped it meanwhile */
+	assert_int_equal(weir_queue_wait(queue, &done, 1, 1), 1);
+	assert_int_equal(done.result, 0);
+	assert_int_equal(weir_unpin(&done.pin), 0);
+	assert_int_equal(weir_queue_destroy(queue), 0);
+	window_stop(&w);
 }
 
 /* Breaks when the owner of a queue waits, its lock in hand, for a resize that waits for what his queue reads: where the
@@ -120,7 +144,7 @@ static void an_owner_who_excludes_waits_for_no_resize(void **state)
 static void freeze(void)
 {
 	lock_acquire(&w.rig.object->resize);
-	resize_begin(w.rig.object, 0);
+	resize_begin(w.rig.object, 0, UINT64_MAX);
 }
 
 /* Breaks when TRY waits for a resize that began once the page was excluded. */
@@ -228,6 +252,7 @@ static void try_waits_for_no_write_without_a_window(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_bar_waits_for_its_pages_alone),
 		cmocka_unit_test(an_owner_who_overwrites_waits_for_no_resize),
 		cmocka_unit_test(an_owner_who_excludes_waits_for_no_resize),
 		cmocka_unit_test(try_waits_for_no_resize),
