@@ -72,7 +72,8 @@ void queues_help(weir_pool *pool);
 
 /* resize.c: object_drop, where reads that a queue has under way are waited for too. */
 int object_empty(struct weir_object *object, uint64_t first, uint64_t last, enum drop_mode mode);
-/* resize.c: pages from that of byte `low` on are not to be had until resize_end. object->resize held. Blocks. */
+/* resize.c: pages from that of byte `low` on are not to be had until resize_end; of those before page `end` none is just
+ * loaded or mapped. object->resize held. Blocks. */
 void resize_begin(struct weir_object *object, uint64_t low, uint64_t end);
 void resize_end(struct weir_object *object);
 /* resize.c: is a page of [first, last), all frozen, pinned? What looks like a pin may be one that is about to see that:
