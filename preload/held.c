@@ -550,8 +550,9 @@ static bool is_devices(struct area *of, unsigned i)
 static bool take_of(struct area *of, const weir_object *object, uint64_t first, uint64_t last, bool discard)
 {
 	unsigned n = MIN(atomic_load(&of->nr_spans), HELD_MAX);
-	bool all = take(of, &of->alternate, object, first, last) & take(of, &of->stack, object, first, last);
+	bool all = take(of, &of->alternate, object, first, last);
 
+	all &= take(of, &of->stack, object, first, last);
 	for (unsigned i = 0; i < n; i++) {
 		uint64_t pages = atomic_load(&of->spans[i].pages);
 
