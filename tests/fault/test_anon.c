@@ -460,7 +460,7 @@ static void swapped_memory_is_read_again_in_few_transfers(void **state)
 	print_message("%llu pages in %llu transfers, %llu of them read ahead\n",
 		      (unsigned long long)(counter(rig.pool, "pswpin") - before), (unsigned long long)calls,
 		      (unsigned long long)counter(rig.pool, "readahead"));
-	assert_true(calls < pages / 4);
+	assert_true(calls < pages / 2);
 	anon_stop(&rig);
 }
 
