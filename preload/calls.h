@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <ucontext.h>
 
-/* Do the call; what it uses of the arena is in memory meanwhile. The result, or -errno: as the kernel has it; errno is
+/* Do the call; what it uses of our memory is there meanwhile. The result, or -errno: as the kernel has it; errno is
  * left alone. Where the kernel's faults are served by threads, unless it is by O_DIRECT, or where the thread is inside
  * the engine, it is the bare call. Any call but those that concern the calling thread's own signals, and clone and its
  * kin (dispatch.c). Blocks: as the call does, and for I/O. Signal-safe: yes. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * held.h - ranges of the arena that are kept in memory while a system call uses them (held.c has the idea).
+ * held.h - ranges of the arena, and of files' windows, that are kept in memory while a system call uses them (held.c has
+ * the idea).
  */
 #ifndef WEIR_HELD_H
 #define WEIR_HELD_H
@@ -15,7 +16,7 @@
 void held_start(void);
 /* A call of this thread's begins: of the thread's calls under way. Negative: there are too many; nothing is held. */
 int held_begin(void);
-/* Bytes of the arena (others need nothing) are there, and stay there until the call's end; `write`: the kernel writes
+/* Bytes of ours (others need nothing) are there, and stay there until the call's end; `write`: the kernel writes
  * to them. 0. 1: they were brought in, and may go again, as too much is held already. -EFAULT: they are not to be had;
  * those before the first that is not are held. Blocks: for I/O. Not inside the engine. */
 int held_range(int call, const void *address, size_t bytes, bool write);

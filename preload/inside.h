@@ -53,7 +53,7 @@ enum passed {
 	PASSED_ADVICE,     /* advice that changes contents, and is not known here */
 	/* shared mappings of files ... */
 	PASSED_CHOSEN,      /* that --shared-files leaves to the kernel */
-	PASSED_SIGNALS,     /* where the touching threads serve the faults */
+	PASSED_SIGNALS,     /* where faults are signals, and calls are not dispatched */
 	PASSED_MEMORY_FILE, /* on tmpfs and such */
 	PASSED_SMALL_FILE,  /* below their threshold, or empty */
 	PASSED_NO_ROOM,     /* too many files, too many parts of one */

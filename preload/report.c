@@ -41,7 +41,7 @@ static const struct {
 	[PASSED_MLOCK] = {"mlock", "locks, which the budget can't bear: refused"},
 	[PASSED_ADVICE] = {"advice", "advice that is not known: refused"},
 	[PASSED_CHOSEN] = {"shared_files_option", "shared mappings of files, by --shared-files"},
-	[PASSED_SIGNALS] = {"shared_files_signals", "shared mappings of files, which need --faults thread"},
+	[PASSED_SIGNALS] = {"shared_files_signals", "shared mappings of files, where system calls can't be dispatched"},
 	[PASSED_MEMORY_FILE] = {"memory_files", "shared mappings of files that are memory (tmpfs)"},
 	[PASSED_SMALL_FILE] = {"small_files", "shared mappings of files below --shared-threshold"},
 	[PASSED_NO_ROOM] = {"shared_files_room", "shared mappings of more files than can be had at once"},

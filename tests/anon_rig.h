@@ -17,7 +17,7 @@ static inline void *add_swap_of(weir_pool *pool, uint32_t slots, int priority, b
 	int error;
 
 	assert_int_equal(weir_memory_store_create((uint64_t)slots << PAGE_SHIFT, &ops, &memory), 0);
-	assert_int_equal(weir_fault_store_create(ops, memory, 1, &store.ops, &store.data), 0);
+	assert_int_equal(weir_fault_store_create(that_can_hold(ops), memory, 1, &store.ops, &store.data), 0);
 	error = swap_add(&pool->swap, &store, slots, priority, encrypt);
 	if (!error)
 		return store.data;

@@ -51,7 +51,7 @@ static inline void sleep_ms(unsigned ms)
 	nanosleep(&t, NULL);
 }
 
-/* While it is set, writes to stores of rig_open do not end. */
+/* While it is set, writes to stores of rig_open do not end, nor those to swap of anon_rig.h. */
 static _Atomic bool writes_are_held;
 static ssize_t (*memory_writev)(void *, const struct iovec *, int, uint64_t);
 
@@ -62,20 +62,27 @@ static inline ssize_t writev_when_let(void *store, const struct iovec *iov, int 
 	return memory_writev(store, iov, n, offset);
 }
 
+/* The memory store's operations, with writes that can be held. */
+static inline const struct weir_store_ops *that_can_hold(const struct weir_store_ops *ops)
+{
+	static struct weir_store_ops held;
+
+	if (!memory_writev) {
+		memory_writev = ops->writev;
+		held = *ops;
+		held.writev = writev_when_let;
+	}
+	return &held;
+}
+
 static inline weir_object *rig_open(weir_pool *pool, uint64_t pages, void **fault)
 {
-	static struct weir_store_ops inner;
 	const struct weir_store_ops *ops;
 	weir_object *object;
 	void *memory, *store;
 
 	assert_int_equal(weir_memory_store_create(pages << PAGE_SHIFT, &ops, &memory), 0);
-	if (!memory_writev) {
-		memory_writev = ops->writev;
-		inner = *ops;
-		inner.writev = writev_when_let;
-	}
-	assert_int_equal(weir_fault_store_create(&inner, memory, 1, &ops, &store), 0);
+	assert_int_equal(weir_fault_store_create(that_can_hold(ops), memory, 1, &ops, &store), 0);
 	assert_int_equal(weir_open_store(pool, ops, store, WEIR_RDWR, &object), 0);
 	assert_int_equal(weir_advise(object, 0, 0, WEIR_ADV_RANDOM), 0); /* no page comes in unasked */
 	if (fault)

@@ -409,6 +409,50 @@ static void advice_leaves_held_pages_alone(void **state)
 	anon_stop(&rig);
 }
 
+static void *write_out(void *pool)
+{
+	weir_reclaim(pool, 100, 0);
+	return NULL;
+}
+
+static int given_up;
+
+static void *give_up_first(void *object)
+{
+	given_up = weir_advise(object, 0, PAGE_SIZE, WEIR_ADV_DONTNEED);
+	return NULL;
+}
+
+/* Breaks when who gives up a page waits for the write of another, or does not wait for that of its own. */
+static void giving_up_waits_for_writes_of_its_own(void **state)
+{
+	pthread_t writing, giving;
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 8 * MIB);
+	anon_start(&rig, 100, 200);
+	write_stamps(rig.object, 0, 1, 1);
+	atomic_store(&writes_are_held, true);
+	assert_int_equal(pthread_create(&writing, NULL, write_out, rig.pool), 0);
+	wait_until(state_of(rig.object, 0) == PAGE_WRITEBACK);
+	write_stamps(rig.object, 1, 2, 1);
+	assert_int_equal(weir_advise(rig.object, PAGE_SIZE, PAGE_SIZE, WEIR_ADV_DONTNEED), 0);
+	assert_int_equal(state_of(rig.object, 0), PAGE_WRITEBACK);
+	assert_int_equal(state_of(rig.object, 1), PAGE_ABSENT);
+
+	given_up = 1;
+	assert_int_equal(pthread_create(&giving, NULL, give_up_first, rig.object), 0);
+	wait_until(atomic_load(&rig.object->resizes) & 1);
+	assert_int_equal(state_of(rig.object, 0), PAGE_WRITEBACK);
+	atomic_store(&writes_are_held, false);
+	pthread_join(giving, NULL);
+	pthread_join(writing, NULL);
+	assert_int_equal(given_up, 0);
+	assert_true(is_zeros(rig.object, 0) && is_zeros(rig.object, 1));
+	anon_stop(&rig);
+}
+
 /* Breaks when reading in order from swap does one page at a time, or reads ahead where nothing was written. */
 static void streams_are_read_ahead_in_runs(void **state)
 {
@@ -507,6 +551,7 @@ int main(void)
 		cmocka_unit_test(a_failed_read_is_the_readers_error),
 		cmocka_unit_test(a_resize_forgets_what_it_cuts),
 		cmocka_unit_test(advice_leaves_held_pages_alone),
+		cmocka_unit_test(giving_up_waits_for_writes_of_its_own),
 		cmocka_unit_test(streams_are_read_ahead_in_runs),
 		cmocka_unit_test(swapped_memory_is_read_again_in_few_transfers),
 		cmocka_unit_test(random_reading_brings_in_nothing_else),
