@@ -194,8 +194,8 @@ int report_stderr(void); /* where sentences go; -1: nowhere any more */
 /* A sentence, which raises no signal where it can't be written. */
 __attribute__((format(printf, 2, 3))) void report_say(int fd, const char *format, ...);
 struct text;
-bool report_wanted(void);                 /* is this the process whose report is wanted? */
-void report_out(const struct text *text); /* to where the report goes */
+bool report_wanted(void);                  /* is this the process whose report is wanted? */
+void report_line(const struct text *text); /* to where the report goes, before that; never after it */
 _Noreturn void end_out_of_memory(const struct weir_fault *fault);
 
 /* The kernel's own, whatever is interposed. errno as usual. */

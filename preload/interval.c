@@ -6,7 +6,6 @@
  */
 #include "interval.h"
 
-#include <locale.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -142,7 +141,6 @@ static void *interval_main(void *unused)
 
 	(void)unused;
 	inside++;
-	uselocale(newlocale(LC_ALL_MASK, "C", NULL)); /* the program's may say 0,5, which is no JSON */
 	take(&before);
 	for (uint64_t line = 0;; line++) {
 		struct text text = {.length = 0};
@@ -154,7 +152,7 @@ static void *interval_main(void *unused)
 			add_json(&text, &before, &now);
 		else
 			add_line(&text, &before, &now, line);
-		report_out(&text);
+		report_line(&text);
 		before = now;
 	}
 	return NULL;

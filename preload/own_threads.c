@@ -6,6 +6,8 @@
  * count of all that it started (__nptl_nthreads, glibc 2.34). Ours take no part in it: they are taken off as they are
  * made, by their maker, and put back by themselves, before the C library takes them off at their end. Where there is no
  * such count, a process that ends in this way does not.
+ *
+ * Nor have they the program's locale: what they touch of the heap nobody brings in.
  */
 #include "own_threads.h"
 
@@ -21,21 +23,30 @@ struct beginning {
 int __wrap_start_thread(struct kthread *thread, const char *name, void *(*run)(void *), void *argument);
 int __real_start_thread(struct kthread *thread, const char *name, void *(*run)(void *), void *argument);
 
+locale_t c_locale;
 static _Atomic unsigned *nr_threads; /* the C library's; NULL: it has none to see */
 
 void threads_start(void)
 {
+	c_locale = newlocale(LC_ALL_MASK, "C", NULL);
 	nr_threads = dlvsym(RTLD_DEFAULT, "__nptl_nthreads", "GLIBC_PRIVATE");
 }
 
-static void *run_uncounted(void *argument)
+static void add_to_count(int change)
+{
+	if (nr_threads)
+		atomic_fetch_add(nr_threads, (unsigned)change);
+}
+
+static void *run_apart(void *argument)
 {
 	struct beginning beginning = *(struct beginning *)argument;
 	void *result;
 
 	kernel_munmap(argument, sizeof(beginning));
+	uselocale(c_locale);
 	result = beginning.run(beginning.argument);
-	atomic_fetch_add(nr_threads, 1);
+	add_to_count(1);
 	return result;
 }
 
@@ -45,16 +56,14 @@ int __wrap_start_thread(struct kthread *thread, const char *name, void *(*run)(v
 	struct beginning *beginning;
 	int error;
 
-	if (!nr_threads)
-		return __real_start_thread(thread, name, run, argument);
 	beginning = kernel_mmap(NULL, sizeof(*beginning), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (beginning == MAP_FAILED)
 		return -ENOMEM;
 	*beginning = (struct beginning){run, argument};
-	error = __real_start_thread(thread, name, run_uncounted, beginning);
+	error = __real_start_thread(thread, name, run_apart, beginning);
 	if (error)
 		kernel_munmap(beginning, sizeof(*beginning));
 	else
-		atomic_fetch_sub(nr_threads, 1);
+		add_to_count(-1);
 	return error;
 }

@@ -21,7 +21,6 @@
 
 #include <fcntl.h>
 #include <link.h>
-#include <locale.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -35,6 +34,7 @@
 #include "held.h"
 #include "inside.h"
 #include "interval.h"
+#include "own_threads.h"
 #include "shared.h"
 #include "stack.h"
 #include "total.h"
@@ -47,9 +47,9 @@
 static struct hold held;
 static uint64_t pins[PINS_MAX]; /* pages */
 static unsigned nr_pins;
-static int alive[2];                       /* of the child that is being made: -1, or the pipe */
-static unsigned alive_number;              /* by which swap knows it */
-static locale_t c_locale, programs_locale; /* the C library's own constant; that of the thread that forks, meanwhile */
+static int alive[2];             /* of the child that is being made: -1, or the pipe */
+static unsigned alive_number;    /* by which swap knows it */
+static locale_t programs_locale; /* that of the thread that forks, meanwhile */
 
 /* Guarded by children_lock. */
 static pthread_mutex_t children_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -327,7 +327,6 @@ static void in_child(void)
 void process_start(void)
 {
 	dl_iterate_phdr(find_libc, NULL);
-	c_locale = newlocale(LC_ALL_MASK, "C", NULL);
 	specific_start();
 	pthread_atfork(before, in_parent, in_child);
 }

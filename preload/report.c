@@ -7,7 +7,6 @@
  * may be paged out where a thread that serves faults says its last sentence.
  */
 #include <fcntl.h>
-#include <locale.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 
 #include "descriptors.h"
 #include "inside.h"
+#include "own_threads.h"
 #include "raw.h"
 #include "shared.h"
 #include "stack.h"
@@ -217,7 +217,7 @@ void report_say(int fd, const char *format, ...)
 		write_quietly(fd, line, MIN((size_t)n, sizeof(line) - 1));
 }
 
-void report_out(const struct text *text)
+static void out(const struct text *text)
 {
 	int fd = report_stderr();
 
@@ -232,8 +232,8 @@ void report_out(const struct text *text)
 
 static uint64_t started_ns;
 static pid_t own_pid;
-static locale_t c_locale; /* the C library's own constant: needs no memory */
 static _Atomic bool done, registered;
+static struct lock line_lock; /* held while a line is written: the report comes after the last. I/O happens under it */
 
 /* A child of vfork, which has our memory, ends without us. */
 static bool is_own_process(void)
@@ -279,7 +279,17 @@ static void write_once(void *unused)
 	else
 		as_text(&text, &f);
 	uselocale(before);
-	report_out(&text);
+	lock_acquire(&line_lock);
+	out(&text);
+	lock_release(&line_lock);
+}
+
+void report_line(const struct text *text)
+{
+	lock_acquire(&line_lock);
+	if (!atomic_load(&done))
+		out(text);
+	lock_release(&line_lock);
 }
 
 static void write_all(void *unused)
@@ -310,11 +320,11 @@ void report_begin(void)
 	uint64_t inherited = atomic_load(&tallies.mapped_now); /* a child may give it back */
 
 	started_ns = now_ns();
-	c_locale = newlocale(LC_ALL_MASK, "C", NULL);
 	memset(&tallies, 0, sizeof(tallies));
 	atomic_store(&tallies.mapped_now, inherited);
 	atomic_store(&tallies.mapped_most, inherited);
 	own_pid = getpid();
+	lock_init(&line_lock, NULL);
 	if (!atomic_exchange(&registered, true)) {
 		__cxa_atexit(at_end, NULL, NULL);
 		at_quick_exit(at_quick_end);

@@ -73,5 +73,13 @@ result $? "... where what could not be had was not counted"
 same "odd calls about memory are answered as the kernel's are" 16M "$own/run_odd"
 same "calls by their number, keys, advice to a process" 16M "$own/run_numbers"
 same "libraries that want the C library's malloc before ours" 16M "$own/run_deep"
+timeout 60 "$weir" run --total 12M --swap "$TMPDIR:64M" --report none -- "$own/run_cold_locale" >out 2>err
+status=$?
+if [ $status -eq 77 ]; then
+	skip "the locale of a process that shares its budget is paged out" "there is no C.UTF-8"
+else
+	[ $status -eq 0 ] && [ -s out ]
+	result $? "the locale of a process that shares its budget is paged out"
+fi
 limit=60 same "children that have themselves traced" 16M "$own/run_traced"
 done_testing
