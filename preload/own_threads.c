@@ -7,11 +7,13 @@
  * made, by their maker, and put back by themselves, before the C library takes them off at their end. Where there is no
  * such count, a process that ends in this way does not.
  *
- * Nor have they the program's locale: what they touch of the heap nobody brings in.
+ * Nor have they the program's locale: what they touch of the heap nobody brings in. Should they touch it nevertheless, the
+ * handler of SIGBUS says so.
  */
 #include "own_threads.h"
 
 #include <dlfcn.h>
+#include <signal.h>
 
 #include "inside.h"
 
@@ -41,10 +43,15 @@ static void add_to_count(int change)
 static void *run_apart(void *argument)
 {
 	struct beginning beginning = *(struct beginning *)argument;
+	sigset_t sigbus;
 	void *result;
 
 	kernel_munmap(argument, sizeof(beginning));
 	uselocale(c_locale);
+	thread_context.signals_held = true;
+	sigemptyset(&sigbus);
+	sigaddset(&sigbus, SIGBUS);
+	pthread_sigmask(SIG_UNBLOCK, &sigbus, NULL);
 	result = beginning.run(beginning.argument);
 	add_to_count(1);
 	return result;

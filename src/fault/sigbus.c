@@ -252,6 +252,18 @@ static void pass_on(int number, siginfo_t *info, void *context)
 	}
 }
 
+/* By the engine, or by what it calls: nobody can bring the page in. It is a defect, ours or of who gave the engine memory of
+ * a window that was not pinned, and without a word nobody would find it. */
+static void say_touched_within(uintptr_t address)
+{
+	char line[] = "weir: memory at 0x0000000000000000 was paged out when the engine touched it: a defect\n",
+	     *digit = strstr(line, "0x") + 2 + 16;
+
+	for (unsigned i = 0; i < 16; i++, address >>= 4)
+		*--digit = "0123456789abcdef"[address & 15];
+	(void)!write(STDERR_FILENO, line, sizeof(line) - 1);
+}
+
 /* No window has that address. But one may have gone between the touch and now, and something else be in its place: then
  * the touch itself is to tell, once more. */
 static bool just_gone(void)
@@ -269,7 +281,14 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 	weir_pool *pool = NULL;
 	struct cancel cancel;
 
-	if (info->si_code == BUS_ADRERR && !thread_context.signals_held) {
+	if (info->si_code == BUS_ADRERR && thread_context.signals_held) {
+		struct listed *window = window_enter((uintptr_t)info->si_addr);
+
+		if (window) {
+			say_touched_within((uintptr_t)info->si_addr);
+			window_leave(window);
+		}
+	} else if (info->si_code == BUS_ADRERR) {
 		hold_cancel(&cancel);
 		thread_context.signals_held = true; /* all are blocked while we are here */
 		pool = fault_serve(&fault);

@@ -448,10 +448,33 @@ static void bad_input(void)
 	assert_int_equal(weir_map(rig.object, PROT_READ, 0, NULL), -EINVAL);
 }
 
+/* Breaks when the engine, which can't be served, dies of a page that is out and nobody knows what it was. */
+static void a_touch_by_the_engine_is_said(void)
+{
+	int saved = dup(STDERR_FILENO), ends[2], number;
+	char said[200] = "", wanted[32];
+
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+	thread_context.signals_held = true;
+	number = signal_of_read(mark(7));
+	thread_context.signals_held = false;
+	assert_int_equal(dup2(saved, STDERR_FILENO), STDERR_FILENO);
+	close(saved);
+	close(ends[1]);
+	assert_int_equal(number, SIGBUS);
+	assert_true(read(ends[0], said, sizeof(said) - 1) > 0);
+	close(ends[0]);
+	snprintf(wanted, sizeof(wanted), "at 0x%016llx ", (unsigned long long)(uintptr_t)mark(7));
+	assert_non_null(strstr(said, wanted));
+	assert_int_equal(*mark(7), 0);
+}
+
 #define TEST(name) RUN_WITH_WINDOW(name)
 TEST(holds_more_than_memory)
 TEST(pins_and_window_show_the_same)
 TEST(a_pinned_page_stays)
+TEST(a_touch_by_the_engine_is_said)
 TEST(every_write_is_noticed)
 TEST(use_of_an_unmapped_page_is_seen)
 TEST(unmap_keeps_the_pages)
@@ -476,6 +499,7 @@ int main(void)
 		TEST(holds_more_than_memory),
 		TEST(pins_and_window_show_the_same),
 		TEST(a_pinned_page_stays),
+		TEST(a_touch_by_the_engine_is_said),
 		TEST(every_write_is_noticed),
 		TEST(use_of_an_unmapped_page_is_seen),
 		TEST(unmap_keeps_the_pages),
