@@ -34,6 +34,7 @@
 #include "held.h"
 #include "inside.h"
 #include "interval.h"
+#include "observe/error.h"
 #include "own_threads.h"
 #include "shared.h"
 #include "stack.h"
@@ -238,7 +239,7 @@ static void before(void)
 	shared_fork_before();
 	error = arena_fork_before();
 	if (error)
-		lost(strerror(-error));
+		lost(error_words(-error));
 	share_swap();
 }
 

@@ -17,6 +17,7 @@
 
 #include "descriptors.h"
 #include "inside.h"
+#include "observe/error.h"
 #include "own_threads.h"
 #include "raw.h"
 #include "shared.h"
@@ -356,8 +357,7 @@ static void say_out_of_memory(void *user)
 
 	uselocale(c_locale);
 	text_add(&text, "weir run: process %d touched memory at %p that can't be had (%s): ", (int)getpid(),
-		 fault->address,
-		 strerrordesc_np(-fault->error)); /* strerror would translate, by records of the heap's */
+		 fault->address, error_words(-fault->error));
 	if (memory && !getrlimit(RLIMIT_FSIZE, &file) && file.rlim_cur < settings.swap_bytes)
 		text_add(&text, "its swap file may have no more than %.0f MiB, by the limit of files (ulimit -f)\n",
 			 mib(file.rlim_cur));

@@ -26,6 +26,7 @@
 #include "descriptors.h"
 #include "fault/follow.h"
 #include "kernels.h"
+#include "observe/error.h"
 #include "raw.h"
 
 #define SHARED_MAX 10 /* two descriptors each, of those that are the engine's (descriptors.c) */
@@ -201,7 +202,7 @@ static void say_lost(int error)
 {
 	report_say(report_stderr(),
 		   "weir run: process %d: what was stored to a mapped file can't be written to it: %s\n", (int)getpid(),
-		   strerror(-error));
+		   error_words(-error));
 }
 
 static int by_nothing(char *base, size_t bytes, void *user)
@@ -236,7 +237,7 @@ _Noreturn static void end_half_way(int error)
 	report_say(report_stderr(),
 		   "weir run: process %d can't go on: a part of a mapped file could not be given to the kernel: %s (is "
 		   "vm.max_map_count too low?)\n",
-		   (int)getpid(), strerror(error));
+		   (int)getpid(), error_words(error));
 	syscall(SYS_exit_group, 125);
 	__builtin_unreachable();
 }
@@ -359,7 +360,7 @@ static void share_with_child(struct shared *shared)
 	if (error)
 		report_say(report_stderr(),
 			   "weir run: process %d: what it stores to a mapped file its child sees late: %s\n",
-			   (int)getpid(), strerror(-error));
+			   (int)getpid(), error_words(-error));
 }
 
 void shared_fork_before(void)

@@ -175,7 +175,7 @@ static int start_threads(weir_pool *pool)
 		atomic_store(&pool->stopping, true);
 		while (i > 0)
 			kswapd_stop(pool, --i);
-		return weir_error_set(error, "cannot start a background reclaimer thread: %s", strerror(-error));
+		return weir_error_set(error, "cannot start a background reclaimer thread: %s", error_words(-error));
 	}
 	return 0;
 }
@@ -260,7 +260,7 @@ int weir_create(const struct weir_config *config, weir_pool **result)
 	}
 	error = pollers_init(&pool->pollers, machine_cpus(), config->io_uring ? config->poll_us : 0);
 	if (error) {
-		weir_error_set(error, "cannot make channels to poll for reads: %s", strerror(-error));
+		weir_error_set(error, "cannot make channels to poll for reads: %s", error_words(-error));
 		goto unadmit;
 	}
 	error = open_windows(pool);

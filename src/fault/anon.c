@@ -24,7 +24,7 @@ int weir_anon(weir_pool *pool, uint64_t bytes, weir_object **object)
 	error = anon_create(&pool->swap, rounded, object_capacity(rounded), &store);
 	if (error)
 		return weir_error_set(error, "cannot map an anonymous object of %llu bytes: %s",
-				      (unsigned long long)bytes, strerror(-error));
+				      (unsigned long long)bytes, error_words(-error));
 	error = object_open(pool, &store, WEIR_RDWR, object);
 	if (error)
 		store_close(&store);

@@ -60,9 +60,9 @@ static int settle_size(weir_pool *pool, const struct store *store, bool truncate
 	if (truncate)
 		error = store_resize(store, 0);
 	if (error && error != -EOPNOTSUPP) /* a device has no length to cut */
-		return weir_error_set(error, "cannot empty the file: %s", strerror(-error));
+		return weir_error_set(error, "cannot empty the file: %s", error_words(-error));
 	error = store_size(store, bytes);
-	return error ? weir_error_set(error, "cannot learn the store's size: %s", strerror(-error)) : 0;
+	return error ? weir_error_set(error, "cannot learn the store's size: %s", error_words(-error)) : 0;
 }
 
 /* Does it count where writers share the limit for dirty pages? Those of anonymous memory are held by none. */
@@ -89,12 +89,12 @@ int object_open(weir_pool *pool, const struct store *store, unsigned flags, stru
 	error = object_create(pool, store, bytes, flags & WEIR_RDWR, &object);
 	if (error) {
 		weir_error_set(error, "cannot map an object of %llu bytes: %s", (unsigned long long)bytes,
-			       strerror(-error));
+			       error_words(-error));
 		goto unreserve;
 	}
 	error = bdi_get(pool, store_device(store), shares_dirty_limit(object), &bdi);
 	if (error) {
-		weir_error_set(error, "cannot start a flusher thread: %s", strerror(-error));
+		weir_error_set(error, "cannot start a flusher thread: %s", error_words(-error));
 		goto destroy;
 	}
 	if (!enlist(pool, object)) {
@@ -156,7 +156,7 @@ static int empty_object(struct weir_object *object, bool discard)
 				error,
 				"cannot write back all of an object: %s; its pages are kept: repair the store "
 				"and close again, or close with WEIR_DISCARD",
-				strerror(-error));
+				error_words(-error));
 	}
 	return object_empty(object, 0, object->capacity, DROP_ALL);
 }

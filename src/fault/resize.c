@@ -188,7 +188,7 @@ int object_cut_frozen(struct weir_object *object, uint64_t bytes)
 		error = store_resize(&object->store, bytes);
 	if (error)
 		return weir_error_set(error, "the store refused to be cut to %llu bytes: %s", (unsigned long long)bytes,
-				      strerror(-error));
+				      error_words(-error));
 	atomic_store(&object->bytes, bytes);
 	forget_frozen(object, first, last);
 	zero_cut_tail(object, bytes);
@@ -213,7 +213,7 @@ static int read_tail(struct weir_object *object)
 
 	if (got < 0)
 		return weir_error_set((int)got, "the store can't read the page in which the object ended: %s",
-				      strerror((int)-got));
+				      error_words((int)-got));
 	memset(last + got, 0, PAGE_SIZE - (size_t)got);
 	return set_old_tail(object, last);
 }
@@ -238,7 +238,7 @@ int object_lengthen_frozen(struct weir_object *object, uint64_t bytes)
 static int refused(int error, uint64_t bytes)
 {
 	return weir_error_set(error, "the store refused to grow to %llu bytes: %s", (unsigned long long)bytes,
-			      strerror(-error));
+			      error_words(-error));
 }
 
 static int grow(struct weir_object *object, uint64_t bytes)

@@ -3,10 +3,12 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "weir.h"
 
-static __thread char text[512];
+/* initial-exec: had without a call, which would look at a table that lies on the heap, and may be paged out. */
+static __thread char text[512] __attribute__((tls_model("initial-exec")));
 
 int weir_error_set(int error, const char *format, ...)
 {
@@ -21,4 +23,11 @@ int weir_error_set(int error, const char *format, ...)
 const char *weir_error_text(void)
 {
 	return text[0] ? text : "no error";
+}
+
+const char *error_words(int error)
+{
+	const char *words = strerrordesc_np(error);
+
+	return words ? words : "an unknown error";
 }

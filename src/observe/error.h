@@ -10,4 +10,8 @@
  * reclaim. */
 int weir_error_set(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* What an errno means, in English. strerror would translate it, by records that may lie on a heap of ours (weir run), which
+ * may be paged out. Lasts; any thread. */
+const char *error_words(int error);
+
 #endif

@@ -262,7 +262,7 @@ static const char *remedy(int error)
 
 static int open_failed(const char *path, int error)
 {
-	return weir_error_set(-error, "cannot open %s: %s; %s", path, strerror(error), remedy(error));
+	return weir_error_set(-error, "cannot open %s: %s; %s", path, error_words(error), remedy(error));
 }
 
 static int open_flags(unsigned flags)

@@ -46,7 +46,7 @@ static const char *remedy(int error)
 
 static int failed(const char *path, int error)
 {
-	return weir_error_set(-error, "cannot make the swap file %s: %s; %s", path, strerror(error), remedy(error));
+	return weir_error_set(-error, "cannot make the swap file %s: %s; %s", path, error_words(error), remedy(error));
 }
 
 int swap_directory = AT_FDCWD;
@@ -132,7 +132,7 @@ static int refused(int error)
 	case -ENOSPC:
 		return weir_error_set(error, "cannot add a swap area: a pool has at most %u", SWAP_AREAS_MAX);
 	default:
-		return weir_error_set(error, "cannot add a swap area: %s", strerror(-error));
+		return weir_error_set(error, "cannot add a swap area: %s", error_words(-error));
 	}
 }
 

@@ -8,6 +8,8 @@ if ! [ "$own" ]; then
 	echo "1..0 # SKIP its programs are part of the test build"
 	exit 0
 fi
+! readelf -rW "$(dirname "$weir")/../preload/libweir-run.so" | grep -Eq "DTPMOD|TLSDESC"
+result $? "thread-local variables are had without a call, which would touch the heap"
 same "three generations of fork, with room for all" 32M "$own/run_forks" 4
 [ "$(grep -o '"taken_most_bytes": [0-9]*' report | awk '$2 < 4e6 || $2 > 1e9' | wc -l)" -eq 0 ]
 result $? "... each of which had what it inherited, and no more than there was"
