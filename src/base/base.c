@@ -64,6 +64,8 @@ static void *map_stack(void)
 	return stack;
 }
 
+int thread_signal;
+
 static int create(struct kthread *thread, void *(*run)(void *), void *argument)
 {
 	sigset_t all, before;
@@ -74,6 +76,8 @@ static int create(struct kthread *thread, void *(*run)(void *), void *argument)
 		return ENOMEM;
 	error = pthread_attr_setstack(&attr, thread->stack, STACK_BYTES);
 	sigfillset(&all);
+	if (thread_signal)
+		sigdelset(&all, thread_signal);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	if (!error)
 		error = pthread_create(&thread->id, &attr, run, argument);

@@ -43,6 +43,8 @@ struct kthread {
 	pthread_t id;
 	void *stack;
 };
+/* The one signal that threads started from now on do not block; 0, as at first: they block all. */
+extern int thread_signal;
 /* 0 or -errno. Allocates: yes. */
 int start_thread(struct kthread *thread, const char *name, void *(*run)(void *), void *argument);
 void join_thread(const struct kthread *thread);

@@ -10,6 +10,9 @@ if ! [ "$own" ]; then
 fi
 ! readelf -rW "$(dirname "$weir")/../preload/libweir-run.so" | grep -Eq "DTPMOD|TLSDESC"
 result $? "thread-local variables are had without a call, which would touch the heap"
+run 8M sh -c 'cat /proc/$$/task/*/status'
+[ "$(grep -c '^SigBlk' out)" -gt 3 ] && ! grep -q '^SigBlk:.*[4-7c-f].$' out
+result $? "none of its threads blocks SIGBUS: what they touch as they begin may be paged out"
 same "three generations of fork, with room for all" 32M "$own/run_forks" 4
 [ "$(grep -o '"taken_most_bytes": [0-9]*' report | awk '$2 < 4e6 || $2 > 1e9' | wc -l)" -eq 0 ]
 result $? "... each of which had what it inherited, and no more than there was"
