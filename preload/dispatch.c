@@ -48,6 +48,9 @@
 #define DISPATCH 59             /* PR_SET_SYSCALL_USER_DISPATCH */
 #define BY_DISPATCH 2           /* si_code: SYS_USER_DISPATCH */
 #define STACK_LEAST (16u << 10) /* what a stack has at least, where that is not said */
+#ifndef CLONE_CLEAR_SIGHAND
+#define CLONE_CLEAR_SIGHAND 0x100000000ull
+#endif
 #define STACK_MOST (256u << 10) /* and what is kept in memory of one in the arena */
 
 /* The assembler code reads them. */
@@ -181,6 +184,9 @@ static int what_begins(long nr, const long args[6], struct beginning *b)
 		return 0;
 	if (user_get(&clone, (void *)args[0], MIN((size_t)args[1], sizeof(clone))))
 		return -EFAULT;
+	/* Ours too: as a kernel says that does not know it. C libraries go without. */
+	if (clone.flags & CLONE_CLEAR_SIGHAND)
+		return -EINVAL;
 	*b = (struct beginning){clone.flags, NULL, clone.stack_size};
 	if (clone.stack)
 		b->top = (char *)clone.stack + clone.stack_size;
@@ -237,9 +243,10 @@ static long begin_fork(long nr, const long args[6])
 static long begin(long nr, const long args[6], greg_t *registers)
 {
 	struct beginning b;
+	int error = what_begins(nr, args, &b);
 
-	if (what_begins(nr, args, &b))
-		return -EFAULT;
+	if (error)
+		return error;
 	if (b.top)
 		return begin_on_stack(&b, registers);
 	if (!(b.flags & CLONE_VM))

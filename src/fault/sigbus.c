@@ -135,6 +135,8 @@ weir_pool *fault_serve(struct weir_fault *fault)
 	fault->error = fault->write && object->writable ? balance_dirty_pages(object, true) : 0;
 	if (!fault->error)
 		fault->error = touch_page(object, fault->page, flags, true);
+	if (fault->error == -ENOENT) /* there is a window */
+		fault->error = -EIO;
 	/* Once we have left, the object may be closed: its pool lives on. */
 	if (object->original) /* what the program knows */
 		fault->object = object->original;
@@ -294,6 +296,9 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 		pool = fault_serve(&fault);
 		error = fault.error;
 		thread_context.signals_held = false;
+		/* It may end here, and what it calls then touches windows. */
+		if (cancel.type == PTHREAD_CANCEL_ASYNCHRONOUS)
+			set_mask(context, NULL);
 		release_cancel(&cancel);
 	}
 	if (error == -EACCES || error == -ENXIO) /* PROT_NONE, or no window, by now: the touch itself will tell */
@@ -314,9 +319,9 @@ int sigbus_take(void)
 	struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
 	int error = 0;
 
-	sigfillset(&action.sa_mask);
-	sigdelset(&action.sa_mask,
-		  SIGSYS); /* where system calls are dispatched (weir run), blocked it would be death */
+	memset(&action.sa_mask, 0xff, sizeof(action.sa_mask)); /* sigfillset leaves out those that cancel threads */
+	/* Where system calls are dispatched (weir run), blocked it would be death. */
+	sigdelset(&action.sa_mask, SIGSYS);
 	pthread_mutex_lock(&lock);
 	if (!nr_takers && sigaction(SIGBUS, &action, &before))
 		error = -errno;

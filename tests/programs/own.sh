@@ -86,5 +86,9 @@ else
 	[ $status -eq 0 ] && [ -s out ]
 	result $? "the locale of a process that shares its budget is paged out"
 fi
+limit=120 same "threads that are cancelled at any instant" 4M "$own/run_cancelled"
+paged
+result $? "... while they wait for what was paged out"
+[ ! -e "$own/run_begins" ] || limit=60 same "a child that begins without signal handlers" 16M "$own/run_begins"
 limit=60 same "children that have themselves traced" 16M "$own/run_traced"
 done_testing
