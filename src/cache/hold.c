@@ -49,4 +49,30 @@ void release_signals(struct hold *hold)
 		set_mask(&hold->mask, NULL);
 	}
 	release_cancel(&hold->cancel);
+	if (unlikely(thread_context.sent.waits) && hold->masked) /* last: the program's handler may leave by longjmp */
+		send_again();
+}
+
+void hold_sent(const siginfo_t *info)
+{
+	thread_context.sent = (struct sent_signal){
+		.waits = true,
+		.code = info->si_code,
+		.pid = info->si_pid,
+		.uid = info->si_uid,
+		.value = info->si_value.sival_ptr,
+	};
+}
+
+void send_again(void)
+{
+	const struct sent_signal sent = thread_context.sent;
+	siginfo_t info = {.si_signo = SIGBUS, .si_code = sent.code};
+
+	info.si_pid = sent.pid;
+	info.si_uid = sent.uid;
+	info.si_value.sival_ptr = sent.value;
+	thread_context.sent.waits = false;
+	if (syscall(SYS_rt_tgsigqueueinfo, getpid(), thread_tid(), SIGBUS, &info))
+		syscall(SYS_tgkill, getpid(), thread_tid(), SIGBUS);
 }

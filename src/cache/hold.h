@@ -5,7 +5,8 @@
  * A signal handler of the program may touch window memory. If it ran in the middle of the engine, the fault could need
  * what its own thread has in hand just then: a lock, a page that it loads or evicts. So signals are held off as long as
  * the thread is inside, as they are while a thread is inside a kernel: at most for an I/O, or for a reclaim. Those that
- * the processor raises (SIGBUS, SIGSEGV ...) are not: inside the engine no window is touched.
+ * the processor raises (SIGBUS, SIGSEGV ...) are not: inside the engine no window is touched. A SIGBUS that was sent waits
+ * too, in the handler's hands.
  *
  * Cancellation of the thread waits too, in all pools: it would leave a page loading for ever.
  *
@@ -14,6 +15,8 @@
  */
 #ifndef WEIR_HOLD_H
 #define WEIR_HOLD_H
+
+#include <signal.h>
 
 #include "pool.h"
 
@@ -34,6 +37,10 @@ struct hold {
 /* Nests: the outermost does it. Blocks: no. Allocates: no. Signal-safe: yes. */
 void hold_signals(const weir_pool *pool, struct hold *hold);
 void release_signals(struct hold *hold);
+/* A SIGBUS that was sent, which came to a thread that is inside: it comes again when the thread leaves. Of several one, as
+ * with any signal that is blocked. */
+void hold_sent(const siginfo_t *info);
+void send_again(void);
 /* From here to the end of the block. */
 #define HOLD_SIGNALS(pool) \
 	struct hold hold_ __attribute__((cleanup(release_signals))); \

@@ -61,6 +61,14 @@ void thread_table_destroy(struct thread_table *table);
 #define PF_NOIO 0x4u
 #define PF_SHRINKER 0x8u /* inside a shrinker callback */
 
+/* A SIGBUS that somebody sent while the thread was in the engine: for when it leaves it (src/cache/hold.c). */
+struct sent_signal {
+	bool waits;
+	int code, pid;
+	unsigned uid;
+	void *value;
+};
+
 struct thread_context {
 	unsigned flags;
 	unsigned nomemalloc_depth; /* contract 23: 0 or 1 */
@@ -68,6 +76,7 @@ struct thread_context {
 	bool signals_held;      /* src/cache/hold.h */
 	unsigned windows_gone;  /* how many of them its faults have heard of (src/fault/sigbus.c) */
 	uint64_t dirty_debt_ns; /* pause owed for pages dirtied (throttle.c) */
+	struct sent_signal sent;
 	struct {
 		uint64_t pool_id;
 		struct thread_record *record;

@@ -2,7 +2,7 @@
  *
  * sigbus.c - the thread that touched a page which is not there brings it in itself, in the handler of its SIGBUS.
  *
- *   touch ─► SIGBUS, all signals blocked ─► whose window? ─┬─ ours ─► touch_page ─┬─ 0: return, the touch goes through
+ *   touch ─► SIGBUS, all others blocked ─► whose window? ──┬─ ours ─► touch_page ─┬─ 0: return, the touch goes through
  *                                                          │                      └─ error ─► its handler: retry,
  *                                                          │                           zeros, or (none) as nobody's
  *                                                          └─ nobody's ─► the handler that was there before us
@@ -260,7 +260,11 @@ static void say_touched_within(uintptr_t address)
 {
 	char line[] = "weir: memory at 0x0000000000000000 was paged out when the engine touched it: a defect\n",
 	     *digit = strstr(line, "0x") + 2 + 16;
+	struct listed *window = window_enter(address);
 
+	if (!window)
+		return;
+	window_leave(window);
 	for (unsigned i = 0; i < 16; i++, address >>= 4)
 		*--digit = "0123456789abcdef"[address & 15];
 	(void)!write(STDERR_FILENO, line, sizeof(line) - 1);
@@ -276,35 +280,51 @@ static bool just_gone(void)
 	return thread_context.windows_gone != known;
 }
 
+/* By the thread that touched it. Returns 0: the touch goes through, or tells itself. */
+static int serve(struct weir_fault *fault, const ucontext_t *context, weir_pool **pool)
+{
+	struct cancel cancel;
+	int error;
+
+	hold_cancel(&cancel);
+	thread_context.signals_held = true; /* all are blocked, but for SIGBUS, which then only waits */
+	atomic_signal_fence(memory_order_seq_cst);
+	*pool = fault_serve(fault);
+	error = fault->error;
+	atomic_signal_fence(memory_order_seq_cst);
+	thread_context.signals_held = false;
+	/* It may end here, and what it calls then may be anything. */
+	if (cancel.type == PTHREAD_CANCEL_ASYNCHRONOUS)
+		set_mask(context, NULL);
+	release_cancel(&cancel);
+	if (error == -EACCES || error == -ENXIO) /* PROT_NONE, or no window, by now: the touch itself will tell */
+		return 0;
+	return error == -ENOENT && just_gone() ? 0 : error;
+}
+
+/* Back from it the thread's own mask lets it come. */
+static void send_on_return(void)
+{
+	static const uint64_t sigbus = 1ull << (SIGBUS - 1);
+
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &sigbus, NULL, sizeof(sigbus));
+	send_again();
+}
+
 static void on_sigbus(int number, siginfo_t *info, void *context)
 {
 	struct weir_fault fault = {.address = info->si_addr, .write = fault_was_write(context)};
 	int saved = errno, error = -ENOENT;
 	weir_pool *pool = NULL;
-	struct cancel cancel;
 
-	if (info->si_code == BUS_ADRERR && thread_context.signals_held) {
-		struct listed *window = window_enter((uintptr_t)info->si_addr);
-
-		if (window) {
-			say_touched_within((uintptr_t)info->si_addr);
-			window_leave(window);
-		}
-	} else if (info->si_code == BUS_ADRERR) {
-		hold_cancel(&cancel);
-		thread_context.signals_held = true; /* all are blocked while we are here */
-		pool = fault_serve(&fault);
-		error = fault.error;
-		thread_context.signals_held = false;
-		/* It may end here, and what it calls then touches windows. */
-		if (cancel.type == PTHREAD_CANCEL_ASYNCHRONOUS)
-			set_mask(context, NULL);
-		release_cancel(&cancel);
+	if (thread_context.signals_held && info->si_code <= 0) {
+		hold_sent(info);
+		return;
 	}
-	if (error == -EACCES || error == -ENXIO) /* PROT_NONE, or no window, by now: the touch itself will tell */
-		error = 0;
-	if (error == -ENOENT && info->si_code == BUS_ADRERR && just_gone())
-		error = 0;
+	if (thread_context.signals_held)
+		say_touched_within((uintptr_t)info->si_addr);
+	else if (info->si_code == BUS_ADRERR)
+		error = serve(&fault, context, &pool);
 	if (error && error != -ENOENT) {
 		set_mask(context, NULL); /* the program's handler may leave by longjmp, and may touch windows itself */
 		error = fault_ask(pool, &fault);
@@ -312,15 +332,21 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 	errno = saved;
 	if (error)
 		pass_on(number, info, context);
+	if (unlikely(thread_context.sent.waits))
+		send_on_return();
+	errno = saved;
 }
 
 int sigbus_take(void)
 {
-	struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+	struct sigaction action = {.sa_sigaction = on_sigbus,
+				   .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER};
 	int error = 0;
 
-	memset(&action.sa_mask, 0xff, sizeof(action.sa_mask)); /* sigfillset leaves out those that cancel threads */
-	/* Where system calls are dispatched (weir run), blocked it would be death. */
+	sigfillset(&action.sa_mask);
+	/* Blocked they would be death, without a word: to who is cancelled in here and touches windows in his cleanup, and
+	 * where system calls are dispatched (weir run). */
+	sigdelset(&action.sa_mask, SIGBUS);
 	sigdelset(&action.sa_mask, SIGSYS);
 	pthread_mutex_lock(&lock);
 	if (!nr_takers && sigaction(SIGBUS, &action, &before))

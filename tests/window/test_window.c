@@ -470,11 +470,59 @@ static void a_touch_by_the_engine_is_said(void)
 	assert_int_equal(*mark(7), 0);
 }
 
+static void came_as_sent(void)
+{
+	assert_int_equal(got.si_signo, SIGBUS);
+	assert_int_equal(got.si_code, SI_TKILL);
+	assert_int_equal(got.si_pid, getpid());
+	memset(&got, 0, sizeof(got));
+}
+
+static void *send_later(void *to)
+{
+	usleep(30000);
+	pthread_kill(*(pthread_t *)to, SIGBUS);
+	return NULL;
+}
+
+/* Breaks when the program's handler runs in the midst of the engine, or the signal is lost. */
+static void a_sigbus_that_is_sent_waits_for_the_engine(void)
+{
+	pthread_t self = pthread_self(), sender;
+	volatile bool has_left = false;
+
+	memset(&got, 0, sizeof(got));
+	if (!sigsetjmp(escape, 1)) {
+		thread_context.signals_held = true;
+		raise(SIGBUS);
+		assert_int_equal(got.si_signo, 0);
+		thread_context.signals_held = false;
+		has_left = true;
+		weir_advise(rig.object, 0, PAGE_SIZE, WEIR_ADV_COLD); /* in and out */
+		fail_msg("the signal was lost");
+	}
+	came_as_sent();
+	assert_true(has_left);
+	/* While a fault is served. */
+	fault_rule(rig.fault, WEIR_FAULT_DELAY, WEIR_FAULT_READ, 0, 100000);
+	assert_int_equal(pthread_create(&sender, NULL, send_later, &self), 0);
+	if (!sigsetjmp(escape, 1)) {
+		assert_int_equal(*mark(9), 0);
+		fail_msg("the signal was lost");
+	}
+	came_as_sent();
+	assert_int_equal(state_of(rig.object, 9), PAGE_RESIDENT);
+	weir_fault_store_rules(rig.fault, NULL, 0);
+	pthread_join(sender, NULL);
+	assert_int_equal(*mark(9), 0);
+}
+
 #define TEST(name) RUN_WITH_WINDOW(name)
 TEST(holds_more_than_memory)
 TEST(pins_and_window_show_the_same)
 TEST(a_pinned_page_stays)
 TEST(a_touch_by_the_engine_is_said)
+TEST(a_sigbus_that_is_sent_waits_for_the_engine)
 TEST(every_write_is_noticed)
 TEST(use_of_an_unmapped_page_is_seen)
 TEST(unmap_keeps_the_pages)
@@ -500,6 +548,7 @@ int main(void)
 		TEST(pins_and_window_show_the_same),
 		TEST(a_pinned_page_stays),
 		TEST(a_touch_by_the_engine_is_said),
+		TEST(a_sigbus_that_is_sent_waits_for_the_engine),
 		TEST(every_write_is_noticed),
 		TEST(use_of_an_unmapped_page_is_seen),
 		TEST(unmap_keeps_the_pages),
