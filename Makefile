@@ -54,7 +54,7 @@ help:
 	@echo 'make          build the library and the tool (in $(BUILD)/)'
 	@echo 'make run      sort in a quarter of the memory it asks for; replay accesses over a file 16 times the memory'
 	@echo 'make check    build with gcc, clang and the sanitizers, run all tests'
-	@echo 'make check-programs  programs of others under weir run, in a quarter of what they want; takes an hour or more'
+	@echo 'make check-programs  programs of others under weir run, in a quarter of what they want; takes some hours'
 	@echo 'make torture  everything at once from several threads, every byte checked, for two hours (SECONDS=n, SEED, THREADS)'
 	@echo 'make fuzz     fuzz what the tool reads, a minute a target (SECONDS=n for longer)'
 	@echo 'make bench    build and run the benchmarks'

@@ -6,7 +6,7 @@
 need sort awk
 
 lines=60000 budget=4M buffer=10M words=3
-[ "$full" ] && lines=20000000 budget=256M buffer=1G words=11 && limit=3600 && swap=4G
+[ "$full" ] && lines=20000000 budget=256M buffer=1G words=11 && limit=10800 && swap=4G
 awk -v n=$lines -v w=$words 'BEGIN {
 	srand(7)
 	for (i = 0; i < n; i++) {
