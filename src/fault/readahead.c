@@ -29,17 +29,63 @@
 #define WINDOW_MIN 4
 #define WINDOW_MAX 2048 /* 8 MiB, as far as that is at most 1/16 of memory */
 #define STRIDE_MAX 64
+#define SUPPLY_MAX 256
 #define STRIDE_PAGES_MAX 256 /* a window of single pages far apart: as many as keep a device busy */
+
+/* Frames to spare for what is to be read, by their numbers. Neighbouring pages get them in the order in which they lie in
+ * memory: where those are neighbours too, a transfer is few pieces to the device, which on some is most of its cost. The
+ * more are taken at once, the more of them are. */
+struct supply {
+	unsigned next, n;
+	uint32_t frames[SUPPLY_MAX];
+};
+
+/* Shell's sort (gaps of Ciura, 2001). */
+static void sort_by_place(uint32_t *frames, unsigned n)
+{
+	static const unsigned gaps[] = {132, 57, 23, 10, 4, 1};
+
+	for (unsigned g = 0; g < ARRAY_SIZE(gaps); g++)
+		for (unsigned gap = gaps[g], i = gap; i < n; i++) {
+			uint32_t frame = frames[i];
+			unsigned j = i;
+
+			for (; j >= gap && frames[j - gap] > frame; j -= gap)
+				frames[j] = frames[j - gap];
+			frames[j] = frame;
+		}
+}
+
+static struct frame *supply_next(weir_pool *pool, struct supply *supply, uint64_t wanted)
+{
+	struct frame *frame;
+
+	if (supply->next == supply->n) {
+		supply->next = supply->n = 0;
+		while (supply->n < MIN(wanted, SUPPLY_MAX) && (frame = frame_take_spare(pool)))
+			supply->frames[supply->n++] = frame_number(&pool->mem, frame);
+		sort_by_place(supply->frames, supply->n);
+	}
+	return supply->next < supply->n ? &pool->mem.frames[supply->frames[supply->next]] : NULL;
+}
+
+static void supply_end(weir_pool *pool, struct supply *supply)
+{
+	while (supply->n > supply->next)
+		frame_give(pool, &pool->mem.frames[supply->frames[--supply->n]]);
+}
 
 uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, uint64_t n, uint64_t flags)
 {
 	int64_t npages = (int64_t)atomic_load(&object->npages), page = first;
 	uint64_t started = 0, done = 0;
+	struct supply supply;
 	unsigned node = 0;
 
 	/* The same reader serves both: reading the copy it would wait for what it is itself to read. */
 	if (object->original && object->original->anon)
 		return 0;
+	supply.next = supply.n = 0;
 	for (; done < n && page >= 0 && page < npages; done++, page += stride) {
 		uint64_t seen = word_load(&object->words[page]);
 		struct frame *frame;
@@ -47,13 +93,12 @@ uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, u
 		if (word_state(seen) != PAGE_ABSENT ||
 		    (object->anon && !anon_has_content(object->anon, (uint64_t)page)))
 			continue; /* zeros are quicker made than read ahead */
-		frame = frame_take_spare(object->pool);
+		frame = supply_next(object->pool, &supply, n - done);
 		if (!frame)
 			break;
-		if (!load_begin(object, (uint64_t)page, frame, &seen, flags)) {
-			frame_give(object->pool, frame);
+		if (!load_begin(object, (uint64_t)page, frame, &seen, flags))
 			continue;
-		}
+		supply.next++;
 		/* Barred before the page was loading, which nobody waited for: what it holds may have been given up. */
 		if (object->anon && object_barred(object, (uint64_t)page)) {
 			load_abort(object, (uint64_t)page, frame);
@@ -63,6 +108,7 @@ uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, u
 		bdi_queue_read(frame);
 		started++;
 	}
+	supply_end(object->pool, &supply);
 	if (started) {
 		if (flags & WORD_READAHEAD)
 			count(object->pool, node, COUNT_READAHEAD, started);

@@ -234,6 +234,28 @@ static void nothing_is_read_ahead_of_overwriting(void **state)
 	assert_int_equal(counter(rig.pool, "readahead"), 0);
 }
 
+static bool follows(uint64_t page)
+{
+	return state_of(rig.object, page) == PAGE_RESIDENT && state_of(rig.object, page - 1) == PAGE_RESIDENT &&
+	       frame_of(rig.object, page) == frame_of(rig.object, page - 1) + 1;
+}
+
+/* Breaks when pages that are read together lie anywhere: to a device each is a piece by itself then. */
+static void neighbours_lie_side_by_side(void **state)
+{
+	unsigned n = 0, side_by_side = 0;
+
+	(void)state;
+	for (uint64_t page = 0; page < PAGES; page++) /* four times what there is: frames are used again and again */
+		use(page);
+	for (uint64_t page = 1; page < PAGES; page++) {
+		n += state_of(rig.object, page) == PAGE_RESIDENT;
+		side_by_side += follows(page);
+	}
+	print_message("%u of %u pages\n", side_by_side, n);
+	assert_true(UNDER_TSAN || side_by_side > n / 2);
+}
+
 static void *sync_all(void *done)
 {
 	assert_int_equal(weir_sync(rig.object, 0, 0), 0);
@@ -274,6 +296,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_stream_leaves_the_working_set_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(readahead_takes_spare_frames_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(nothing_is_read_ahead_of_overwriting, setup, teardown),
+		cmocka_unit_test_setup_teardown(neighbours_lie_side_by_side, setup, teardown),
 		cmocka_unit_test_setup_teardown(reads_do_not_wait_for_writes, setup, teardown),
 	};
 
