@@ -56,17 +56,29 @@ static void sort_by_place(uint32_t *frames, unsigned n)
 		}
 }
 
-static struct frame *supply_next(weir_pool *pool, struct supply *supply, uint64_t wanted)
+/* Zeros are quicker made than read ahead. */
+static bool to_be_read(const struct weir_object *object, int64_t page, uint64_t seen)
 {
+	return word_state(seen) == PAGE_ABSENT && (!object->anon || anon_has_content(object->anon, (uint64_t)page));
+}
+
+/* For as many as are to be read of `n` pages from `page` on. */
+static void supply_fill(const struct weir_object *object, struct supply *supply, int64_t page, int64_t stride,
+			uint64_t n)
+{
+	int64_t npages = (int64_t)atomic_load(&object->npages);
 	struct frame *frame;
 
-	if (supply->next == supply->n) {
-		supply->next = supply->n = 0;
-		while (supply->n < MIN(wanted, SUPPLY_MAX) && (frame = frame_take_spare(pool)))
-			supply->frames[supply->n++] = frame_number(&pool->mem, frame);
-		sort_by_place(supply->frames, supply->n);
+	supply->next = supply->n = 0;
+	for (; n > 0 && supply->n < SUPPLY_MAX && page >= 0 && page < npages; n--, page += stride) {
+		if (!to_be_read(object, page, word_load(&object->words[page])))
+			continue;
+		frame = frame_take_spare(object->pool);
+		if (!frame)
+			break;
+		supply->frames[supply->n++] = frame_number(&object->pool->mem, frame);
 	}
-	return supply->next < supply->n ? &pool->mem.frames[supply->frames[supply->next]] : NULL;
+	sort_by_place(supply->frames, supply->n);
 }
 
 static void supply_end(weir_pool *pool, struct supply *supply)
@@ -90,12 +102,13 @@ uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, u
 		uint64_t seen = word_load(&object->words[page]);
 		struct frame *frame;
 
-		if (word_state(seen) != PAGE_ABSENT ||
-		    (object->anon && !anon_has_content(object->anon, (uint64_t)page)))
-			continue; /* zeros are quicker made than read ahead */
-		frame = supply_next(object->pool, &supply, n - done);
-		if (!frame)
+		if (!to_be_read(object, page, seen))
+			continue;
+		if (supply.next == supply.n)
+			supply_fill(object, &supply, page, stride, n - done);
+		if (supply.next == supply.n)
 			break;
+		frame = &object->pool->mem.frames[supply.frames[supply.next]];
 		if (!load_begin(object, (uint64_t)page, frame, &seen, flags))
 			continue;
 		supply.next++;
