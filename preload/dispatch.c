@@ -48,10 +48,10 @@
 #define DISPATCH 59             /* PR_SET_SYSCALL_USER_DISPATCH */
 #define BY_DISPATCH 2           /* si_code: SYS_USER_DISPATCH */
 #define STACK_LEAST (16u << 10) /* what a stack has at least, where that is not said */
+#define STACK_MOST (256u << 10) /* and what is kept in memory of one in the arena */
 #ifndef CLONE_CLEAR_SIGHAND
 #define CLONE_CLEAR_SIGHAND 0x100000000ull
 #endif
-#define STACK_MOST (256u << 10) /* and what is kept in memory of one in the arena */
 
 /* The assembler code reads them. */
 uintptr_t dispatch_from, dispatch_bytes;

@@ -24,6 +24,7 @@
 #include "fault/cluster.h"
 #include "fault/frame_take.h"
 #include "reclaim/bdi.h"
+#include "reclaim/transfer.h"
 #include "store/anon.h"
 
 #define WINDOW_MIN 4
@@ -32,29 +33,13 @@
 #define SUPPLY_MAX 256
 #define STRIDE_PAGES_MAX 256 /* a window of single pages far apart: as many as keep a device busy */
 
-/* Frames to spare for what is to be read, by their numbers. Neighbouring pages get them in the order in which they lie in
+/* Frames to spare for what is to be read. Neighbouring pages get them in the order in which they lie in
  * memory: where those are neighbours too, a transfer is few pieces to the device, which on some is most of its cost. The
  * more are taken at once, the more of them are. */
 struct supply {
 	unsigned next, n;
-	uint32_t frames[SUPPLY_MAX];
+	struct frame *frames[SUPPLY_MAX];
 };
-
-/* Shell's sort (gaps of Ciura, 2001). */
-static void sort_by_place(uint32_t *frames, unsigned n)
-{
-	static const unsigned gaps[] = {132, 57, 23, 10, 4, 1};
-
-	for (unsigned g = 0; g < ARRAY_SIZE(gaps); g++)
-		for (unsigned gap = gaps[g], i = gap; i < n; i++) {
-			uint32_t frame = frames[i];
-			unsigned j = i;
-
-			for (; j >= gap && frames[j - gap] > frame; j -= gap)
-				frames[j] = frames[j - gap];
-			frames[j] = frame;
-		}
-}
 
 /* Zeros are quicker made than read ahead. */
 static bool to_be_read(const struct weir_object *object, int64_t page, uint64_t seen)
@@ -76,7 +61,7 @@ static void supply_fill(const struct weir_object *object, struct supply *supply,
 		frame = frame_take_spare(object->pool);
 		if (!frame)
 			break;
-		supply->frames[supply->n++] = frame_number(&object->pool->mem, frame);
+		supply->frames[supply->n++] = frame;
 	}
 	sort_by_place(supply->frames, supply->n);
 }
@@ -84,7 +69,7 @@ static void supply_fill(const struct weir_object *object, struct supply *supply,
 static void supply_end(weir_pool *pool, struct supply *supply)
 {
 	while (supply->n > supply->next)
-		frame_give(pool, &pool->mem.frames[supply->frames[--supply->n]]);
+		frame_give(pool, supply->frames[--supply->n]);
 }
 
 uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, uint64_t n, uint64_t flags)
@@ -108,7 +93,7 @@ uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, u
 			supply_fill(object, &supply, page, stride, n - done);
 		if (supply.next == supply.n)
 			break;
-		frame = &object->pool->mem.frames[supply.frames[supply.next]];
+		frame = supply.frames[supply.next];
 		if (!load_begin(object, (uint64_t)page, frame, &seen, flags))
 			continue;
 		supply.next++;

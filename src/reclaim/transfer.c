@@ -99,8 +99,14 @@ static bool comes_before(const struct frame *x, const struct frame *y)
 	return x->object != y->object ? x->object < y->object : x->index < y->index;
 }
 
+/* Frames of a pool are in one array. */
+static bool lies_before(const struct frame *x, const struct frame *y)
+{
+	return x < y;
+}
+
 /* Shell's sort (gaps of Ciura, 2001): for a few hundred, in place. The C library's qsort may use the heap. */
-void sort_frames(struct frame **frames, unsigned n)
+static inline void sort(struct frame **frames, unsigned n, bool (*before)(const struct frame *, const struct frame *))
 {
 	static const unsigned gaps[] = {132, 57, 23, 10, 4, 1};
 
@@ -109,8 +115,18 @@ void sort_frames(struct frame **frames, unsigned n)
 			struct frame *frame = frames[i];
 			unsigned j = i;
 
-			for (; j >= gap && comes_before(frame, frames[j - gap]); j -= gap)
+			for (; j >= gap && before(frame, frames[j - gap]); j -= gap)
 				frames[j] = frames[j - gap];
 			frames[j] = frame;
 		}
+}
+
+void sort_frames(struct frame **frames, unsigned n)
+{
+	sort(frames, n, comes_before);
+}
+
+void sort_by_place(struct frame **frames, unsigned n)
+{
+	sort(frames, n, lies_before);
 }

@@ -66,5 +66,7 @@ void transfer_start(struct transfer *transfer, bool write, void (*done)(struct w
 
 /* By object and page, in place. */
 void sort_frames(struct frame **frames, unsigned n);
+/* By where their memory lies. */
+void sort_by_place(struct frame **frames, unsigned n);
 
 #endif
