@@ -179,6 +179,21 @@ static inline uint64_t counter(weir_pool *pool, const char *name)
 	return weir_counter(pool, name);
 }
 
+/* The reader has read and the reclaimer has freed, however long each waits for a processor. At low a reclaimer that was
+ * woken may not have run yet, and one that sleeps would be woken by the next page read ahead: so it is woken here. */
+static inline void let_readahead_catch_up(weir_pool *pool)
+{
+	for (int ms = 0; ms < 10000; ms++) {
+		bool low = !zone_watermark_ok(&pool->mem, 0, 0, ALLOC_LOW_MARK);
+
+		if (low)
+			kswapd_wake(pool, 0);
+		sleep_ms(1);
+		if (!low && !counter(pool, "nr_loading") && !atomic_load(&pool->kswapd[0].awake))
+			break;
+	}
+}
+
 /* Contract 31, at a quiet point: every frame is somewhere, once. */
 static inline bool conserved(weir_pool *pool)
 {

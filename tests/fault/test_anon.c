@@ -498,8 +498,11 @@ static void swapped_memory_is_read_again_in_few_transfers(void **state)
 	(void)state;
 	swapped_out_start(&rig, pages, 8);
 	before = counter(rig.pool, "pswpin");
-	for (uint64_t page = 0; page < pages; page++)
+	for (uint64_t page = 0; page < pages; page++) {
 		assert_true(has_stamp(rig.object, page, 1));
+		if (page % 32 == 0)
+			let_readahead_catch_up(rig.pool);
+	}
 	calls = weir_fault_store_calls(rig.fault, WEIR_FAULT_READ);
 	print_message("%llu pages in %llu transfers, %llu of them read ahead\n",
 		      (unsigned long long)(counter(rig.pool, "pswpin") - before), (unsigned long long)calls,

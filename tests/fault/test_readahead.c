@@ -30,23 +30,12 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* A program does something with each page: let the reader and the reclaimer keep up, however long they wait for a
- * processor. At low a reclaimer that was woken may not have run yet, and one that sleeps will be woken by the next page
- * read ahead: so it is woken here, and awaited. */
+/* A program does something with each page. */
 static void use(uint64_t page)
 {
 	touch(rig.object, page, 1);
-	if (page % 64)
-		return;
-	for (int ms = 0; ms < 10000; ms++) {
-		bool low = !zone_watermark_ok(&rig.pool->mem, 0, 0, ALLOC_LOW_MARK);
-
-		if (low)
-			kswapd_wake(rig.pool, 0);
-		sleep_ms(1);
-		if (!low && !counter(rig.pool, "nr_loading") && !atomic_load(&rig.pool->kswapd[0].awake))
-			break;
-	}
+	if (page % 64 == 0)
+		let_readahead_catch_up(rig.pool);
 }
 
 /* What a stream of n pages must look like: nearly all were there when they were asked for, and nearly none in vain. */
