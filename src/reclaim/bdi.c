@@ -14,6 +14,7 @@ static int bdi_start(struct bdi *bdi)
 
 	if (error)
 		return error;
+	bdi->reader.one_by_one = true;
 	error = server_start(&bdi->reader, bdi, "weir-reader", reader_step);
 	if (error)
 		server_stop(&bdi->flusher);
@@ -197,20 +198,36 @@ void bdi_queue_read(struct frame *frame)
 	push(bdi, &bdi->reads, frame);
 }
 
+/* A stack's frames, the oldest on top. */
+static uint64_t turned_over(weir_pool *pool, uint64_t top)
+{
+	uint64_t turned = 0;
+
+	while (top) {
+		struct frame *frame = &pool->mem.frames[top - 1];
+		uint64_t next = frame->io_next;
+
+		frame->io_next = (uint32_t)turned;
+		turned = top;
+		top = next;
+	}
+	return turned;
+}
+
 bool frame_stack_serve(struct bdi *bdi, _Atomic uint64_t *stack,
 		       void (*serve)(struct bdi *, struct frame **frames, unsigned n))
 {
-	uint64_t top = atomic_exchange_explicit(stack, 0, memory_order_acquire);
+	uint64_t next = turned_over(bdi->pool, atomic_exchange_explicit(stack, 0, memory_order_acquire));
 	struct frame *frames[256];
 	unsigned n = 0;
-	bool any = top;
+	bool any = next;
 
-	while (top) {
-		struct frame *frame = &bdi->pool->mem.frames[top - 1];
+	while (next) {
+		struct frame *frame = &bdi->pool->mem.frames[next - 1];
 
-		top = frame->io_next;
+		next = frame->io_next;
 		frames[n++] = frame;
-		if (n == ARRAY_SIZE(frames) || !top) {
+		if (n == ARRAY_SIZE(frames) || !next) {
 			serve(bdi, frames, n);
 			n = 0;
 		}

@@ -11,6 +11,9 @@
  *
  * So reading a window in sequence costs a fault for every 64 pages. Nobody sees whether those between are used: their
  * leader speaks for them.
+ *
+ * A device may tell of all that it has done at once. If all of that were copied before more is asked for, device and
+ * processor would work in turns: so transfers are seen to one by one (one_by_one), and others begin in between.
  */
 #include "cache/hollow.h"
 #include "cache/load.h"
@@ -20,7 +23,8 @@
 
 #define RUN_MIN 8u /* shorter ones are not worth a buffer */
 
-/* Waits for a transfer to end where all are in use: so many under way keep any device busy. */
+/* Waits for a transfer to end where all are in use: so many under way keep any device busy. For one alone: its buffer is
+ * read to again while the next is copied. */
 static char *buffer_take(struct bdi *bdi)
 {
 	char *buffers = atomic_load(&bdi->ahead);
@@ -29,7 +33,7 @@ static char *buffer_take(struct bdi *bdi)
 	if (!buffers)
 		return NULL;
 	while ((free = (unsigned)__builtin_ctz(~bdi->ahead_busy)) >= AHEAD_BUFFERS)
-		channel_reap(bdi->reader.channel, 1, bdi->pool->config.flush_interval_ms);
+		channel_reap_one(bdi->reader.channel, bdi->pool->config.flush_interval_ms);
 	bdi->ahead_busy |= 1u << free;
 	return buffers + (size_t)free * TRANSFER_PAGES * PAGE_SIZE;
 }

@@ -15,7 +15,9 @@ static void *server_main(void *arg)
 		atomic_store(&server->nudged, false); /* before looking: a later wake-up is not missed */
 		busy = server->step(server->bdi);
 		channel_flush(server->channel);
-		if (busy && server->nr_free)
+		if (server->one_by_one)
+			channel_reap_one(server->channel, busy && server->nr_free ? 0 : interval);
+		else if (busy && server->nr_free)
 			channel_reap(server->channel, 0, 0);
 		else
 			channel_reap(server->channel, 1, interval);

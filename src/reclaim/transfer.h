@@ -34,6 +34,7 @@ struct transfer {
 struct server {
 	struct bdi *bdi;
 	bool (*step)(struct bdi *); /* starts a bounded number of transfers; true: did something */
+	bool one_by_one;            /* a step after each transfer that ended: seeing to it takes long */
 	struct kthread thread;
 	struct weir_channel *channel; /* the thread's, but for channel_wake */
 	_Atomic bool stopping;

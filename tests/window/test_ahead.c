@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_ahead.c - reading ahead into a window: in the order in which it was asked for, and while what has come is copied.
+ */
+#include "../kernel_windows.h"
+#include "window_rig.h"
+
+#define PAGES 2048u
+#define ASKED 1024u
+
+/* A store that ends none of its reads before so many are under way, then all of them at once; later ones at once. Every
+ * page is full of its number. Used by the reader of its device alone. */
+static struct {
+	unsigned n, held,
+		mapped; /* reads; how many of them are kept; pages mapped when the first was asked for after those */
+	struct weir_io *ios[AHEAD_BUFFERS];
+	uint64_t offsets[PAGES];
+} store;
+static weir_pool *pool;
+
+static ssize_t fill(const struct iovec *iov, int n, uint64_t offset)
+{
+	ssize_t bytes = 0;
+
+	for (int i = 0; i < n; i++) {
+		assert_int_equal(iov[i].iov_len, PAGE_SIZE);
+		for (unsigned w = 0; w < WORDS; w++)
+			((uint64_t *)iov[i].iov_base)[w] = (offset >> PAGE_SHIFT) + (uint64_t)i;
+		bytes += PAGE_SIZE;
+	}
+	return bytes;
+}
+
+static int submit(void *data, struct weir_io *io)
+{
+	(void)data;
+	store.offsets[store.n++] = io->offset;
+	if (store.n == ARRAY_SIZE(store.ios) + 1)
+		store.mapped = (unsigned)counter(pool, "readahead_mapped");
+	if (store.n > ARRAY_SIZE(store.ios)) {
+		weir_io_complete(io, fill(io->iov, io->iov_count, io->offset));
+		return 0;
+	}
+	store.ios[store.held++] = io;
+	while (store.held && store.n == ARRAY_SIZE(store.ios)) {
+		io = store.ios[--store.held];
+		weir_io_complete(io, fill(io->iov, io->iov_count, io->offset));
+	}
+	return 0;
+}
+
+static ssize_t readv_now(void *data, const struct iovec *iov, int n, uint64_t offset)
+{
+	(void)data;
+	return fill(iov, n, offset);
+}
+
+static ssize_t writev_never(void *data, const struct iovec *iov, int n, uint64_t offset)
+{
+	(void)data, (void)iov, (void)n, (void)offset;
+	return -EROFS;
+}
+
+static int sync_nothing(void *data)
+{
+	(void)data;
+	return 0;
+}
+
+static int size_of_all(void *data, uint64_t *bytes)
+{
+	(void)data;
+	*bytes = (uint64_t)PAGES << PAGE_SHIFT;
+	return 0;
+}
+
+static const struct weir_store_ops ops = {
+	.size = sizeof(ops),
+	.readv = readv_now,
+	.writev = writev_never,
+	.sync = sync_nothing,
+	.get_size = size_of_all,
+	.submit = submit,
+};
+
+/* Breaks when what was asked for last is read first, where more was asked for than is sorted at once; and when all that a
+ * device tells of at once is copied before it is given more to do. */
+static void the_device_works_while_pages_are_copied(void **state)
+{
+	struct rig rig;
+	weir_object *object;
+	void *window;
+
+	(void)state;
+	rig_config(&rig, 16 << 20);
+	rig.config.windows = true;
+	assert_int_equal(weir_create(&rig.config, &pool), 0);
+	assert_int_equal(weir_open_store(pool, &ops, &store, WEIR_RDONLY, &object), 0);
+	assert_int_equal(weir_map(object, PROT_READ, WEIR_MAP_SHARED, &window), 0);
+	assert_int_equal(weir_advise(object, 0, ASKED * PAGE_SIZE, WEIR_ADV_WILLNEED), 0);
+	wait_until(counter(pool, "nr_loading") == 0);
+
+	print_message("%u reads; %u pages mapped when the first was asked for after those held\n", store.n,
+		      store.mapped);
+	assert_true(store.n >= ASKED / TRANSFER_PAGES);
+	for (unsigned i = 1; i < store.n; i++)
+		assert_true(store.offsets[i] > store.offsets[i - 1]);
+	assert_in_range(store.mapped, 1, TRANSFER_PAGES);
+	for (unsigned page = 0; page < ASKED; page++)
+		assert_int_equal(((uint64_t *)window)[page * WORDS + page % WORDS], page);
+	assert_int_equal(weir_unmap(object), 0);
+	assert_int_equal(weir_close(object, 0), 0);
+	assert_int_equal(weir_destroy(pool), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_device_works_while_pages_are_copied),
+	};
+
+	if (!kernel_has_windows())
+		return SKIPPED;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
