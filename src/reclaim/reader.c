@@ -53,7 +53,7 @@ static ssize_t got(const struct transfer *transfer, unsigned i)
 
 static bool in_buffer(const struct transfer *transfer, unsigned i)
 {
-	const char *data = transfer->iov[i].iov_base, *buffer = transfer->buffer;
+	const char *data = transfer->data[i], *buffer = transfer->buffer;
 
 	return buffer && data >= buffer && data < buffer + TRANSFER_PAGES * PAGE_SIZE;
 }
@@ -67,9 +67,9 @@ static unsigned map_run(const struct transfer *transfer, unsigned i)
 	int in;
 
 	while (i + n < transfer->n && in_buffer(transfer, i + n) &&
-	       !load_check(object, page + n, got(transfer, i + n), transfer->iov[i + n].iov_base))
+	       !load_check(object, page + n, got(transfer, i + n), transfer->data[i + n]))
 		n++;
-	in = n ? put_in(object, page, transfer->iov[i].iov_base, n, true) : 0;
+	in = n ? put_in(object, page, transfer->data[i], n, true) : 0;
 	if (in <= 0)
 		return 0;
 	for (unsigned k = 0; k < (unsigned)in; k++) {

@@ -75,18 +75,34 @@ void transfer_put(struct transfer *transfer)
 	server->free[server->nr_free++] = transfer;
 }
 
+/* To the kernel each vector is a step, also where the pages are one piece to the device. What anonymous pages are kept in
+ * works by the page (anon.c). Returns how many vectors there are. */
+static unsigned set_vectors(struct transfer *transfer)
+{
+	struct iovec *last = NULL;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < transfer->n; i++) {
+		char *data = transfer->data[i];
+
+		if (last && !transfer->object->anon && data == (char *)last->iov_base + last->iov_len) {
+			last->iov_len += transfer_length(transfer, i);
+		} else {
+			last = &transfer->iov[n++];
+			*last = (struct iovec){data, transfer_length(transfer, i)};
+		}
+	}
+	return n;
+}
+
 void transfer_start(struct transfer *transfer, bool write, void (*done)(struct weir_io *))
 {
 	struct server *server = transfer->server;
-	size_t offset = 0;
 
-	for (unsigned i = 0; i < transfer->n; i++) {
-		transfer->iov[i].iov_len = MIN(PAGE_SIZE, transfer->bytes - offset);
-		offset += transfer->iov[i].iov_len;
-	}
+	transfer->tail = transfer->bytes - (transfer->n - 1) * PAGE_SIZE;
 	transfer->io = (struct weir_io){
 		.write = write,
-		.iov_count = (int)transfer->n,
+		.iov_count = (int)set_vectors(transfer),
 		.iov = transfer->iov,
 		.offset = transfer->offset,
 		.done = done,

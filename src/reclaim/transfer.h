@@ -25,10 +25,11 @@ struct transfer {
 	const struct store *store; /* the object's, or swap's by slot */
 	uint64_t offset;           /* in it */
 	unsigned n;
-	size_t bytes;
-	char *buffer; /* of the reader's (reader.c): where it reads to, but for some pages; NULL: none */
+	size_t bytes, tail; /* all; of the last page */
+	char *buffer;       /* of the reader's (reader.c): where it reads to, but for some pages; NULL: none */
 	struct frame *frames[TRANSFER_PAGES];
-	struct iovec iov[TRANSFER_PAGES];
+	void *data[TRANSFER_PAGES];       /* where the content of each is, or is to be */
+	struct iovec iov[TRANSFER_PAGES]; /* the same for the store; of files with what lies side by side as one */
 };
 
 struct server {
@@ -60,7 +61,12 @@ void transfer_put(struct transfer *transfer);
 static inline void transfer_add(struct transfer *transfer, struct frame *frame, void *data)
 {
 	transfer->frames[transfer->n] = frame;
-	transfer->iov[transfer->n++].iov_base = data;
+	transfer->data[transfer->n++] = data;
+}
+/* Of a transfer that was started: the bytes of its page number i. */
+static inline size_t transfer_length(const struct transfer *transfer, unsigned i)
+{
+	return i == transfer->n - 1 ? transfer->tail : PAGE_SIZE;
 }
 /* Start it: object, store, offset and bytes are set. It ends in done(), out of a later reap of the channel. */
 void transfer_start(struct transfer *transfer, bool write, void (*done)(struct weir_io *));

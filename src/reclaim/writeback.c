@@ -325,9 +325,9 @@ static void end_run(struct weir_object *object, struct frame **frames, unsigned 
  * bad for good. */
 static bool write_one(struct transfer *transfer, unsigned i)
 {
-	const struct iovec *iov = &transfer->iov[i];
+	struct iovec iov = {transfer->data[i], transfer_length(transfer, i)};
 	uint64_t offset = transfer->offset + i * PAGE_SIZE;
-	bool written = transfer->n > 1 && store_write(transfer->store, iov, 1, offset) == (ssize_t)iov->iov_len;
+	bool written = transfer->n > 1 && store_write(transfer->store, &iov, 1, offset) == (ssize_t)iov.iov_len;
 
 	atomic_store_explicit(&transfer->frames[i]->wb_failed, !written && !transfer->object->anon,
 			      memory_order_relaxed);
@@ -357,7 +357,7 @@ static unsigned write_singly(struct transfer *transfer)
 			continue;
 		if (transfer->object->anon)
 			anon_write_failed(transfer->object->anon, frame->index);
-		transfer->bytes -= transfer->iov[i].iov_len;
+		transfer->bytes -= transfer_length(transfer, i);
 		frames[i] = frames[failed];
 		frames[failed++] = frame;
 	}

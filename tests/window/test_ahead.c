@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_ahead.c - reading ahead into a window: in the order in which it was asked for, and while what has come is copied.
+ * test_ahead.c - reading ahead into a window: in the order in which it was asked for, in few pieces, and while what has
+ * come is copied.
  */
 #include "../kernel_windows.h"
 #include "window_rig.h"
@@ -11,8 +12,9 @@
 /* A store that ends none of its reads before so many are under way, then all of them at once; later ones at once. Every
  * page is full of its number. Used by the reader of its device alone. */
 static struct {
-	unsigned n, held,
-		mapped; /* reads; how many of them are kept; pages mapped when the first was asked for after those */
+	unsigned n, held; /* reads; how many of them are kept */
+	unsigned mapped;  /* pages, when the first read was asked for after those held */
+	unsigned vectors; /* of all reads */
 	struct weir_io *ios[AHEAD_BUFFERS];
 	uint64_t offsets[PAGES];
 } store;
@@ -20,21 +22,19 @@ static weir_pool *pool;
 
 static ssize_t fill(const struct iovec *iov, int n, uint64_t offset)
 {
-	ssize_t bytes = 0;
+	uint64_t at = offset;
 
-	for (int i = 0; i < n; i++) {
-		assert_int_equal(iov[i].iov_len, PAGE_SIZE);
-		for (unsigned w = 0; w < WORDS; w++)
-			((uint64_t *)iov[i].iov_base)[w] = (offset >> PAGE_SHIFT) + (uint64_t)i;
-		bytes += PAGE_SIZE;
-	}
-	return bytes;
+	for (int i = 0; i < n; i++)
+		for (size_t w = 0; w < iov[i].iov_len / sizeof(uint64_t); w++, at += sizeof(uint64_t))
+			((uint64_t *)iov[i].iov_base)[w] = at >> PAGE_SHIFT;
+	return (ssize_t)(at - offset);
 }
 
 static int submit(void *data, struct weir_io *io)
 {
 	(void)data;
 	store.offsets[store.n++] = io->offset;
+	store.vectors += (unsigned)io->iov_count;
 	if (store.n == ARRAY_SIZE(store.ios) + 1)
 		store.mapped = (unsigned)counter(pool, "readahead_mapped");
 	if (store.n > ARRAY_SIZE(store.ios)) {
@@ -83,8 +83,9 @@ static const struct weir_store_ops ops = {
 	.submit = submit,
 };
 
-/* Breaks when what was asked for last is read first, where more was asked for than is sorted at once; and when all that a
- * device tells of at once is copied before it is given more to do. */
+/* Breaks when what was asked for last is read first, where more was asked for than is sorted at once; when all that a
+ * device tells of at once is copied before it is given more to do; and when the kernel is given page by page what lies in
+ * one piece. */
 static void the_device_works_while_pages_are_copied(void **state)
 {
 	struct rig rig;
@@ -106,6 +107,7 @@ static void the_device_works_while_pages_are_copied(void **state)
 	for (unsigned i = 1; i < store.n; i++)
 		assert_true(store.offsets[i] > store.offsets[i - 1]);
 	assert_in_range(store.mapped, 1, TRANSFER_PAGES);
+	assert_true(store.vectors <= 2 * store.n); /* the first page's frame, and the buffer */
 	for (unsigned page = 0; page < ASKED; page++)
 		assert_int_equal(((uint64_t *)window)[page * WORDS + page % WORDS], page);
 	assert_int_equal(weir_unmap(object), 0);
