@@ -89,8 +89,11 @@ uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, u
 
 		if (!to_be_read(object, page, seen))
 			continue;
-		if (supply.next == supply.n)
+		if (supply.next == supply.n) {
+			if (started) /* the device need not wait until all is queued */
+				server_wake(&object->bdi->reader);
 			supply_fill(object, &supply, page, stride, n - done);
+		}
 		if (supply.next == supply.n)
 			break;
 		frame = supply.frames[supply.next];

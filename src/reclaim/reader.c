@@ -33,7 +33,7 @@ static char *buffer_take(struct bdi *bdi)
 	if (!buffers)
 		return NULL;
 	while ((free = (unsigned)__builtin_ctz(~bdi->ahead_busy)) >= AHEAD_BUFFERS)
-		channel_reap_one(bdi->reader.channel, bdi->pool->config.flush_interval_ms);
+		server_reap(&bdi->reader, bdi->pool->config.flush_interval_ms);
 	bdi->ahead_busy |= 1u << free;
 	return buffers + (size_t)free * TRANSFER_PAGES * PAGE_SIZE;
 }

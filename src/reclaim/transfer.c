@@ -3,6 +3,14 @@
 
 #include "reclaim/bdi.h"
 
+void server_reap(struct server *server, unsigned timeout_ms)
+{
+	if (server->one_by_one)
+		channel_reap_one(server->channel, timeout_ms);
+	else
+		channel_reap(server->channel, 1, timeout_ms);
+}
+
 static void *server_main(void *arg)
 {
 	struct server *server = arg;
@@ -15,12 +23,7 @@ static void *server_main(void *arg)
 		atomic_store(&server->nudged, false); /* before looking: a later wake-up is not missed */
 		busy = server->step(server->bdi);
 		channel_flush(server->channel);
-		if (server->one_by_one)
-			channel_reap_one(server->channel, busy && server->nr_free ? 0 : interval);
-		else if (busy && server->nr_free)
-			channel_reap(server->channel, 0, 0);
-		else
-			channel_reap(server->channel, 1, interval);
+		server_reap(server, busy && server->nr_free ? 0 : interval);
 	}
 	return NULL;
 }
@@ -61,7 +64,7 @@ struct transfer *transfer_take(struct server *server)
 	struct transfer *transfer;
 
 	while (!server->nr_free)
-		channel_reap(server->channel, 1, server->bdi->pool->config.flush_interval_ms);
+		server_reap(server, server->bdi->pool->config.flush_interval_ms);
 	transfer = server->free[--server->nr_free];
 	transfer->server = server;
 	return transfer;
@@ -109,7 +112,7 @@ void transfer_start(struct transfer *transfer, bool write, void (*done)(struct w
 	};
 	atomic_fetch_add(&transfer->object->nr_in_flight, 1);
 	while (channel_submit(server->channel, transfer->store, &transfer->io) == -EAGAIN)
-		channel_reap(server->channel, 1, 100);
+		server_reap(server, 100);
 }
 
 static bool comes_before(const struct frame *x, const struct frame *y)

@@ -54,6 +54,8 @@ void server_wake(struct server *server);
 
 /* The rest is for the server's own thread. */
 
+/* Waits for a transfer to end, and sees to it, or to all that have; not for longer than timeout_ms, nor when woken. */
+void server_reap(struct server *server, unsigned timeout_ms);
 /* A free transfer; waits for one to end where all are under way. */
 struct transfer *transfer_take(struct server *server);
 void transfer_put(struct transfer *transfer);

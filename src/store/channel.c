@@ -224,34 +224,31 @@ static void run(struct weir_channel *channel, struct weir_io *io)
 	io->done(io);
 }
 
-static void empty_mailbox(struct weir_channel *channel)
+/* The oldest that was posted, or NULL. */
+static struct weir_io *next_posted(struct weir_channel *channel)
 {
-	struct weir_io *io = atomic_exchange_explicit(&channel->mailbox, NULL, memory_order_acquire);
+	struct weir_io *oldest = channel->arrived, *io = NULL;
 
+	if (!oldest && atomic_load_explicit(&channel->mailbox, memory_order_relaxed))
+		io = atomic_exchange_explicit(&channel->mailbox, NULL, memory_order_acquire);
 	while (io) {
 		struct weir_io *next = io->next;
 
-		io->next = channel->arrived;
-		channel->arrived = io;
+		io->next = oldest;
+		oldest = io;
 		io = next;
 	}
+	channel->arrived = oldest ? oldest->next : NULL;
+	return oldest;
 }
 
 static unsigned run_mailbox(struct weir_channel *channel, unsigned max)
 {
+	struct weir_io *io;
 	unsigned n = 0;
 
-	for (; n < max; n++) {
-		struct weir_io *io;
-
-		if (!channel->arrived && atomic_load_explicit(&channel->mailbox, memory_order_relaxed))
-			empty_mailbox(channel);
-		io = channel->arrived;
-		if (!io)
-			break;
-		channel->arrived = io->next;
+	for (; n < max && (io = next_posted(channel)); n++)
 		run(channel, io);
-	}
 	return n;
 }
 

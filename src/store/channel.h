@@ -39,7 +39,7 @@ unsigned channel_reap(struct weir_channel *channel, unsigned min, unsigned timeo
 /* The same for one of the kernel's and one of weir_io_complete's at most, so that its caller can start others before it
  * sees to what else has come. */
 unsigned channel_reap_one(struct weir_channel *channel, unsigned timeout_ms);
-/* Make the present or the next waiting channel_reap return. Any thread. */
+/* Make the present or the next waiting channel_reap return, or the next channel_reap_one. Any thread. */
 void channel_wake(struct weir_channel *channel);
 /* Transfers accepted and not yet done(). */
 unsigned channel_in_flight(const struct weir_channel *channel);

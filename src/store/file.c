@@ -49,7 +49,7 @@ static bool aligned(const struct iovec *iov, int n, uint64_t offset)
 	return (bits & (PAGE_SIZE - 1)) == 0;
 }
 
-/* Most transfers are of one page, and the kernel is quicker without a vector. */
+/* Most transfers are of one piece, and the kernel is quicker without a vector. */
 static ssize_t fd_read(int fd, const struct iovec *iov, int n, uint64_t offset)
 {
 	return n == 1 ? pread(fd, iov->iov_base, iov->iov_len, (off_t)offset) : preadv(fd, iov, n, (off_t)offset);

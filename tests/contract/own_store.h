@@ -54,10 +54,11 @@ static inline int own_allocate(struct own_store *s)
 static inline ssize_t own_writev(void *store, const struct iovec *iov, int n, uint64_t offset)
 {
 	struct own_store *s = store;
+	uint64_t pages = (iov_bytes(iov, n) + PAGE_SIZE - 1) >> PAGE_SHIFT;
 	ssize_t done = 0;
 	int error;
 
-	own_look(s, offset >> PAGE_SHIFT, (uint64_t)n);
+	own_look(s, offset >> PAGE_SHIFT, pages);
 	s->writes++;
 	s->waiting++;
 	while (atomic_load(&s->shut))
@@ -72,7 +73,7 @@ static inline ssize_t own_writev(void *store, const struct iovec *iov, int n, ui
 		memcpy(s->data + offset + (uint64_t)done, iov[i].iov_base, iov[i].iov_len);
 		done += (ssize_t)iov[i].iov_len;
 	}
-	s->pages += (uint64_t)n;
+	s->pages += pages;
 	return done;
 }
 

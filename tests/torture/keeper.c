@@ -59,10 +59,10 @@ static bool write_stale(struct keeper *keeper, const struct iovec *iov, uint64_t
 	bool done = false;
 
 	pthread_mutex_lock(&keeper->lock);
-	if (iov->iov_len == WEIR_PAGE_SIZE && keeper->stale_offset == offset) {
+	if (iov->iov_len >= WEIR_PAGE_SIZE && keeper->stale_offset == offset) {
 		done = keeper->inner_ops->writev(keeper->inner, &old, 1, offset) == WEIR_PAGE_SIZE;
 		keeper->stale_offset = UINT64_MAX;
-	} else if (iov->iov_len == WEIR_PAGE_SIZE && keeper->stale_offset == UINT64_MAX) {
+	} else if (iov->iov_len >= WEIR_PAGE_SIZE && keeper->stale_offset == UINT64_MAX) {
 		memcpy(keeper->stale, iov->iov_base, WEIR_PAGE_SIZE);
 		keeper->stale_offset = offset;
 	}

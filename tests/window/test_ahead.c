@@ -115,7 +115,7 @@ static void the_device_works_while_pages_are_copied(void **state)
 	assert_true(store.n >= ASKED / TRANSFER_PAGES);
 	for (unsigned i = 1; i < store.n; i++)
 		assert_true(store.offsets[i] > store.offsets[i - 1]);
-	assert_in_range(store.mapped, 1, TRANSFER_PAGES);
+	assert_true(store.mapped <= TRANSFER_PAGES);
 	assert_true(store.vectors <= 2 * store.n); /* the first page's frame, and the buffer */
 }
 
