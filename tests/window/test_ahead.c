@@ -9,12 +9,13 @@
 #define PAGES 2048u
 #define ASKED 1024u
 
-/* A store that ends none of its reads before so many are under way, then all of them at once; later ones at once. Every
+/* A store that ends none of its reads before `room` are under way, then all of them together; later ones at once. Every
  * page is full of its number. Used by the reader of its device alone. */
 static struct {
-	unsigned n, held; /* reads; how many of them are kept */
-	unsigned mapped;  /* pages, when the first read was asked for after those held */
-	unsigned vectors; /* of all reads */
+	unsigned room, held; /* how many reads are kept */
+	bool told;           /* that they have ended */
+	unsigned n, vectors; /* reads taken in; of all of them */
+	unsigned mapped;     /* pages, when the first read was taken in after that */
 	struct weir_io *ios[AHEAD_BUFFERS];
 	uint64_t offsets[PAGES];
 } store;
@@ -30,24 +31,35 @@ static ssize_t fill(const struct iovec *iov, int n, uint64_t offset)
 	return (ssize_t)(at - offset);
 }
 
+static void tell_of_all(void)
+{
+	wait_until(counter(pool, "nr_loading") == ASKED); /* so there is more to be read */
+	for (unsigned i = 0; i < store.held; i++) {
+		struct weir_io *io = store.ios[i];
+
+		weir_io_complete(io, fill(io->iov, io->iov_count, io->offset));
+	}
+	store.told = true;
+}
+
 static int submit(void *data, struct weir_io *io)
 {
 	(void)data;
+	if (!store.told && store.held == store.room) {
+		tell_of_all();
+		return -EAGAIN;
+	}
+	if (store.told && store.n == store.held)
+		store.mapped = (unsigned)counter(pool, "readahead_mapped");
 	store.offsets[store.n++] = io->offset;
 	store.vectors += (unsigned)io->iov_count;
-	if (store.n == ARRAY_SIZE(store.ios) + 1)
-		store.mapped = (unsigned)counter(pool, "readahead_mapped");
-	if (store.n > ARRAY_SIZE(store.ios)) {
+	if (store.told) {
 		weir_io_complete(io, fill(io->iov, io->iov_count, io->offset));
 		return 0;
 	}
 	store.ios[store.held++] = io;
-	if (store.n == ARRAY_SIZE(store.ios))
-		wait_until(counter(pool, "nr_loading") == ASKED); /* so there is more to be read */
-	while (store.held && store.n == ARRAY_SIZE(store.ios)) {
-		io = store.ios[--store.held];
-		weir_io_complete(io, fill(io->iov, io->iov_count, io->offset));
-	}
+	if (store.held == ARRAY_SIZE(store.ios)) /* the reader has no buffer left to ask for more with */
+		tell_of_all();
 	return 0;
 }
 
@@ -85,16 +97,14 @@ static const struct weir_store_ops ops = {
 	.submit = submit,
 };
 
-/* Breaks when what was asked for last is read first, where more was asked for than is sorted at once; when all that a
- * device tells of at once is copied before it is given more to do; and when the kernel is given page by page what lies in
- * one piece. */
-static void the_device_works_while_pages_are_copied(void **state)
+static void read_ahead(unsigned room)
 {
 	struct rig rig;
 	weir_object *object;
 	void *window;
 
-	(void)state;
+	memset(&store, 0, sizeof(store));
+	store.room = room;
 	rig_config(&rig, 16 << 20);
 	rig.config.windows = true;
 	assert_int_equal(weir_create(&rig.config, &pool), 0);
@@ -119,10 +129,27 @@ static void the_device_works_while_pages_are_copied(void **state)
 	assert_true(store.vectors <= 2 * store.n); /* the first page's frame, and the buffer */
 }
 
+/* Breaks when what was asked for last is read first, where more was asked for than is sorted at once; when all that a
+ * device tells of at once is copied before it is given more to do; and when the kernel is given page by page what lies in
+ * one piece. */
+static void the_device_works_while_pages_are_copied(void **state)
+{
+	(void)state;
+	read_ahead(AHEAD_BUFFERS);
+}
+
+/* Breaks when all is copied before a store that had no room is asked again. */
+static void so_does_one_with_little_room(void **state)
+{
+	(void)state;
+	read_ahead(AHEAD_BUFFERS / 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_device_works_while_pages_are_copied),
+		cmocka_unit_test(so_does_one_with_little_room),
 	};
 
 	if (!kernel_has_windows())
