@@ -630,9 +630,10 @@ int weir_meminfo(const weir_pool *pool, unsigned node, struct weir_meminfo *info
  *
  * Whoever keeps pages elsewhere than in a plain file writes these functions. Offsets and lengths are
  * whole pages, but for a last page that the object's size cuts: then `bytes` ends at the size and the store
- * must leave the rest of the page alone. A vector is one page or several neighbours; there are 64 at most. All return 0 or a count, or a negative errno. They run in
- * reclaiming contexts: memory comes from weir_alloc_frames, never from the heap, at most
- * `writeout_frames` at once (the pool keeps a reserve of as many for each open store).
+ * must leave the rest of the page alone. A vector is one page or several neighbours; there are 64 at most.
+ * All return 0 or a count, or a negative errno. They run in reclaiming contexts: memory comes from
+ * weir_alloc_frames, never from the heap, at most `writeout_frames` at once (the pool keeps a reserve of
+ * as many for each open store).
  */
 struct weir_io;
 struct weir_store_ops {

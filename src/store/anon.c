@@ -172,8 +172,8 @@ static void fill(void *data, uint64_t word)
 		words[i] = word;
 }
 
-/* Whole pages, one a vector: what the engine asks for of anonymous objects (set_vectors, reclaim/transfer.c). Returns those inside the object; 0: past it, or something
- * else. */
+/* Whole pages, one a vector: what the engine asks for of anonymous objects (set_vectors, reclaim/transfer.c). Returns
+ * those inside the object; 0: past it, or something else. */
 static unsigned pages_of(const struct anon *anon, const struct iovec *iov, int n, uint64_t offset)
 {
 	uint64_t bytes = atomic_load(&anon->bytes);

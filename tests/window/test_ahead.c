@@ -6,39 +6,32 @@
 #include "../kernel_windows.h"
 #include "window_rig.h"
 
-#define PAGES 2048u
 #define ASKED 1024u
 
-/* A store that ends none of its reads before `room` are under way, then all of them together; later ones at once. Every
- * page is full of its number. Used by the reader of its device alone. */
+/* A memory store that ends none of its reads before `room` are under way, then all of them together; later ones at once.
+ * Used by the reader of its device alone. */
 static struct {
+	const struct weir_store_ops *memory;
+	void *data;          /* each page is full of its number */
 	unsigned room, held; /* how many reads are kept */
 	bool told;           /* that they have ended */
 	unsigned n, vectors; /* reads taken in; of all of them */
 	unsigned mapped;     /* pages, when the first read was taken in after that */
 	struct weir_io *ios[AHEAD_BUFFERS];
-	uint64_t offsets[PAGES];
+	uint64_t offsets[ASKED];
 } store;
 static weir_pool *pool;
 
-static ssize_t fill(const struct iovec *iov, int n, uint64_t offset)
+static void end(struct weir_io *io)
 {
-	uint64_t at = offset;
-
-	for (int i = 0; i < n; i++)
-		for (size_t w = 0; w < iov[i].iov_len / sizeof(uint64_t); w++, at += sizeof(uint64_t))
-			((uint64_t *)iov[i].iov_base)[w] = at >> PAGE_SHIFT;
-	return (ssize_t)(at - offset);
+	weir_io_complete(io, store.memory->readv(store.data, io->iov, io->iov_count, io->offset));
 }
 
 static void tell_of_all(void)
 {
 	wait_until(counter(pool, "nr_loading") == ASKED); /* so there is more to be read */
-	for (unsigned i = 0; i < store.held; i++) {
-		struct weir_io *io = store.ios[i];
-
-		weir_io_complete(io, fill(io->iov, io->iov_count, io->offset));
-	}
+	for (unsigned i = 0; i < store.held; i++)
+		end(store.ios[i]);
 	store.told = true;
 }
 
@@ -54,7 +47,7 @@ static int submit(void *data, struct weir_io *io)
 	store.offsets[store.n++] = io->offset;
 	store.vectors += (unsigned)io->iov_count;
 	if (store.told) {
-		weir_io_complete(io, fill(io->iov, io->iov_count, io->offset));
+		end(io);
 		return 0;
 	}
 	store.ios[store.held++] = io;
@@ -63,54 +56,36 @@ static int submit(void *data, struct weir_io *io)
 	return 0;
 }
 
-static ssize_t readv_now(void *data, const struct iovec *iov, int n, uint64_t offset)
+static void store_start(unsigned room)
 {
-	(void)data;
-	return fill(iov, n, offset);
-}
+	memset(&store, 0, sizeof(store));
+	store.room = room;
+	assert_int_equal(weir_memory_store_create(ASKED << PAGE_SHIFT, &store.memory, &store.data), 0);
+	for (uint64_t page = 0; page < ASKED; page++) {
+		uint64_t words[WORDS];
 
-static ssize_t writev_never(void *data, const struct iovec *iov, int n, uint64_t offset)
-{
-	(void)data, (void)iov, (void)n, (void)offset;
-	return -EROFS;
+		for (unsigned w = 0; w < WORDS; w++)
+			words[w] = page;
+		store.memory->writev(store.data, &(struct iovec){words, sizeof(words)}, 1, page << PAGE_SHIFT);
+	}
 }
-
-static int sync_nothing(void *data)
-{
-	(void)data;
-	return 0;
-}
-
-static int size_of_all(void *data, uint64_t *bytes)
-{
-	(void)data;
-	*bytes = (uint64_t)PAGES << PAGE_SHIFT;
-	return 0;
-}
-
-static const struct weir_store_ops ops = {
-	.size = sizeof(ops),
-	.readv = readv_now,
-	.writev = writev_never,
-	.sync = sync_nothing,
-	.get_size = size_of_all,
-	.submit = submit,
-};
 
 static void read_ahead(unsigned room)
 {
+	struct weir_store_ops ops;
 	struct rig rig;
 	weir_object *object;
 	void *window;
 
-	memset(&store, 0, sizeof(store));
-	store.room = room;
+	store_start(room);
+	ops = *store.memory;
+	ops.submit = submit;
 	rig_config(&rig, 16 << 20);
 	rig.config.windows = true;
 	assert_int_equal(weir_create(&rig.config, &pool), 0);
-	assert_int_equal(weir_open_store(pool, &ops, &store, WEIR_RDONLY, &object), 0);
+	assert_int_equal(weir_open_store(pool, &ops, store.data, WEIR_RDONLY, &object), 0);
 	assert_int_equal(weir_map(object, PROT_READ, WEIR_MAP_SHARED, &window), 0);
-	assert_int_equal(weir_advise(object, 0, ASKED * PAGE_SIZE, WEIR_ADV_WILLNEED), 0);
+	assert_int_equal(weir_advise(object, 0, 0, WEIR_ADV_WILLNEED), 0);
 	wait_until(counter(pool, "nr_loading") == 0);
 
 	for (unsigned page = 0; page < ASKED; page++)
