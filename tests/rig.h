@@ -53,12 +53,15 @@ static inline void sleep_ms(unsigned ms)
 
 /* While it is set, writes to stores of rig_open do not end, nor those to swap of anon_rig.h. */
 static _Atomic bool writes_are_held;
+static _Atomic unsigned nr_writes_held; /* that wait now */
 static ssize_t (*memory_writev)(void *, const struct iovec *, int, uint64_t);
 
 static inline ssize_t writev_when_let(void *store, const struct iovec *iov, int n, uint64_t offset)
 {
+	atomic_fetch_add(&nr_writes_held, 1);
 	while (atomic_load(&writes_are_held))
 		sleep_ms(1);
+	atomic_fetch_sub(&nr_writes_held, 1);
 	return memory_writev(store, iov, n, offset);
 }
 
@@ -104,6 +107,7 @@ static inline weir_object *rig_open(weir_pool *pool, uint64_t pages, void **faul
 /* config was set up by rig_config, and changed as the test likes. The background reclaimers sleep when it returns. */
 static inline void rig_start(struct rig *rig, uint64_t pages)
 {
+	atomic_store(&writes_are_held, false); /* a test that failed may have left them so */
 	if (weir_create(&rig->config, &rig->pool))
 		fail_msg("weir_create: %s", weir_error_text());
 	for (unsigned node = 0; node < rig->pool->mem.nr_nodes; node++)
