@@ -39,6 +39,19 @@ struct weir_channel {
 	_Atomic unsigned posting; /* threads that may still look at the channel after their io was reaped */
 };
 
+/* Rings of the kernel's lie where others lay before. The thread sanitizer is told of neither, and would take the use of
+ * one for a race with that of the other. */
+#ifdef __SANITIZE_THREAD__
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+#define old_rings_are_gone() __tsan_acquire(&rings)
+#define ring_is_gone() __tsan_release(&rings)
+static char rings;
+#else
+#define old_rings_are_gone()
+#define ring_is_gone()
+#endif
+
 static bool make_ring(struct weir_channel *channel)
 {
 	struct io_uring_params params = {.flags = IORING_SETUP_CQSIZE};
@@ -47,6 +60,7 @@ static bool make_ring(struct weir_channel *channel)
 	params.cq_entries = 2 * channel->depth + 8;
 	if (io_uring_queue_init_params(channel->depth + 4, &channel->ring, &params) < 0)
 		return false;
+	old_rings_are_gone();
 	io_uring_ring_dontfork(&channel->ring);
 	return true;
 }
@@ -74,8 +88,10 @@ void channel_destroy(struct weir_channel *channel)
 	weir_assert(channel->in_flight == 0);
 	while (atomic_load(&channel->posting)) /* a few instructions each */
 		sched_yield();
-	if (channel->has_ring)
+	if (channel->has_ring) {
+		ring_is_gone();
 		io_uring_queue_exit(&channel->ring);
+	}
 	close(channel->event_fd);
 	munmap(channel, sizeof(*channel));
 }
