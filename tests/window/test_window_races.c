@@ -313,7 +313,8 @@ static void map_and_unmap(void *(*others)(void *))
 	atomic_store(&nr_escaped, 0);
 	atomic_store(&base, w.window);
 	start_threads(threads, 3, others);
-	for (uint64_t i = 1; i <= ROUNDS && !atomic_load(&nr_wrong); i++) {
+	/* A pinner may be off its processor, its pin in hand, for all of the rounds. */
+	for (uint64_t i = 1; (i <= ROUNDS || !taken) && !atomic_load(&nr_wrong); i++) {
 		int error;
 
 		for (uint64_t page = 0; page < 8; page++)
@@ -334,7 +335,6 @@ static void map_and_unmap(void *(*others)(void *))
 	atomic_store(&stop, true);
 	join_threads(threads, 3);
 	assert_int_equal(atomic_load(&nr_wrong), 0);
-	assert_true(taken > 0);
 	window_stop(&w);
 	catch_none(before);
 }
