@@ -3,6 +3,7 @@
  * test_progress.c - an allocation finds what could be freed, wherever that is just then.
  */
 #include "../anon_rig.h"
+#include "sanitizer.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -567,7 +568,8 @@ static void a_flusher_looks_at_an_object_once_a_request(void **state)
 	write_byte(objects[0], 0, 1);
 	atomic_store(&times_asked, 0);
 	bdi_wake_all(rig.pool, 1);
-	wait_until(!atomic_load(&objects[0]->bdi->wanted));
+	wait_until(atomic_load(&times_asked));
+	wait_until(others_sleep()); /* it is through with the request */
 	assert_int_equal(atomic_load(&times_asked), 1);
 	for (unsigned i = 0; i < ARRAY_SIZE(objects); i++)
 		assert_int_equal(weir_close(objects[i], WEIR_DISCARD), 0);
