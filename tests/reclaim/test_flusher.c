@@ -3,6 +3,10 @@
  * test_flusher.c - what a flusher does next, and that it forgets nothing.
  */
 #include "../rig.h"
+#include "sanitizer.h"
+
+#include <stdio.h>
+#include <unistd.h>
 
 #define STEP_PAGES 1024u /* what it writes before it looks at what others ask for */
 #define PAGES (3 * STEP_PAGES)
@@ -106,11 +110,85 @@ static void old_pages_give_way_to_a_sync(void **state)
 	rig_stop(&rig);
 }
 
+/* ---- several objects of one device ---- */
+
+static void open_on_one_device(struct rig *rig, weir_object **objects, unsigned n)
+{
+	char path[64];
+
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(path, sizeof(path), "test_flusher.%d.%u", getpid(), i);
+		assert_int_equal(weir_open(rig->pool, path, WEIR_RDWR | WEIR_CREATE, &objects[i]), 0);
+		unlink(path);
+		assert_int_equal(weir_resize(objects[i], PAGE_SIZE), 0);
+		assert_ptr_equal(objects[i]->bdi, objects[0]->bdi);
+	}
+}
+
+/* Breaks when a flusher that was asked to write looks no further than at the first object whose pages are all held. */
+static void a_flusher_passes_over_objects_whose_pages_are_held(void **state)
+{
+	weir_object *objects[8];
+	struct weir_pin pins[8];
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 8 << 20);
+	rig.config.flush_interval_ms = 1000000;
+	rig_start(&rig, 16);
+	open_on_one_device(&rig, objects, ARRAY_SIZE(objects));
+	for (unsigned i = 0; i < ARRAY_SIZE(objects); i++)
+		assert_int_equal(weir_pin(objects[i], 0, WEIR_WRITE, &pins[i]), 0);
+	assert_int_equal(weir_unpin(&pins[7]), 0);
+	bdi_wake_all(rig.pool, 1);
+	wait_until(!atomic_load(&objects[7]->nr_dirty));
+	for (unsigned i = 0; i < ARRAY_SIZE(objects); i++) {
+		if (i < 7)
+			assert_int_equal(weir_unpin(&pins[i]), 0);
+		assert_int_equal(weir_close(objects[i], WEIR_DISCARD), 0);
+	}
+	rig_stop(&rig);
+}
+
+static _Atomic unsigned times_asked;
+
+static int not_yet(weir_object *object, uint64_t first, uint64_t n, void *user)
+{
+	(void)object, (void)first, (void)n, (void)user;
+	atomic_fetch_add(&times_asked, 1);
+	return 1;
+}
+
+/* Breaks when a flusher goes through an object once for each that is open on the device. */
+static void a_flusher_looks_at_an_object_once_a_request(void **state)
+{
+	weir_object *objects[8];
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 8 << 20);
+	rig.config.flush_interval_ms = 1000000;
+	rig_start(&rig, 16);
+	open_on_one_device(&rig, objects, ARRAY_SIZE(objects));
+	assert_int_equal(weir_set_write_hook(objects[0], not_yet, NULL), 0);
+	write_byte(objects[0], 0, 1);
+	atomic_store(&times_asked, 0);
+	bdi_wake_all(rig.pool, 1);
+	wait_until(atomic_load(&times_asked));
+	wait_until(others_sleep()); /* it is through with the request */
+	assert_int_equal(atomic_load(&times_asked), 1);
+	for (unsigned i = 0; i < ARRAY_SIZE(objects); i++)
+		assert_int_equal(weir_close(objects[i], WEIR_DISCARD), 0);
+	rig_stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_request_that_comes_meanwhile_is_served),
 		cmocka_unit_test(old_pages_give_way_to_a_sync),
+		cmocka_unit_test(a_flusher_passes_over_objects_whose_pages_are_held),
+		cmocka_unit_test(a_flusher_looks_at_an_object_once_a_request),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
