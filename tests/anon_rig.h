@@ -34,11 +34,7 @@ static inline void *add_swap(weir_pool *pool, uint32_t slots, bool encrypt)
 /* config as rig_config left it, or as the test changed it. slots 0: no swap, and rig->fault is NULL. */
 static inline void anon_start(struct rig *rig, uint64_t pages, uint32_t slots)
 {
-	atomic_store(&writes_are_held, false); /* a test that failed may have left them so */
-	if (weir_create(&rig->config, &rig->pool))
-		fail_msg("weir_create: %s", weir_error_text());
-	for (unsigned node = 0; node < rig->pool->mem.nr_nodes; node++)
-		wait_until(!atomic_load(&rig->pool->kswapd[node].awake));
+	rig_create(rig);
 	rig->fault = slots ? add_swap(rig->pool, slots, false) : NULL;
 	assert_int_equal(weir_anon(rig->pool, pages << PAGE_SHIFT, &rig->object), 0);
 	assert_int_equal(weir_advise(rig->object, 0, 0, WEIR_ADV_RANDOM), 0);

@@ -105,13 +105,18 @@ static inline weir_object *rig_open(weir_pool *pool, uint64_t pages, void **faul
 	} while (0)
 
 /* config was set up by rig_config, and changed as the test likes. The background reclaimers sleep when it returns. */
-static inline void rig_start(struct rig *rig, uint64_t pages)
+static inline void rig_create(struct rig *rig)
 {
 	atomic_store(&writes_are_held, false); /* a test that failed may have left them so */
 	if (weir_create(&rig->config, &rig->pool))
 		fail_msg("weir_create: %s", weir_error_text());
 	for (unsigned node = 0; node < rig->pool->mem.nr_nodes; node++)
 		wait_until(!atomic_load(&rig->pool->kswapd[node].awake));
+}
+
+static inline void rig_start(struct rig *rig, uint64_t pages)
+{
+	rig_create(rig);
 	rig->object = rig_open(rig->pool, pages, &rig->fault);
 }
 
