@@ -61,7 +61,10 @@ struct weir_pool {
 	const struct policy *policy;
 	struct uffd uffd; /* fd -1: objects of this pool have no windows */
 	struct leaving leaving[LEAVING_BATCHES];
-	_Atomic uint32_t nr_unmapped, nr_remapped, nr_unmap_turns; /* pages, lately: does it pay (src/cache/unmap.c) */
+	struct {
+		_Atomic uint32_t nr_unmapped, nr_remapped; /* pages, lately */
+		_Atomic uint32_t nr_turns;
+	} unmaps[2];         /* of inactive pages, of active ones: does it pay to see their use (src/cache/unmap.c) */
 	unsigned scan_batch; /* pages that reclaim takes off a list at a time, and frees in a call */
 	struct lruvec lruvecs[WEIR_MAX_NODES];
 	struct lruvec *lruvec_of[WEIR_MAX_NODES];
@@ -97,7 +100,7 @@ struct weir_pool {
 	_Atomic unsigned nr_writable_bdis;
 
 	struct pollers pollers; /* for who waits for a read of its own */
-	struct swap swap; /* its areas: where anonymous pages live that are not resident */
+	struct swap swap;       /* its areas: where anonymous pages live that are not resident */
 
 	/* Shrinkers (src/reclaim/shrinker.c). */
 	struct lock shrinker_lock; /* changes of the list */

@@ -8,6 +8,7 @@
 
 #include "cache/admit.h"
 #include "cache/hollow.h"
+#include "cache/unmap.h"
 #include "fault/fault_thread.h"
 #include "fault/sigbus.h"
 #include "mem/machine.h"
@@ -152,12 +153,14 @@ static void init_fields(weir_pool *pool)
 	pool->policy = pool->config.policy ? policy_find(pool->config.policy) : policy_number(0);
 	for (unsigned i = 0; i < WEIR_MAX_NODES; i++) {
 		lruvec_init(&pool->lruvecs[i], &pool->mem, i);
+		pool->lruvecs[i].watch_on = pool->config.windows && pool->policy->stay_watched;
 		pool->lruvec_of[i] = &pool->lruvecs[i];
 	}
 	lock_init(&pool->budget_lock, NULL); /* its holder reclaims: to wait for that is no contention */
 	lock_init(&pool->objects_lock, &pool->lock_stats[LOCK_OBJECTS]);
 	lock_init(&pool->shrinker_lock, &pool->lock_stats[LOCK_SHRINKER]);
 	hollow_init(pool);
+	unmap_init(pool);
 	swap_init(&pool->swap, &pool->counters);
 	list_init(&pool->objects);
 	list_init(&pool->queues);

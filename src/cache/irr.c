@@ -262,6 +262,12 @@ static bool irr_stay_active(struct lruvec *lruvec, struct frame *frame, uint64_t
 	return true;
 }
 
+/* What can't have been seen used is not unused. */
+static bool irr_stay_watched(const struct lruvec *lruvec, enum lru_type type)
+{
+	return !inactive_starves(lruvec, type);
+}
+
 static uint64_t irr_excess_active(const struct lruvec *lruvec, enum lru_type type)
 {
 	uint64_t inactive = inactive_size(lruvec, type), active = active_size(lruvec, type);
@@ -273,5 +279,6 @@ static uint64_t irr_excess_active(const struct lruvec *lruvec, enum lru_type typ
 }
 
 const struct policy policy_irr = {
-	"irr", irr_admit, irr_evict, irr_check_references, irr_stay_active, irr_excess_active, irr_before_scan,
+	"irr",           irr_admit,  irr_evict,        irr_check_references, irr_stay_active, irr_excess_active,
+	irr_before_scan, found_used, irr_stay_watched,
 };

@@ -37,6 +37,30 @@ static void leave_hint(struct lruvec *lruvec, struct frame *frame, enum lru_list
 	lruvec->recent[list].frames[slot] = frame;
 }
 
+static void watch_add(struct lruvec *lruvec, const struct frame *frame, enum lru_list list)
+{
+	struct watch *watch = &lruvec->watch[lru_is_active(list)];
+
+	watch->frames[watch->next++ % WATCH_MAX] = frame_number(lruvec->mem, frame);
+	if (watch->next - watch->taken > WATCH_MAX)
+		watch->taken++;
+}
+
+struct frame *lru_watch_next(struct lruvec *lruvec, bool active)
+{
+	struct watch *watch = &lruvec->watch[active];
+	uint32_t delay = MIN(WATCH_DELAY, lruvec->nr_frames / 32);
+
+	while (watch->next - watch->taken > delay) {
+		struct frame *frame = &lruvec->mem->frames[watch->frames[watch->taken++ % WATCH_MAX]];
+
+		if (lru_is_listed(frame) && frame->lru_list != LRU_UNEVICTABLE &&
+		    lru_is_active((enum lru_list)frame->lru_list) == active)
+			return frame;
+	}
+	return NULL;
+}
+
 /* Whoever has the frame off its list may have seen its page mlocked. But weir_munlock waits for nobody: it clears the
  * bit, and moves the frame if that is on the list. So here, under the same lock, is the last look. */
 static enum lru_list list_now(struct lruvec *lruvec, const struct frame *frame, enum lru_list list)
@@ -58,6 +82,8 @@ static void list_insert_frame(struct lruvec *lruvec, struct frame *frame, enum l
 		list_add(&frame->lru, &lruvec->lists[list]);
 	if (!tail)
 		leave_hint(lruvec, frame, list);
+	if (lruvec->watch_on && !tail && list != LRU_UNEVICTABLE)
+		watch_add(lruvec, frame, list);
 	atomic_store_explicit(&frame->lru_list, (uint8_t)list, memory_order_relaxed);
 	size_add(lruvec, list, 1);
 }

@@ -55,6 +55,16 @@ static inline bool lru_is_active(enum lru_list list)
 
 #define LRU_JUMP 8 /* places that a frame's jump hint looks ahead */
 
+/* The frames that came to the head of the inactive lists last, or of the active ones, in order: to be taken out of their
+ * windows once they are not among the newest (cache/unmap.c). Some may have gone elsewhere since. */
+#define WATCH_MAX 512
+#define WATCH_DELAY 256 /* the newest; in a small pool 1/32 of it */
+struct watch {
+	uint32_t next;              /* how many there were in all */
+	uint32_t taken;             /* how many of them were taken from here, or fell out */
+	uint32_t frames[WATCH_MAX]; /* numbers; the last WATCH_MAX */
+};
+
 struct lruvec {
 	struct lock lock;
 	struct list_head lists[NR_LRU_LISTS]; /* lock */
@@ -62,6 +72,8 @@ struct lruvec {
 		struct frame *frames[LRU_JUMP]; /* the last that were put at the head */
 		unsigned next;
 	} recent[NR_LRU_LISTS];              /* lock */
+	struct watch watch[2];               /* of inactive lists, of active ones; lock */
+	bool watch_on;                       /* set once: the pool has windows, and its policy wants it */
 	_Atomic uint64_t size[NR_LRU_LISTS]; /* written under lock, read anywhere */
 	_Atomic int64_t nr_isolated;         /* off the lists, and pages of objects */
 	_Atomic uint64_t deferred;           /* top of the stack: frame number + 1, 0 empty; see lru.c */
@@ -122,6 +134,9 @@ static inline bool lru_is_listed(const struct frame *frame)
 void lru_munlocked(struct lruvec *lruvec, struct frame *frame, const struct weir_object *object, uint32_t index);
 /* Put an isolated frame back to (the head of) a list without ever waiting. Signal-safe. */
 void lru_put_back_nowait(struct lruvec *lruvec, struct frame *frame, enum lru_list list);
+/* The next frame that is to be taken out of its window, if it has a page that is in one: it is on an active list, or an
+ * inactive one. NULL: none is due. Lock held. */
+struct frame *lru_watch_next(struct lruvec *lruvec, bool active);
 /* n isolated frames have left the cache: they are free, or about to be. */
 void lru_forget_isolated(struct lruvec *lruvec, unsigned n);
 

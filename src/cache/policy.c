@@ -50,8 +50,12 @@ static uint64_t all_active(const struct lruvec *lruvec, enum lru_type type)
 	return lru_size(lruvec, lru_list_of(type, true));
 }
 
-const struct policy policy_clock = {"clock", plain_admit, plain_evict, clock_references, never_stay, all_active, NULL};
-const struct policy policy_fifo = {"fifo", plain_admit, plain_evict, fifo_references, never_stay, all_active, NULL};
+const struct policy policy_clock = {
+	"clock", plain_admit, plain_evict, clock_references, never_stay, all_active, NULL, NULL, NULL,
+};
+const struct policy policy_fifo = {
+	"fifo", plain_admit, plain_evict, fifo_references, never_stay, all_active, NULL, NULL, NULL,
+};
 
 static const struct policy *const policies[] = {
 	&policy_irr, &policy_workingset, &policy_two_list, &policy_clock, &policy_fifo,

@@ -36,6 +36,13 @@ struct policy {
 	uint64_t (*excess_active)(const struct lruvec *lruvec, enum lru_type type);
 	/* Before a batch of the inactive list is judged, the lruvec's lock held. NULL: nothing to do. */
 	void (*before_scan)(struct lruvec *lruvec, enum lru_type type);
+	/* The next two are for pages in windows, whose use nobody sees until they are taken out of them (unmap.c).
+	 * At the tail of the inactive list a clean one was found used, and is made active without asking. The caller owns
+	 * the frame. NULL: the policy need not know. */
+	void (*found_used)(struct lruvec *lruvec, struct frame *frame, uint64_t word);
+	/* At the tail of the active list, and only just taken out of its window: may it stay for a round in which its use
+	 * is seen? NULL: no, and the policy does not need to see the use of what is on a list. */
+	bool (*stay_watched)(const struct lruvec *lruvec, enum lru_type type);
 };
 
 extern const struct policy policy_irr, policy_workingset, policy_two_list, policy_clock, policy_fifo;

@@ -2,14 +2,20 @@
  *
  * unmap.c - soft unmapping: a page leaves its window, but not memory.
  *
- * User space can't see whether a mapped page is used. So a page that has come down from the active list is taken out of
- * its window and waits in its slot: a touch maps it back for the price of a minor fault, and is seen; untouched, it is
- * evicted as any other.
+ * User space can't see whether a mapped page is used. So a page is taken out of its window and waits in its slot: a
+ * touch maps it back for the price of a minor fault, and is seen; untouched, it is evicted as any other.
  *
  *   mapped, clean ─► BUSY ─► who is pinned? those stay ─► copied to the slot ─► dropped from the window ─► unmapped
  *
- * That pays where one such page in eight or more is touched again; elsewhere (uniform access, say) only one batch in
- * sixteen is unmapped, to see whether it still is so.
+ * Which pages, and when:
+ *
+ *   every policy     what leaves the active list, so that its use is seen while it is on the inactive one
+ *   stay_watched     whatever came to the head of a list, once WATCH_DELAY others came after it: who touched it just now
+ *                    may do so again, which tells nothing. So its use is seen during nearly all of its time on that list
+ *
+ * That pays where one such page in six or more is touched again; elsewhere (uniform access, say) only one batch in 32 is
+ * unmapped, to see whether it still is so. Pages of active and of inactive lists are judged apart, as where some pages
+ * are hot most newcomers are not.
  *
  * It is clean, so write-protected: while it is busy nobody writes to it, and who touches it once it is gone waits.
  */
@@ -20,7 +26,9 @@
 #include "cache/batch.h"
 #include "cache/hollow.h"
 
-#define LATELY 2048 /* pages: both counts are halved then */
+#define PAYS 6      /* of so many unmapped pages one is touched again */
+#define TRIALS 32   /* where it does not pay: of so many batches one is unmapped */
+#define LATELY 4096 /* pages: both counts are halved then */
 
 #define MAY_NOT (WORD_DIRTY | WORD_PIN_MASK | WORD_EXCLUSIVE | WORD_BUSY | WORD_MLOCKED)
 
@@ -39,26 +47,34 @@ static void make_busy(struct batch *batch, struct frame *frame)
 		word_end_busy(word, 0, 0);
 }
 
-/* Is it this batch's turn? */
-static bool chosen(weir_pool *pool)
+/* As if it had paid so far: what was taken out needs time to be touched. */
+void unmap_init(weir_pool *pool)
 {
-	uint32_t unmapped = atomic_load_explicit(&pool->nr_unmapped, memory_order_relaxed);
-	uint32_t remapped = atomic_load_explicit(&pool->nr_remapped, memory_order_relaxed);
+	atomic_init(&pool->unmaps[false].nr_remapped, LATELY);
+	atomic_init(&pool->unmaps[true].nr_remapped, LATELY);
+}
 
-	if (remapped >= unmapped / 8 || unmapped < LATELY / 8)
+/* Is it this batch's turn? */
+static bool chosen(weir_pool *pool, bool active)
+{
+	uint32_t unmapped = atomic_load_explicit(&pool->unmaps[active].nr_unmapped, memory_order_relaxed);
+	uint32_t remapped = atomic_load_explicit(&pool->unmaps[active].nr_remapped, memory_order_relaxed);
+
+	if (remapped >= unmapped / PAYS)
 		return true;
-	return atomic_fetch_add_explicit(&pool->nr_unmap_turns, 1, memory_order_relaxed) % 16 == 0;
+	return atomic_fetch_add_explicit(&pool->unmaps[active].nr_turns, 1, memory_order_relaxed) % TRIALS == 0;
 }
 
 /* Two threads at once lose a count now and then: it is an estimate. */
-static void note_unmapped(weir_pool *pool, unsigned n)
+static void note_unmapped(weir_pool *pool, bool active, unsigned n)
 {
-	uint32_t unmapped = atomic_fetch_add_explicit(&pool->nr_unmapped, n, memory_order_relaxed) + n;
+	uint32_t unmapped = atomic_fetch_add_explicit(&pool->unmaps[active].nr_unmapped, n, memory_order_relaxed) + n;
 
 	if (unmapped < LATELY)
 		return;
-	atomic_store_explicit(&pool->nr_unmapped, unmapped / 2, memory_order_relaxed);
-	atomic_store_explicit(&pool->nr_remapped, atomic_load_explicit(&pool->nr_remapped, memory_order_relaxed) / 2,
+	atomic_store_explicit(&pool->unmaps[active].nr_unmapped, unmapped / 2, memory_order_relaxed);
+	atomic_store_explicit(&pool->unmaps[active].nr_remapped,
+			      atomic_load_explicit(&pool->unmaps[active].nr_remapped, memory_order_relaxed) / 2,
 			      memory_order_relaxed);
 }
 
@@ -83,24 +99,60 @@ void unmap_busy(weir_pool *pool, const struct batch *batch)
 		word_end_busy(batch->words[i], WORD_MAPPED | WORD_WRITABLE | WORD_REF2, 0);
 }
 
+/* Pages of one node, BUSY by our doing. */
+static void unmap_unpinned(weir_pool *pool, struct batch *batch, bool active)
+{
+	unsigned node = batch->n ? batch->frames[0]->node : 0;
+	uint64_t pinned;
+
+	if (!batch->n)
+		return;
+	note_unmapped(pool, active, batch->n);
+	pinned = pins_find(&pool->threads, batch->words, batch->n, false);
+	for (unsigned i = batch->n; i-- > 0;)
+		if (pinned & 1ull << i) {
+			word_end_busy(batch->words[i], 0, 0);
+			batch_remove(batch, i);
+		}
+	for (unsigned i = 0; i < batch->n; i++)
+		batch->frames[i]->unmapped_active = active;
+	unmap_busy(pool, batch);
+	count(pool, node, COUNT_PGUNMAP, batch->n);
+}
+
 void unmap_pages(weir_pool *pool, struct frame **frames, unsigned n)
 {
 	struct batch batch = {.n = 0};
-	uint64_t pinned;
 
-	if (!chosen(pool))
+	if (!chosen(pool, true))
 		return;
 	for (unsigned i = 0; i < n; i++)
 		make_busy(&batch, frames[i]);
-	if (!batch.n)
+	unmap_unpinned(pool, &batch, true);
+}
+
+/* While the lock is held what is on a list stays there, and with it its page; from then on the page is BUSY. Where it is
+ * not their turn they have had it. */
+static void unmap_watched_of(weir_pool *pool, struct lruvec *lruvec, bool active)
+{
+	struct batch batch = {.n = 0};
+	bool turn = chosen(pool, active);
+	struct frame *frame;
+
+	lru_lock(lruvec, true);
+	for (unsigned i = 0; i < BATCH_MAX && (frame = lru_watch_next(lruvec, active)); i++)
+		if (turn)
+			make_busy(&batch, frame);
+	lru_unlock(lruvec);
+	unmap_unpinned(pool, &batch, active);
+}
+
+void unmap_watched(weir_pool *pool, unsigned node)
+{
+	struct lruvec *lruvec = &pool->lruvecs[node];
+
+	if (!lruvec->watch_on)
 		return;
-	note_unmapped(pool, batch.n);
-	pinned = pins_find(&pool->threads, batch.words, batch.n, false);
-	for (unsigned i = batch.n; i-- > 0;)
-		if (pinned & 1ull << i) {
-			word_end_busy(batch.words[i], 0, 0);
-			batch_remove(&batch, i);
-		}
-	unmap_busy(pool, &batch);
-	count(pool, frames[0]->node, COUNT_PGUNMAP, batch.n);
+	unmap_watched_of(pool, lruvec, true);
+	unmap_watched_of(pool, lruvec, false);
 }

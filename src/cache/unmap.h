@@ -7,20 +7,27 @@
 
 #include "cache/batch.h"
 
+/* Before anything is unmapped. */
+void unmap_init(weir_pool *pool);
+
 /* Those of n pages that are clean, mapped and held by nobody go from their windows to their frames' slots. The caller
  * has the frames off the lists; at most BATCH_MAX. Signals are held. Blocks: no. Allocates: the kernel, for the
  * slots. */
 void unmap_pages(weir_pool *pool, struct frame **frames, unsigned n);
+
+/* The same for pages of the node that came to the head of a list, but for the newest; a batch of each kind. Nothing where
+ * the policy does not ask for it. Blocks: for the lruvec lock. */
+void unmap_watched(weir_pool *pool, unsigned node);
 
 /* The same for a batch of mapped pages that are BUSY by the caller's doing, dirty ones too; they are not when this
  * returns. It reads what is in the window, under whatever lock the caller has: they are there, and nobody can take
  * them. */
 void unmap_busy(weir_pool *pool, const struct batch *batch);
 
-/* A page that lay in a slot was touched, and mapped. */
-static inline void note_remapped(weir_pool *pool)
+/* A page that lay in a slot was touched, and mapped. active: its frame's unmapped_active. */
+static inline void note_remapped(weir_pool *pool, bool active)
 {
-	atomic_fetch_add_explicit(&pool->nr_remapped, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&pool->unmaps[active].nr_remapped, 1, memory_order_relaxed);
 }
 
 #endif

@@ -96,8 +96,8 @@ static uint64_t excess_by_ratio(const struct lruvec *lruvec, enum lru_type type)
 }
 
 const struct policy policy_workingset = {
-	"workingset", distance_admit, age_evict, seen_twice, stay_if_used, excess_by_ratio, NULL,
+	"workingset", distance_admit, age_evict, seen_twice, stay_if_used, excess_by_ratio, NULL, NULL, NULL,
 };
 const struct policy policy_two_list = {
-	"two-list", plain_admit, age_evict, seen_twice, stay_if_used, excess_by_ratio, NULL,
+	"two-list", plain_admit, age_evict, seen_twice, stay_if_used, excess_by_ratio, NULL, NULL, NULL,
 };

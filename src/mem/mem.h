@@ -56,7 +56,8 @@ struct frame {
 	bool anon;                /* the owner's: the page is an anonymous object's */
 	uint8_t leads;            /* the owner's: pages that were mapped ahead with it (reclaim/reader.c) */
 	_Atomic bool wb_failed;   /* its last write, by itself, failed at dirtied_ms (reclaim/writeback.c) */
-	uint8_t pad[2];           /* to a cache line */
+	bool unmapped_active;     /* guarded by the word's BUSY: was active when it left its window (cache/unmap.c) */
+	uint8_t pad[1];           /* to a cache line */
 };
 _Static_assert(sizeof(struct frame) == 64, "one cache line a frame: metadata is at most 96 bytes a frame");
 

@@ -3,7 +3,7 @@
  * kswapd.c - the background reclaimer of a node: sleeps until free frames are below low, works until they are above
  * high.
  */
-#include "cache/batch.h"
+#include "cache/unmap.h"
 #include "reclaim/bdi.h"
 #include "reclaim/reclaim.h"
 #include "reclaim/scan_control.h"
@@ -36,6 +36,7 @@ static uint64_t balance_node(weir_pool *pool, unsigned node)
 
 		if (atomic_load(&pool->stopping))
 			break;
+		unmap_watched(pool, node);
 		sc.nr_scanned = 0;
 		missing = high + 1 - MIN(high, zone_free_frames(&pool->mem, node));
 		sc.nr_to_reclaim = before + missing;

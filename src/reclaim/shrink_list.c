@@ -72,8 +72,11 @@ static enum page_fate page_fate(weir_pool *pool, const struct scan_control *sc, 
 	if (word & (WORD_PIN_MASK | WORD_EXCLUSIVE | WORD_BUSY))
 		return FATE_KEEP;
 	/* A mapped page's use is seen but now and then, so it counts: in every mode, unless it could not be freed. */
-	if ((word & (WORD_MAPPED | WORD_REF | WORD_DIRTY)) == (WORD_MAPPED | WORD_REF) && !lru_is_active(list))
+	if ((word & (WORD_MAPPED | WORD_REF | WORD_DIRTY)) == (WORD_MAPPED | WORD_REF) && !lru_is_active(list)) {
+		if (pool->policy->found_used)
+			pool->policy->found_used(&pool->lruvecs[frame->node], frame, word);
 		return FATE_ACTIVATE;
+	}
 	if (sc_nomemalloc(sc))
 		return word & WORD_DIRTY ? FATE_KEEP : FATE_EVICT;
 	switch (references_of(pool, sc, frame, word)) {
@@ -252,6 +255,27 @@ static unsigned shrink_batch(weir_pool *pool, unsigned node, enum lru_list list,
 	return taken;
 }
 
+/* Those that are about to leave the active list leave their windows; and where the policy wants to know how they are used
+ * from here on, they stay on the list for that. */
+static void unmap_leaving(weir_pool *pool, const struct lruvec *lruvec, enum lru_type type, struct frame **leave,
+			  unsigned *nr_leave, struct frame **stay, unsigned *nr_stay)
+{
+	unsigned n = *nr_leave;
+	bool mapped[SCAN_BATCH];
+
+	for (unsigned i = 0; i < n; i++)
+		mapped[i] = word_load(frame_word(leave[i])) & WORD_MAPPED;
+	unmap_pages(pool, leave, n);
+	if (!pool->policy->stay_watched || !pool->policy->stay_watched(lruvec, type))
+		return;
+	*nr_leave = 0;
+	for (unsigned i = 0; i < n; i++)
+		if (mapped[i] && !(word_load(frame_word(leave[i])) & WORD_MAPPED))
+			stay[(*nr_stay)++] = leave[i];
+		else
+			leave[(*nr_leave)++] = leave[i];
+}
+
 /* Move the coldest of the active list to the inactive one; those used since they were last looked at stay. Returns how
  * many were looked at. */
 static unsigned shrink_active_batch(weir_pool *pool, unsigned node, enum lru_type type, struct scan_control *sc,
@@ -274,14 +298,15 @@ static unsigned shrink_active_batch(weir_pool *pool, unsigned node, enum lru_typ
 			atomic_fetch_and(word, ~(WORD_REF | WORD_REF2));
 			stay[nr_stay++] = frames[i];
 		} else {
-			frames[i]->was_active = true;
 			leave[nr_leave++] = frames[i];
 		}
 	}
 	if (!n)
 		return 0;
 	if (pool->uffd.fd >= 0 && !sc_nomemalloc(sc)) /* for that the kernel allocates */
-		unmap_pages(pool, leave, nr_leave);
+		unmap_leaving(pool, lruvec, type, leave, &nr_leave, stay, &nr_stay);
+	for (unsigned i = 0; i < nr_leave; i++)
+		leave[i]->was_active = true;
 	locked = lru_lock(lruvec, sc->may_wait);
 	put_back(lruvec, stay, nr_stay, lru_list_of(type, true), locked);
 	put_back(lruvec, leave, nr_leave, lru_list_of(type, false), locked);
