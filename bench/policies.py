@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Miss ratios of Weir's replacement policies, through the real pool, beside those of the literature's in a simulator.
 
-usage: policies.py [--build FOLDER] [--policies A,B] [--only TRACE,...] [--json] [--markdown]
+usage: policies.py [--build FOLDER] [--policies A,B] [--only TRACE,...] [--window] [--json] [--markdown]
 
 The traces are those of workloads.py, and each *.txt.gz (one page number a line) in the folder that WEIR_TRACES names,
 if it does. Cache sizes are 5, 10, 20 and 40 % of a trace's distinct pages. docs/policy.md says how the pool's memory
@@ -56,11 +56,11 @@ def simulate(build, path, sizes):
     return ratios
 
 
-def replay(build, folder, path, policy, size):
-    """The miss ratio of one run through a real pool, over a file in `folder`."""
+def replay(build, folder, path, policy, size, window):
+    """The miss ratio of one run through a real pool, over a file in `folder`: by pins, or through a window."""
     command = [os.path.join(build, "cli", "weir"), "replay", "--trace", path, "--map", "dense", "--advice", "random",
                "--policy", policy, "--memory", str(memory_for(size)), "--min-free", str(PAGE),
-               "--watermark-scale-factor", "1", "--nodes", "1", "--progress", "never", "--json"]
+               "--watermark-scale-factor", "1", "--nodes", "1", "--progress", "never", "--json"] + ["--window"] * window
     done = subprocess.run(command, capture_output=True, text=True, check=True,
                           env=dict(os.environ, TMPDIR=folder))
     report = json.loads(done.stdout)
@@ -82,7 +82,7 @@ def measure(options, folder):
         for share, size in sizes.items():
             row = {"trace": name, "made_up": made_up, "share": share, "pages": size,
                    "theirs": {rival: ratio for (rival, n), ratio in simulated.items() if n == size},
-                   "ours": {policy: replay(options.build, folder, path, policy, size) for policy in options.policies}}
+                   "ours": {policy: replay(options.build, folder, path, policy, size, options.window) for policy in options.policies}}
             row["best"] = min(row["theirs"][rival] for rival in RIVALS)
             yield row
 
@@ -129,6 +129,7 @@ def main():
     parser.add_argument("--build", default="build")
     parser.add_argument("--policies", type=lambda text: text.split(","), default=["irr", "workingset", "two-list"])
     parser.add_argument("--only", type=lambda text: text.split(","))
+    parser.add_argument("--window", action="store_true", help="touch the pages instead of pinning them")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()
