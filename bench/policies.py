@@ -82,7 +82,8 @@ def measure(options, folder):
         for share, size in sizes.items():
             row = {"trace": name, "made_up": made_up, "share": share, "pages": size,
                    "theirs": {rival: ratio for (rival, n), ratio in simulated.items() if n == size},
-                   "ours": {policy: replay(options.build, folder, path, policy, size, options.window) for policy in options.policies}}
+                   "ours": {policy: replay(options.build, folder, path, policy, size, options.window)
+                            for policy in options.policies}}
             row["best"] = min(row["theirs"][rival] for rival in RIVALS)
             yield row
 

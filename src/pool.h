@@ -54,6 +54,12 @@ struct leaving {
 	uint32_t frames[HOLLOW_BATCH];
 } __attribute__((aligned(CACHE_LINE)));
 
+/* Does it pay to take pages out of their windows, to see their use (src/cache/unmap.c)? */
+struct unmaps {
+	_Atomic uint32_t nr_unmapped, nr_remapped; /* pages, lately */
+	_Atomic uint32_t nr_turns;
+};
+
 struct weir_pool {
 	struct mem mem;
 	struct weir_config config;
@@ -61,11 +67,8 @@ struct weir_pool {
 	const struct policy *policy;
 	struct uffd uffd; /* fd -1: objects of this pool have no windows */
 	struct leaving leaving[LEAVING_BATCHES];
-	struct {
-		_Atomic uint32_t nr_unmapped, nr_remapped; /* pages, lately */
-		_Atomic uint32_t nr_turns;
-	} unmaps[2];         /* of inactive pages, of active ones: does it pay to see their use (src/cache/unmap.c) */
-	unsigned scan_batch; /* pages that reclaim takes off a list at a time, and frees in a call */
+	struct unmaps unmaps[2]; /* of inactive pages, of active ones */
+	unsigned scan_batch;     /* pages that reclaim takes off a list at a time, and frees in a call */
 	struct lruvec lruvecs[WEIR_MAX_NODES];
 	struct lruvec *lruvec_of[WEIR_MAX_NODES];
 	size_t newcomers_bytes;       /* mapped for their batches */

@@ -53,9 +53,9 @@ struct frame *lru_watch_next(struct lruvec *lruvec, bool active)
 
 	while (watch->next - watch->taken > delay) {
 		struct frame *frame = &lruvec->mem->frames[watch->frames[watch->taken++ % WATCH_MAX]];
+		unsigned list = atomic_load_explicit(&frame->lru_list, memory_order_relaxed);
 
-		if (lru_is_listed(frame) && frame->lru_list != LRU_UNEVICTABLE &&
-		    lru_is_active((enum lru_list)frame->lru_list) == active)
+		if (list < LRU_UNEVICTABLE && lru_is_active((enum lru_list)list) == active)
 			return frame;
 	}
 	return NULL;

@@ -55,27 +55,26 @@ void unmap_init(weir_pool *pool)
 }
 
 /* Is it this batch's turn? */
-static bool chosen(weir_pool *pool, bool active)
+static bool chosen(struct unmaps *unmaps)
 {
-	uint32_t unmapped = atomic_load_explicit(&pool->unmaps[active].nr_unmapped, memory_order_relaxed);
-	uint32_t remapped = atomic_load_explicit(&pool->unmaps[active].nr_remapped, memory_order_relaxed);
+	uint32_t unmapped = atomic_load_explicit(&unmaps->nr_unmapped, memory_order_relaxed);
+	uint32_t remapped = atomic_load_explicit(&unmaps->nr_remapped, memory_order_relaxed);
 
 	if (remapped >= unmapped / PAYS)
 		return true;
-	return atomic_fetch_add_explicit(&pool->unmaps[active].nr_turns, 1, memory_order_relaxed) % TRIALS == 0;
+	return atomic_fetch_add_explicit(&unmaps->nr_turns, 1, memory_order_relaxed) % TRIALS == 0;
 }
 
 /* Two threads at once lose a count now and then: it is an estimate. */
-static void note_unmapped(weir_pool *pool, bool active, unsigned n)
+static void note_unmapped(struct unmaps *unmaps, unsigned n)
 {
-	uint32_t unmapped = atomic_fetch_add_explicit(&pool->unmaps[active].nr_unmapped, n, memory_order_relaxed) + n;
+	uint32_t unmapped = atomic_fetch_add_explicit(&unmaps->nr_unmapped, n, memory_order_relaxed) + n;
+	uint32_t remapped = atomic_load_explicit(&unmaps->nr_remapped, memory_order_relaxed);
 
 	if (unmapped < LATELY)
 		return;
-	atomic_store_explicit(&pool->unmaps[active].nr_unmapped, unmapped / 2, memory_order_relaxed);
-	atomic_store_explicit(&pool->unmaps[active].nr_remapped,
-			      atomic_load_explicit(&pool->unmaps[active].nr_remapped, memory_order_relaxed) / 2,
-			      memory_order_relaxed);
+	atomic_store_explicit(&unmaps->nr_unmapped, unmapped / 2, memory_order_relaxed);
+	atomic_store_explicit(&unmaps->nr_remapped, remapped / 2, memory_order_relaxed);
 }
 
 void unmap_busy(weir_pool *pool, const struct batch *batch)
@@ -107,7 +106,7 @@ static void unmap_unpinned(weir_pool *pool, struct batch *batch, bool active)
 
 	if (!batch->n)
 		return;
-	note_unmapped(pool, active, batch->n);
+	note_unmapped(&pool->unmaps[active], batch->n);
 	pinned = pins_find(&pool->threads, batch->words, batch->n, false);
 	for (unsigned i = batch->n; i-- > 0;)
 		if (pinned & 1ull << i) {
@@ -124,7 +123,7 @@ void unmap_pages(weir_pool *pool, struct frame **frames, unsigned n)
 {
 	struct batch batch = {.n = 0};
 
-	if (!chosen(pool, true))
+	if (!chosen(&pool->unmaps[true]))
 		return;
 	for (unsigned i = 0; i < n; i++)
 		make_busy(&batch, frames[i]);
@@ -136,7 +135,7 @@ void unmap_pages(weir_pool *pool, struct frame **frames, unsigned n)
 static void unmap_watched_of(weir_pool *pool, struct lruvec *lruvec, bool active)
 {
 	struct batch batch = {.n = 0};
-	bool turn = chosen(pool, active);
+	bool turn = chosen(&pool->unmaps[active]);
 	struct frame *frame;
 
 	lru_lock(lruvec, true);

@@ -112,10 +112,13 @@ static void old_pages_give_way_to_a_sync(void **state)
 
 /* ---- several objects of one device ---- */
 
-static void open_on_one_device(struct rig *rig, weir_object **objects, unsigned n)
+static void start_with_objects(struct rig *rig, weir_object **objects, unsigned n)
 {
 	char path[64];
 
+	rig_config(rig, 8 << 20);
+	rig->config.flush_interval_ms = 1000000;
+	rig_start(rig, 16);
 	for (unsigned i = 0; i < n; i++) {
 		snprintf(path, sizeof(path), "test_flusher.%d.%u", getpid(), i);
 		assert_int_equal(weir_open(rig->pool, path, WEIR_RDWR | WEIR_CREATE, &objects[i]), 0);
@@ -133,10 +136,7 @@ static void a_flusher_passes_over_objects_whose_pages_are_held(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_config(&rig, 8 << 20);
-	rig.config.flush_interval_ms = 1000000;
-	rig_start(&rig, 16);
-	open_on_one_device(&rig, objects, ARRAY_SIZE(objects));
+	start_with_objects(&rig, objects, ARRAY_SIZE(objects));
 	for (unsigned i = 0; i < ARRAY_SIZE(objects); i++)
 		assert_int_equal(weir_pin(objects[i], 0, WEIR_WRITE, &pins[i]), 0);
 	assert_int_equal(weir_unpin(&pins[7]), 0);
@@ -166,10 +166,7 @@ static void a_flusher_looks_at_an_object_once_a_request(void **state)
 	struct rig rig;
 
 	(void)state;
-	rig_config(&rig, 8 << 20);
-	rig.config.flush_interval_ms = 1000000;
-	rig_start(&rig, 16);
-	open_on_one_device(&rig, objects, ARRAY_SIZE(objects));
+	start_with_objects(&rig, objects, ARRAY_SIZE(objects));
 	assert_int_equal(weir_set_write_hook(objects[0], not_yet, NULL), 0);
 	write_byte(objects[0], 0, 1);
 	atomic_store(&times_asked, 0);
