@@ -25,6 +25,7 @@
 #include "reclaim/reclaim.h"
 #include "reclaim/scan_control.h"
 #include "reclaim/shrink_list.h"
+#include "sanitizer.h"
 
 struct rig {
 	weir_pool *pool;
@@ -104,6 +105,13 @@ static inline weir_object *rig_open(weir_pool *pool, uint64_t pages, void **faul
 			fail_msg("in vain: %s", #condition); \
 	} while (0)
 
+/* Marked asleep, a background reclaimer looks once more at what is free before it is: without a processor just there, it
+ * would find what a test took since, and go to work. */
+static inline void kswapd_settles(weir_pool *pool, unsigned node)
+{
+	wait_until(!atomic_load(&pool->kswapd[node].awake) && others_sleep());
+}
+
 /* config was set up by rig_config, and changed as the test likes. The background reclaimers sleep when it returns. */
 static inline void rig_create(struct rig *rig)
 {
@@ -111,7 +119,7 @@ static inline void rig_create(struct rig *rig)
 	if (weir_create(&rig->config, &rig->pool))
 		fail_msg("weir_create: %s", weir_error_text());
 	for (unsigned node = 0; node < rig->pool->mem.nr_nodes; node++)
-		wait_until(!atomic_load(&rig->pool->kswapd[node].awake));
+		kswapd_settles(rig->pool, node);
 }
 
 static inline void rig_start(struct rig *rig, uint64_t pages)
@@ -123,6 +131,8 @@ static inline void rig_start(struct rig *rig, uint64_t pages)
 /* Let the background reclaimer of a node sleep on, whoever wakes it: to all others it seems to be at work. */
 static inline void kswapd_sleeps(weir_pool *pool, unsigned node, bool sleeps)
 {
+	if (sleeps)
+		kswapd_settles(pool, node);
 	atomic_store(&pool->kswapd[node].awake, sleeps);
 }
 
