@@ -20,7 +20,7 @@
 struct batch {
 	unsigned n;
 	struct frame *frames[BATCH_MAX];
-	struct weir_object *objects[BATCH_MAX]; /* whose pages they are; alive while the caller holds frame or object */
+	struct weir_object *objects[BATCH_MAX]; /* whose pages they are; alive while the caller holds frame, word or object */
 	page_word *words[BATCH_MAX];
 	uint64_t seen[BATCH_MAX]; /* each word as this thread left it */
 };
@@ -33,6 +33,13 @@ static inline void batch_add(struct batch *batch, struct weir_object *object, st
 	batch->objects[batch->n] = object;
 	batch->words[batch->n] = word;
 	batch->seen[batch->n++] = seen;
+}
+
+/* The words lie anywhere: ask for all of them before looking at the first. */
+static inline void prefetch_words(struct frame **frames, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		__builtin_prefetch(frame_word(frames[i]), 1);
 }
 
 /* Entry `from` as entry `to` too. */

@@ -18,6 +18,7 @@ bool load_begin(struct weir_object *object, uint64_t page, struct frame *frame, 
 	frame_set_page(frame, object, (uint32_t)page);
 	frame->anon = object->anon;
 	frame->leads = 0;
+	atomic_store_explicit(&frame->unmapped, NOT_UNMAPPED, memory_order_relaxed);
 	frame->policy = *seen; /* the shadow, until load_finish */
 	tally(pool, frame->node, TALLY_LOADING, 1);
 	if (!word_start_loading(word, seen, frame_number(&pool->mem, frame), flags)) {

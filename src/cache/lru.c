@@ -46,19 +46,27 @@ static void watch_add(struct lruvec *lruvec, const struct frame *frame, enum lru
 		watch->taken++;
 }
 
-struct frame *lru_watch_next(struct lruvec *lruvec, bool active)
+uint32_t lru_watch_due(const struct lruvec *lruvec, bool active)
+{
+	const struct watch *watch = &lruvec->watch[active];
+	uint32_t delay = MIN(WATCH_DELAY, lruvec->nr_frames / 32), waiting = watch->next - watch->taken;
+
+	return waiting > delay ? waiting - delay : 0;
+}
+
+unsigned lru_watch_take(struct lruvec *lruvec, bool active, struct frame **frames, uint32_t max)
 {
 	struct watch *watch = &lruvec->watch[active];
-	uint32_t delay = MIN(WATCH_DELAY, lruvec->nr_frames / 32);
+	unsigned n = 0;
 
-	while (watch->next - watch->taken > delay) {
+	for (uint32_t i = MIN(lru_watch_due(lruvec, active), max); i-- > 0;) {
 		struct frame *frame = &lruvec->mem->frames[watch->frames[watch->taken++ % WATCH_MAX]];
 		unsigned list = atomic_load_explicit(&frame->lru_list, memory_order_relaxed);
 
 		if (list < LRU_UNEVICTABLE && lru_is_active((enum lru_list)list) == active)
-			return frame;
+			frames[n++] = frame;
 	}
-	return NULL;
+	return n;
 }
 
 /* Whoever has the frame off its list may have seen its page mlocked. But weir_munlock waits for nobody: it clears the

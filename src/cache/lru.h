@@ -56,7 +56,8 @@ static inline bool lru_is_active(enum lru_list list)
 #define LRU_JUMP 8 /* places that a frame's jump hint looks ahead */
 
 /* The frames that came to the head of the inactive lists last, or of the active ones, in order: to be taken out of their
- * windows once they are not among the newest (cache/unmap.c). Some may have gone elsewhere since. */
+ * windows once they are not among the newest (cache/unmap.c). Some may have gone elsewhere since; where more come than
+ * are taken from here, the oldest fall out. */
 #define WATCH_MAX 512
 #define WATCH_DELAY 256 /* the newest; in a small pool 1/32 of it */
 struct watch {
@@ -134,9 +135,10 @@ static inline bool lru_is_listed(const struct frame *frame)
 void lru_munlocked(struct lruvec *lruvec, struct frame *frame, const struct weir_object *object, uint32_t index);
 /* Put an isolated frame back to (the head of) a list without ever waiting. Signal-safe. */
 void lru_put_back_nowait(struct lruvec *lruvec, struct frame *frame, enum lru_list list);
-/* The next frame that is to be taken out of its window, if it has a page that is in one: it is on an active list, or an
- * inactive one. NULL: none is due. Lock held. */
-struct frame *lru_watch_next(struct lruvec *lruvec, bool active);
+/* How many came to the active lists, or the inactive ones, that are to be taken out of their windows by now. Lock held. */
+uint32_t lru_watch_due(const struct lruvec *lruvec, bool active);
+/* At most max of these; those that are still on such a list to frames[]. Returns how many that are. Lock held. */
+unsigned lru_watch_take(struct lruvec *lruvec, bool active, struct frame **frames, uint32_t max);
 /* n isolated frames have left the cache: they are free, or about to be. */
 void lru_forget_isolated(struct lruvec *lruvec, unsigned n);
 

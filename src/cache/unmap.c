@@ -13,7 +13,7 @@
  *   stay_watched     whatever came to the head of a list, once WATCH_DELAY others came after it: who touched it just now
  *                    may do so again, which tells nothing. So its use is seen during nearly all of its time on that list
  *
- * That pays where one such page in six or more is touched again; elsewhere (uniform access, say) only one batch in 32 is
+ * That pays where one such page in six or more is touched again; elsewhere (uniform access, say) only one batch in 16 is
  * unmapped, to see whether it still is so. Pages of active and of inactive lists are judged apart, as where some pages
  * are hot most newcomers are not.
  *
@@ -26,9 +26,10 @@
 #include "cache/batch.h"
 #include "cache/hollow.h"
 
-#define PAYS 6      /* of so many unmapped pages one is touched again */
-#define TRIALS 32   /* where it does not pay: of so many batches one is unmapped */
-#define LATELY 4096 /* pages: both counts are halved then */
+#define PAYS 6     /* of so many unmapped pages one is touched again */
+#define TRIALS 16  /* where it does not pay: of so many batches one is unmapped */
+#define LATELY 256 /* pages: both counts are halved then */
+#define WORTH 32   /* a batch: all processors are interrupted for it, and all pins looked at; in a small pool less */
 
 #define MAY_NOT (WORD_DIRTY | WORD_PIN_MASK | WORD_EXCLUSIVE | WORD_BUSY | WORD_MLOCKED)
 
@@ -63,6 +64,16 @@ static bool chosen(struct unmaps *unmaps)
 	if (remapped >= unmapped / PAYS)
 		return true;
 	return atomic_fetch_add_explicit(&unmaps->nr_turns, 1, memory_order_relaxed) % TRIALS == 0;
+}
+
+void unmap_seen(weir_pool *pool, struct frame *frame)
+{
+	uint8_t unmapped = atomic_load_explicit(&frame->unmapped, memory_order_relaxed);
+
+	if (unmapped == NOT_UNMAPPED)
+		return;
+	atomic_store_explicit(&frame->unmapped, NOT_UNMAPPED, memory_order_relaxed);
+	atomic_fetch_add_explicit(&pool->unmaps[unmapped == UNMAPPED_ACTIVE].nr_remapped, 1, memory_order_relaxed);
 }
 
 /* Two threads at once lose a count now and then: it is an estimate. */
@@ -114,7 +125,8 @@ static void unmap_unpinned(weir_pool *pool, struct batch *batch, bool active)
 			batch_remove(batch, i);
 		}
 	for (unsigned i = 0; i < batch->n; i++)
-		batch->frames[i]->unmapped_active = active;
+		atomic_store_explicit(&batch->frames[i]->unmapped, active ? UNMAPPED_ACTIVE : UNMAPPED_INACTIVE,
+				      memory_order_relaxed);
 	unmap_busy(pool, batch);
 	count(pool, node, COUNT_PGUNMAP, batch->n);
 }
@@ -123,7 +135,7 @@ void unmap_pages(weir_pool *pool, struct frame **frames, unsigned n)
 {
 	struct batch batch = {.n = 0};
 
-	if (!chosen(&pool->unmaps[true]))
+	if (!n || !chosen(&pool->unmaps[true]))
 		return;
 	for (unsigned i = 0; i < n; i++)
 		make_busy(&batch, frames[i]);
@@ -135,13 +147,17 @@ void unmap_pages(weir_pool *pool, struct frame **frames, unsigned n)
 static void unmap_watched_of(weir_pool *pool, struct lruvec *lruvec, bool active)
 {
 	struct batch batch = {.n = 0};
-	bool turn = chosen(&pool->unmaps[active]);
-	struct frame *frame;
+	struct frame *frames[BATCH_MAX];
+	unsigned n = 0;
 
 	lru_lock(lruvec, true);
-	for (unsigned i = 0; i < BATCH_MAX && (frame = lru_watch_next(lruvec, active)); i++)
-		if (turn)
-			make_busy(&batch, frame);
+	if (lru_watch_due(lruvec, active) >= MIN(WORTH, lruvec->nr_frames / 32))
+		n = lru_watch_take(lruvec, active, frames, BATCH_MAX);
+	if (n && chosen(&pool->unmaps[active])) {
+		prefetch_words(frames, n);
+		for (unsigned i = 0; i < n; i++)
+			make_busy(&batch, frames[i]);
+	}
 	lru_unlock(lruvec);
 	unmap_unpinned(pool, &batch, active);
 }

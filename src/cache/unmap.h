@@ -24,10 +24,7 @@ void unmap_watched(weir_pool *pool, unsigned node);
  * them. */
 void unmap_busy(weir_pool *pool, const struct batch *batch);
 
-/* A page that lay in a slot was touched, and mapped. active: its frame's unmapped_active. */
-static inline void note_remapped(weir_pool *pool, bool active)
-{
-	atomic_fetch_add_explicit(&pool->unmaps[active].nr_remapped, 1, memory_order_relaxed);
-}
+/* A page that lay in its frame's slot was touched, and is BUSY by the caller's doing. */
+void unmap_seen(weir_pool *pool, struct frame *frame);
 
 #endif

@@ -4,7 +4,8 @@
  * those that will be touched next, in one call.
  *
  *   a touch to   the pages that come next    and                           then
- *   any          lie in slots                they follow                   mapped too, up to 15
+ *   any          lie in slots, but not for   they follow                   mapped too, up to 15
+ *                their use to be seen
  *   write        are mapped and protected    many behind are writable      writable too
  *   write        were never written          the same; anonymous memory    zeros, writable
  *
@@ -47,6 +48,12 @@ void dirty_busy(struct weir_object *object, page_word *word, struct frame *frame
 
 /* ---- from slots ---- */
 
+/* Mapped with a neighbour, its use could not be seen. */
+static bool is_watched(const struct frame *frame)
+{
+	return atomic_load_explicit(&frame->unmapped, memory_order_relaxed) != NOT_UNMAPPED;
+}
+
 static void map_around(struct weir_object *object, uint64_t first, uint64_t npages)
 {
 	uint64_t last = MIN(first + MAP_AROUND, npages), ahead[MAP_AROUND];
@@ -58,6 +65,7 @@ static void map_around(struct weir_object *object, uint64_t first, uint64_t npag
 
 		if (word_state(seen) != PAGE_RESIDENT ||
 		    (seen & (WORD_MAPPED | WORD_BUSY | WORD_EXCLUSIVE | WORD_PIN_MASK)) ||
+		    is_watched(pool_frame(object->pool, seen)) ||
 		    start_busy(object, page, seen, seen & ~WORD_READAHEAD))
 			break;
 		if (put_in_one(object, page, page_slot(object, seen), true)) {

@@ -111,24 +111,22 @@ static int map_resident(struct weir_object *object, uint64_t page, uint64_t seen
 	uint64_t next = seen & WORD_READAHEAD ? seen & ~WORD_READAHEAD : seen | WORD_REF;
 	struct frame *frame = pool_frame(object->pool, seen);
 	page_word *word = &object->words[page];
-	bool was_active;
 	int error = start_busy(object, page, seen, next);
 
 	if (error)
 		return error;
-	was_active = frame->unmapped_active;
 	if (write)
 		dirty_busy(object, word, frame);
 	error = put_in_one(object, page, page_slot(object, seen), !write);
-	if (!error)
+	if (!error) {
 		hollow_out(object->pool, frame);
+		unmap_seen(object->pool, frame);
+	}
 	word_end_busy(word, 0, error ? 0 : WORD_MAPPED | (write ? WORD_WRITABLE : 0));
 	if (!error)
 		count(object->pool, frame->node, COUNT_PGMINFAULT, 1);
 	if (seen & WORD_READAHEAD)
 		readahead_used(object, page);
-	else if (!error)
-		note_remapped(object->pool, was_active);
 	return error;
 }
 

@@ -34,6 +34,10 @@ enum frame_state {
 /* A frame's own 4096 bytes, its slot: there; about to be given back to the kernel; just being; gone. */
 enum frame_memory { MEMORY_FULL, MEMORY_LEAVING, MEMORY_DROPPING, MEMORY_GONE };
 
+/* Its page was taken out of its window for its use to be seen, and not touched since (cache/unmap.c): while it was on an
+ * inactive list, or on an active one. */
+enum frame_unmapped { NOT_UNMAPPED, UNMAPPED_INACTIVE, UNMAPPED_ACTIVE };
+
 #define FRAME_UNLISTED 0xff /* lru_list: it is on none */
 
 /* A frame's descriptor. `lru` serves whichever list the frame is on: buddy, per-CPU cache, LRU. */
@@ -56,7 +60,7 @@ struct frame {
 	bool anon;                /* the owner's: the page is an anonymous object's */
 	uint8_t leads;            /* the owner's: pages that were mapped ahead with it (reclaim/reader.c) */
 	_Atomic bool wb_failed;   /* its last write, by itself, failed at dirtied_ms (reclaim/writeback.c) */
-	bool unmapped_active;     /* guarded by the word's BUSY: was active when it left its window (cache/unmap.c) */
+	_Atomic uint8_t unmapped; /* enum frame_unmapped; changed by its owner, and under the word's BUSY */
 	uint8_t pad[1];           /* to a cache line */
 };
 _Static_assert(sizeof(struct frame) == 64, "one cache line a frame: metadata is at most 96 bytes a frame");

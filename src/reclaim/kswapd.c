@@ -36,12 +36,12 @@ static uint64_t balance_node(weir_pool *pool, unsigned node)
 
 		if (atomic_load(&pool->stopping))
 			break;
-		unmap_watched(pool, node);
 		sc.nr_scanned = 0;
 		missing = high + 1 - MIN(high, zone_free_frames(&pool->mem, node));
 		sc.nr_to_reclaim = before + missing;
 		sc.batch = (unsigned)MIN(missing, batch_max(pool)); /* no page more: they are in use */
 		shrink_node(pool, node, &sc);
+		unmap_watched(pool, node);
 		total_scanned += sc.nr_scanned;
 		/* Scanning gave enough: the same priority will go on giving (balance_pgdat's raise_priority). */
 		if (sc.nr_scanned && sc.nr_reclaimed - before >= sc.nr_scanned / 2 && sc.nr_reclaimed > before)

@@ -101,13 +101,6 @@ static void mark_for_reclaim(const struct scan_control *sc, struct frame *frame,
 	word_change(frame_word(frame), &word, word | WORD_RECLAIM);
 }
 
-/* The words lie anywhere: ask for all of them before looking at the first. */
-static void prefetch_words(struct frame **frames, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		__builtin_prefetch(frame_word(frames[i]), 1);
-}
-
 static void sort_by_fate(weir_pool *pool, struct scan_control *sc, enum lru_list list, struct frame **frames,
 			 unsigned n, struct scan_result *result)
 {

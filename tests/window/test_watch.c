@@ -10,7 +10,7 @@
 
 #define FRAMES 1024u
 #define NEWEST (FRAMES / 32) /* they stay in the window */
-#define ACTIVE 100u
+#define ACTIVE 96u
 #define FILE_PAGES 20000u
 #define ACCESSES 150000
 
@@ -90,6 +90,31 @@ static void where_nobody_comes_back_few_are_taken_out(void **state)
 	window_stop(&w);
 }
 
+/* Breaks when a page that was in no window, or left it with all others, passes for one that was taken out and is used. */
+static void what_was_not_taken_out_counts_for_nothing(void **state)
+{
+	uint32_t remapped;
+	void *address;
+
+	(void)state;
+	start(FRAMES * PAGE_SIZE, FILE_PAGES);
+	for (uint64_t page = 0; page < 8; page += 2)
+		load_word(word_at(&w, page, 0));
+	assert_int_equal(weir_unmap(w.rig.object), 0);
+	touch(w.rig.object, 8, 1);
+	assert_int_equal(weir_map(w.rig.object, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, &address), 0);
+	w.window = address;
+	remapped = atomic_load(&w.rig.pool->unmaps[false].nr_remapped);
+	for (uint64_t page = 0; page <= 8; page += 2)
+		load_word(word_at(&w, page, 0));
+	assert_int_equal(counter(w.rig.pool, "pgminfault"), 5);
+	assert_int_equal(atomic_load(&w.rig.pool->unmaps[false].nr_remapped), remapped);
+	unmap_pages(w.rig.pool, (struct frame *[]){frame_of(w.rig.object, 0)}, 1);
+	load_word(word_at(&w, 0, 0));
+	assert_int_equal(atomic_load(&w.rig.pool->unmaps[true].nr_remapped), remapped + 1);
+	window_stop(&w);
+}
+
 /* Breaks when the policy's clock stands still while pages in windows are used: it would take all distances for short,
  * and so its working set for one that moves. */
 static void the_policy_learns_that_a_mapped_page_was_used(void **state)
@@ -119,12 +144,13 @@ static void the_policy_learns_that_a_mapped_page_was_used(void **state)
 	window_stop(&w);
 }
 
-/* Makes the active list a batch too long, whatever was learned since. */
+/* With the active list a batch too long, and as if it paid to unmap, whatever was learned since. */
 static void reclaim_a_batch(uint64_t target)
 {
 	struct scan_control sc = scan_control_for(w.rig.pool, WEIR_DEFAULT, 0, 1);
 
 	atomic_store(&w.rig.pool->lruvecs[0].irr[LRU_FILE].target, (uint32_t)target);
+	atomic_store(&w.rig.pool->unmaps[true].nr_remapped, FRAMES);
 	shrink_node(w.rig.pool, 0, &sc);
 }
 
@@ -213,15 +239,32 @@ static void hot_pages_are_kept_as_they_are_for_pins(void **state)
 	assert_in_range(mapped, pinned / 2, pinned * 108 / 100);
 }
 
+/* Breaks when it is not noticed soon that pages are touched again where none was. */
+static void where_they_come_back_again_more_are(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	start(2 * FRAMES * PAGE_SIZE, 2 * ACCESSES);
+	for (uint64_t page = FILE_PAGES; page < 2 * ACCESSES; page++)
+		load_word(word_at(&w, page, 0));
+	before = counter(w.rig.pool, "pgunmap");
+	misses_of_zipf(true);
+	assert_true(counter(w.rig.pool, "pgunmap") - before > ACCESSES / 4);
+	window_stop(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(active_pages_leave_the_window_but_for_the_newest),
 		cmocka_unit_test(inactive_pages_leave_it_too),
 		cmocka_unit_test(where_nobody_comes_back_few_are_taken_out),
+		cmocka_unit_test(what_was_not_taken_out_counts_for_nothing),
 		cmocka_unit_test(the_policy_learns_that_a_mapped_page_was_used),
 		cmocka_unit_test(a_page_has_a_round_in_which_its_use_is_seen),
 		cmocka_unit_test(hot_pages_are_kept_as_they_are_for_pins),
+		cmocka_unit_test(where_they_come_back_again_more_are),
 	};
 
 	if (!kernel_has_windows())
