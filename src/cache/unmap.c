@@ -26,10 +26,10 @@
 #include "cache/batch.h"
 #include "cache/hollow.h"
 
-#define PAYS 6     /* of so many unmapped pages one is touched again */
-#define TRIALS 16  /* where it does not pay: of so many batches one is unmapped */
-#define LATELY 256 /* pages: both counts are halved then */
-#define WORTH 32   /* a batch: all processors are interrupted for it, and all pins looked at; in a small pool less */
+#define PAYS 6      /* of so many unmapped pages one is touched again */
+#define TRIALS 16   /* where it does not pay: of so many batches one is unmapped */
+#define LATELY 4096 /* pages: both counts are halved then; much less, and a phase of newcomers ends it */
+#define WORTH 32    /* a batch: all processors are interrupted for it, and all pins looked at; in a small pool less */
 
 #define MAY_NOT (WORD_DIRTY | WORD_PIN_MASK | WORD_EXCLUSIVE | WORD_BUSY | WORD_MLOCKED)
 
