@@ -46,20 +46,15 @@ static void watch_add(struct lruvec *lruvec, const struct frame *frame, enum lru
 		watch->taken++;
 }
 
-uint32_t lru_watch_due(const struct lruvec *lruvec, bool active)
-{
-	const struct watch *watch = &lruvec->watch[active];
-	uint32_t delay = MIN(WATCH_DELAY, lruvec->nr_frames / 32), waiting = watch->next - watch->taken;
-
-	return waiting > delay ? waiting - delay : 0;
-}
-
-unsigned lru_watch_take(struct lruvec *lruvec, bool active, struct frame **frames, uint32_t max)
+unsigned lru_watch_take(struct lruvec *lruvec, bool active, struct frame **frames, uint32_t least, uint32_t most)
 {
 	struct watch *watch = &lruvec->watch[active];
+	uint32_t delay = MIN(WATCH_DELAY, lruvec->nr_frames / 32), waiting = watch->next - watch->taken;
 	unsigned n = 0;
 
-	for (uint32_t i = MIN(lru_watch_due(lruvec, active), max); i-- > 0;) {
+	if (waiting < delay + least)
+		return 0;
+	for (uint32_t i = MIN(waiting - delay, most); i-- > 0;) {
 		struct frame *frame = &lruvec->mem->frames[watch->frames[watch->taken++ % WATCH_MAX]];
 		unsigned list = atomic_load_explicit(&frame->lru_list, memory_order_relaxed);
 

@@ -135,10 +135,10 @@ static inline bool lru_is_listed(const struct frame *frame)
 void lru_munlocked(struct lruvec *lruvec, struct frame *frame, const struct weir_object *object, uint32_t index);
 /* Put an isolated frame back to (the head of) a list without ever waiting. Signal-safe. */
 void lru_put_back_nowait(struct lruvec *lruvec, struct frame *frame, enum lru_list list);
-/* How many came to the active lists, or the inactive ones, that are to be taken out of their windows by now. Lock held. */
-uint32_t lru_watch_due(const struct lruvec *lruvec, bool active);
-/* At most max of these; those that are still on such a list to frames[]. Returns how many that are. Lock held. */
-unsigned lru_watch_take(struct lruvec *lruvec, bool active, struct frame **frames, uint32_t max);
+/* The next that came to the active lists, or the inactive ones, and are to be taken out of their windows by now: at most
+ * so many, and none where there are fewer than least. Those that are still on such a list go to frames[]. Returns how
+ * many that are. Lock held. */
+unsigned lru_watch_take(struct lruvec *lruvec, bool active, struct frame **frames, uint32_t least, uint32_t most);
 /* n isolated frames have left the cache: they are free, or about to be. */
 void lru_forget_isolated(struct lruvec *lruvec, unsigned n);
 

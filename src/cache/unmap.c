@@ -29,7 +29,6 @@
 #define PAYS 6      /* of so many unmapped pages one is touched again */
 #define TRIALS 16   /* where it does not pay: of so many batches one is unmapped */
 #define LATELY 4096 /* pages: both counts are halved then; much less, and a phase of newcomers ends it */
-#define WORTH 32    /* a batch: all processors are interrupted for it, and all pins looked at; in a small pool less */
 
 #define MAY_NOT (WORD_DIRTY | WORD_PIN_MASK | WORD_EXCLUSIVE | WORD_BUSY | WORD_MLOCKED)
 
@@ -142,17 +141,17 @@ void unmap_pages(weir_pool *pool, struct frame **frames, unsigned n)
 	unmap_unpinned(pool, &batch, true);
 }
 
-/* While the lock is held what is on a list stays there, and with it its page; from then on the page is BUSY. Where it is
+/* For fewer than reclaim takes at a time it is not worth it: each time all processors are interrupted, and all pins looked
+ * at. While the lock is held what is on a list stays there, and with it its page; from then on the page is BUSY. Where it is
  * not their turn they have had it. */
 static void unmap_watched_of(weir_pool *pool, struct lruvec *lruvec, bool active)
 {
 	struct batch batch = {.n = 0};
 	struct frame *frames[BATCH_MAX];
-	unsigned n = 0;
+	unsigned n;
 
 	lru_lock(lruvec, true);
-	if (lru_watch_due(lruvec, active) >= MIN(WORTH, lruvec->nr_frames / 32))
-		n = lru_watch_take(lruvec, active, frames, BATCH_MAX);
+	n = lru_watch_take(lruvec, active, frames, pool->scan_batch, BATCH_MAX);
 	if (n && chosen(&pool->unmaps[active])) {
 		prefetch_words(frames, n);
 		for (unsigned i = 0; i < n; i++)
