@@ -81,11 +81,13 @@ static bool warm_both(const struct load *load, uint64_t accesses, const struct s
 	return true;
 }
 
-/* The first turn is not measured: it leaves both with writes behind, and in the state in which they will stay. */
+/* The first turn is not measured: it leaves both with writes behind, and in the state in which they will stay. A scan
+ * beside it goes on where that side's last turn left it: each turn from the start would be a loop over so much. */
 static bool take_turns(const struct versus *versus, const struct opponents *opponents, struct side *weir,
 		       struct side *rival)
 {
 	struct load load = versus->load, rival_load;
+	uint64_t scanned = 0, rival_scanned = 0;
 	struct load_result result;
 
 	load.pages = opponents->pages;
@@ -97,14 +99,18 @@ static bool take_turns(const struct versus *versus, const struct opponents *oppo
 	for (int i = load.cold ? 0 : -1; i < RUNS; i++) {
 		load.seed++;
 		rival_load = load;
+		rival_load.scan_from = rival_scanned;
 		if (versus->rival_accesses)
 			rival_load.accesses = scaled_accesses(versus->rival_accesses, load.pages);
 		if (!rival_run(&rival_load, &result))
 			return false;
 		record(rival, i, &result);
+		rival_scanned += result.scanned;
 		load.seed++;
+		load.scan_from = scanned;
 		load_run(&load, opponents->weir, &result);
 		record(weir, i, &result);
+		scanned += result.scanned;
 	}
 	return true;
 }

@@ -73,7 +73,8 @@ static void *scan(void *argument)
 	const struct subject *subject = scanner->subject;
 
 	for (; !atomic_load_explicit(&scanner->stop, memory_order_relaxed); scanner->scanned++)
-		subject->access(subject->context, scanner->scanned % scanner->load->pages, false);
+		subject->access(subject->context, (scanner->load->scan_from + scanner->scanned) % scanner->load->pages,
+				false);
 	return NULL;
 }
 

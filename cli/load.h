@@ -29,8 +29,9 @@ struct load {
 	unsigned threads;
 	unsigned write_pct; /* these read a word of the page and write it back */
 	uint64_t seed;
-	bool timed;       /* each access: costs two looks at the clock, tens of nanoseconds */
-	bool scan_beside; /* a further thread reads the pages in order meanwhile; its accesses are not counted */
+	bool timed;         /* each access: costs two looks at the clock, tens of nanoseconds */
+	bool scan_beside;   /* a further thread reads the pages in order meanwhile; its accesses are not counted ... */
+	uint64_t scan_from; /* ... from this page on, and round again */
 
 	/* For subjects that prepare. */
 	enum load_advice advice;
