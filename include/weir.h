@@ -450,8 +450,8 @@ ssize_t weir_pwrite(weir_object *object, const void *buffer, size_t bytes, uint6
  * (which needs WEIR_RDWR). An object that has a window keeps it: *address is the same then.
  * Errors: -EINVAL (unknown flags or prot; the pool was made without config.windows), -EROFS, -EBUSY (pins are held;
  * there is a window of the other kind), -ENOMEM (no address space), -EMFILE (4096 windows in this process).
- * Blocks: for reads under way. Allocates: address space; for the first window on a device 2 MiB of buffers to read ahead
- * through, which are metadata. */
+ * Blocks: for reads under way. Allocates: address space; for the first window on a device 1 to 4 MiB of buffers to read
+ * ahead through, by the size of memory, which are metadata. */
 int weir_map(weir_object *object, int prot, unsigned flags, void **address);
 
 /* Take the window away. Resident pages stay resident, for pins. Threads that touch it from now on get SIGSEGV or

@@ -29,6 +29,7 @@ struct kswapd {
 	_Atomic uint32_t wake; /* futex: bumped by whoever wants it to run */
 	_Atomic bool awake;
 	_Atomic unsigned failures; /* runs in a row that freed nothing; at 16 the node is passed over */
+	_Atomic uint32_t boost;    /* frames beyond high that are asked for; taken by exchange */
 };
 
 /* The locks whose contention is counted, as counters name them. */

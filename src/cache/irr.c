@@ -75,7 +75,7 @@ static uint64_t active_size(const struct lruvec *lruvec, enum lru_type type)
 }
 
 /* How many pages fit: what is managed but kept free or locked, or the other pair's. And the least target: a hundredth
- * of that, and what the background reclaimer takes at a time (from low to high, and a batch). Neither changes often, so
+ * of that, and what the background reclaimer takes at a time (from low to high and a boost, and a batch). Neither changes often, so
  * it is done once a scan. */
 static void measure_memory(struct lruvec *lruvec, enum lru_type type)
 {
@@ -85,7 +85,7 @@ static void measure_memory(struct lruvec *lruvec, enum lru_type type)
 			active_size(lruvec, other_type(type));
 	uint64_t frames = lruvec->nr_frames;
 	uint64_t capacity = frames > kept + START ? frames - kept : START;
-	uint64_t run = high - low + batch_of(capacity) + 1;
+	uint64_t run = high - low + get(&lruvec->boost) + batch_of(capacity) + 1;
 
 	set(&lruvec->irr[type].capacity, (uint32_t)capacity);
 	set(&lruvec->irr[type].target_min, (uint32_t)MIN(MAX(capacity / 100, run), capacity));
@@ -186,10 +186,10 @@ static bool active_has_room(const struct lruvec *lruvec, enum lru_type type)
 	return inactive_size(lruvec, type) > target_of(lruvec, type) + batch_of(get(&lruvec->irr[type].capacity));
 }
 
-/* More is free than reclaim leaves behind: two batches above high. */
+/* More is free than reclaim leaves behind: two batches above high, and a boost. */
 static bool memory_fills(const struct lruvec *lruvec)
 {
-	uint64_t slack = 2 * batch_of(lruvec->nr_frames) + 1;
+	uint64_t slack = 2 * batch_of(lruvec->nr_frames) + get(&lruvec->boost) + 1;
 
 	return zone_free_frames(lruvec->mem, lruvec->node) >
 	       zone_watermark(lruvec->mem, lruvec->node, ALLOC_HIGH_MARK) + slack;

@@ -94,6 +94,7 @@ struct lruvec {
 	struct mem *mem;
 	unsigned node;
 	_Atomic uint32_t nr_frames; /* of the node, that are in the budget */
+	_Atomic uint32_t boost;     /* frames beyond high that its kswapd has last worked for */
 	struct lock_stats lock_stats;
 } __attribute__((aligned(CACHE_LINE)));
 

@@ -24,6 +24,7 @@
 #include "fault/cluster.h"
 #include "fault/frame_take.h"
 #include "reclaim/bdi.h"
+#include "reclaim/reclaim.h"
 #include "reclaim/transfer.h"
 #include "store/anon.h"
 
@@ -242,6 +243,7 @@ static void advance(struct weir_object *object, struct stream *stream, int64_t p
 		(int64_t)read_pages(object, next, stride, window - (uint64_t)MIN(ahead, window), WORD_READAHEAD);
 	atomic_store_explicit(&stream->window, window, memory_order_relaxed);
 	atomic_store_explicit(&stream->next, next, memory_order_relaxed);
+	kswapd_boost(object->pool, window / 2); /* what the next call will ask for */
 }
 
 /* The page of a stream that is followed: read on if it is time. False: it is of none. */

@@ -30,6 +30,7 @@
 #include "fault/expect.h"
 #include "fault/pin.h"
 #include "fault/readahead.h"
+#include "reclaim/bdi.h"
 
 /* ---- absent ---- */
 
@@ -155,6 +156,8 @@ static int wait_for(struct weir_object *object, uint64_t page, uint64_t seen, un
 {
 	if (flags & WEIR_TRY)
 		return -EAGAIN;
+	if (word_state(seen) == PAGE_LOADING && server_help(&object->bdi->reader))
+		return PIN_AGAIN;
 	word_wait(&object->words[page], seen, 1000000);
 	if (word_state(seen) == PAGE_LOADING && word_state(word_load(&object->words[page])) == PAGE_LOADING)
 		queues_help(object->pool);

@@ -8,13 +8,30 @@
 
 #include "store/anon.h"
 
+#define HUGE_BYTES ((size_t)2 << 20)
+
+static size_t ahead_bytes(const struct bdi *bdi)
+{
+	return (size_t)bdi->nr_ahead * TRANSFER_PAGES * PAGE_SIZE;
+}
+
+static unsigned nr_ahead_for(const weir_pool *pool)
+{
+	uint64_t fit = mem_managed_all(&pool->mem) / 16 / TRANSFER_PAGES; /* see window_max in fault/readahead.c */
+	unsigned n = AHEAD_BUFFERS_MAX;
+
+	while (n > AHEAD_BUFFERS_MIN && n > fit)
+		n /= 2;
+	return n;
+}
+
 static int bdi_start(struct bdi *bdi)
 {
 	int error = server_start(&bdi->flusher, bdi, "weir-flusher", flusher_step);
 
 	if (error)
 		return error;
-	bdi->reader.one_by_one = true;
+	bdi->reader.finish = reader_finish;
 	error = server_start(&bdi->reader, bdi, "weir-reader", reader_step);
 	if (error)
 		server_stop(&bdi->flusher);
@@ -36,6 +53,7 @@ static int bdi_create(weir_pool *pool, uint64_t device, struct bdi **result)
 		return -ENOMEM;
 	bdi->pool = pool;
 	bdi->device = device;
+	bdi->nr_ahead = nr_ahead_for(pool);
 	bdi->last_periodic_ms = now_ms();
 	bdi->bandwidth_since_ns = now_ns();
 	lock_init(&bdi->lock, &pool->lock_stats[LOCK_BDI]);
@@ -100,35 +118,35 @@ void bdi_put(struct bdi *bdi, bool writable)
 	server_stop(&bdi->flusher);
 	weir_assert(atomic_load(&bdi->domain.nr_dirty) == 0 && atomic_load(&bdi->domain.nr_writeback) == 0);
 	if (bdi->ahead) {
-		munmap(bdi->ahead, AHEAD_BYTES);
-		atomic_fetch_sub(&pool->ahead_bytes, AHEAD_BYTES);
+		munmap(bdi->ahead, ahead_bytes(bdi));
+		atomic_fetch_sub(&pool->ahead_bytes, ahead_bytes(bdi));
 	}
 	munmap(bdi, sizeof(*bdi));
 }
 
-/* AHEAD_BYTES is what a huge page has. On one, where the kernel gives it, it finds a transfer's pages in one step, and the
- * device gets them as one piece. */
-static char *map_on_huge_page(void)
+/* On a huge page, where the kernel gives one, it finds a transfer's pages in one step, and the device gets them as one
+ * piece. */
+static char *map_on_huge_pages(size_t bytes)
 {
-	char *all = mmap(NULL, 2 * AHEAD_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *ahead;
+	char *all = mmap(NULL, bytes + HUGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *ahead;
 
 	if (all == MAP_FAILED)
 		return MAP_FAILED;
-	ahead = (char *)(((uintptr_t)all + AHEAD_BYTES - 1) & ~(AHEAD_BYTES - 1));
+	ahead = (char *)(((uintptr_t)all + HUGE_BYTES - 1) & ~(HUGE_BYTES - 1));
 	if (ahead > all)
 		munmap(all, (size_t)(ahead - all));
-	munmap(ahead + AHEAD_BYTES, (size_t)(all + AHEAD_BYTES - ahead));
-	madvise(ahead, AHEAD_BYTES, MADV_HUGEPAGE);
-	for (size_t i = 0; i < AHEAD_BYTES; i += PAGE_SIZE)
+	munmap(ahead + bytes, (size_t)(all + HUGE_BYTES - ahead));
+	madvise(ahead, bytes, MADV_HUGEPAGE);
+	for (size_t i = 0; i < bytes; i += PAGE_SIZE)
 		((volatile char *)ahead)[i] = 0;
 	return ahead;
 }
 
-static char *map_ahead(const weir_pool *pool)
+static char *map_ahead(const weir_pool *pool, size_t bytes)
 {
-	return pool->config.huge_pages && pool->config.populate
-		       ? map_on_huge_page()
-		       : mmap(NULL, AHEAD_BYTES, PROT_READ | PROT_WRITE, map_flags(pool), -1, 0);
+	return pool->config.huge_pages && pool->config.populate && bytes % HUGE_BYTES == 0
+		       ? map_on_huge_pages(bytes)
+		       : mmap(NULL, bytes, PROT_READ | PROT_WRITE, map_flags(pool), -1, 0);
 }
 
 void bdi_map_ahead(struct bdi *bdi)
@@ -137,13 +155,13 @@ void bdi_map_ahead(struct bdi *bdi)
 
 	if (atomic_load(&bdi->ahead))
 		return;
-	fresh = map_ahead(bdi->pool);
+	fresh = map_ahead(bdi->pool, ahead_bytes(bdi));
 	if (fresh == MAP_FAILED)
 		return;
 	if (atomic_compare_exchange_strong(&bdi->ahead, &none, fresh))
-		atomic_fetch_add(&bdi->pool->ahead_bytes, AHEAD_BYTES);
+		atomic_fetch_add(&bdi->pool->ahead_bytes, ahead_bytes(bdi));
 	else
-		munmap(fresh, AHEAD_BYTES);
+		munmap(fresh, ahead_bytes(bdi));
 }
 
 void bdi_attach(struct bdi *bdi, struct weir_object *object)

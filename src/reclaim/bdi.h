@@ -45,16 +45,17 @@ struct bdi {
 	uint64_t bandwidth_since_ns, bandwidth_pages;
 	_Atomic uint64_t pages_per_s; /* smoothed write bandwidth */
 
-	/* What is read ahead into windows is read to here: AHEAD_BUFFERS times TRANSFER_PAGES pages, from the first
-	 * window on, until the device goes. NULL: not yet. */
+	/* What is read ahead into windows is read to here: nr_ahead times TRANSFER_PAGES pages, from the first window on,
+	 * until the device goes. NULL: not yet. */
 	_Atomic(char *) ahead;
-	uint32_t ahead_busy; /* the reader's: bit n for buffer n */
+	unsigned nr_ahead;           /* a power of two, by the size of memory: a stream's window at the most */
+	_Atomic uint32_t ahead_busy; /* bit n for buffer n, which the reader takes and any thread gives back */
 
 	struct server flusher, reader;
 };
 
-#define AHEAD_BUFFERS 8
-#define AHEAD_BYTES ((size_t)AHEAD_BUFFERS * TRANSFER_PAGES * PAGE_SIZE)
+#define AHEAD_BUFFERS_MIN 4u
+#define AHEAD_BUFFERS_MAX 16u
 
 /* Of anonymous objects: it writes what reclaim and advice ask for, and nothing by age or for a limit. */
 bool bdi_is_swap(const struct bdi *bdi);
@@ -88,5 +89,6 @@ bool frame_stack_serve(struct bdi *bdi, _Atomic uint64_t *stack,
 
 bool flusher_step(struct bdi *bdi); /* writeback.c */
 bool reader_step(struct bdi *bdi);  /* reader.c */
+void reader_finish(struct transfer *transfer);
 
 #endif

@@ -2,6 +2,10 @@
  *
  * kswapd.c - the background reclaimer of a node: sleeps until free frames are below low, works until they are above
  * high.
+ *
+ * Who reads ahead takes frames above low alone, by the thousand; between low and high there are a thousandth of memory. So a
+ * stream says how many it is about to want, and so many more are freed (a boost of high, as the kernel has one, for other
+ * ends: watermark_boost_factor). For them nothing is written, and little effort made.
  */
 #include "cache/unmap.h"
 #include "reclaim/bdi.h"
@@ -14,6 +18,11 @@ static bool balanced(const weir_pool *pool, unsigned node)
 	return zone_watermark_ok(&pool->mem, node, 0, ALLOC_HIGH_MARK);
 }
 
+static bool boosted(const weir_pool *pool, unsigned node, uint32_t boost)
+{
+	return !boost || zone_free_frames(&pool->mem, node) > zone_watermark(&pool->mem, node, ALLOC_HIGH_MARK) + boost;
+}
+
 /* Taking a batch out of a window interrupts every processor that runs the process, whatever its size; and of up to 33
  * neighbours each is flushed by itself (x86: tlb_single_page_flush_ceiling), which a hypervisor makes dearer than a
  * flush of all. So they are larger than that. */
@@ -22,38 +31,57 @@ static unsigned batch_max(const weir_pool *pool)
 	return pool->uffd.fd >= 0 ? MIN(2 * pool->scan_batch, BATCH_MAX) : pool->scan_batch;
 }
 
+/* One pass, for what is missing up to high; once that is there, for the boost, from what costs nothing. */
+static void balance_pass(weir_pool *pool, unsigned node, const struct scan_control *full, struct scan_control *sc,
+			 uint32_t boost)
+{
+	uint64_t mark = zone_watermark(&pool->mem, node, ALLOC_HIGH_MARK) + boost;
+	uint64_t missing = mark + 1 - MIN(mark, zone_free_frames(&pool->mem, node));
+	bool is_balanced = balanced(pool, node);
+
+	sc->may_writepage = full->may_writepage && !is_balanced;
+	sc->may_swap = full->may_swap && !is_balanced;
+	sc->nr_scanned = 0;
+	sc->nr_to_reclaim = sc->nr_reclaimed + missing;
+	sc->batch = (unsigned)MIN(missing, batch_max(pool)); /* no page more: they are in use */
+	shrink_node(pool, node, sc);
+	unmap_watched(pool, node);
+}
+
 /* One run: passes of rising effort until the node is balanced. Returns frames freed. */
 static uint64_t balance_node(weir_pool *pool, unsigned node)
 {
-	struct scan_control sc = scan_control_for(pool, 0, 0, pool->scan_batch);
-	uint64_t high = zone_watermark(&pool->mem, node, ALLOC_HIGH_MARK), total_scanned = 0;
+	struct scan_control full = scan_control_for(pool, 0, 0, pool->scan_batch), sc = full;
+	uint32_t boost = atomic_exchange(&pool->kswapd[node].boost, 0);
+	uint64_t total_scanned = 0;
 
+	atomic_store_explicit(&pool->lruvecs[node].boost, boost, memory_order_relaxed);
 	sc.scan_counter = COUNT_PGSCAN_KSWAPD;
 	sc.steal_counter = COUNT_PGSTEAL_KSWAPD;
 	count(pool, node, COUNT_PAGEOUTRUN, 1);
-	for (sc.priority = DEF_PRIORITY; sc.priority >= 0 && !balanced(pool, node);) {
-		uint64_t before = sc.nr_reclaimed, missing;
+	for (sc.priority = DEF_PRIORITY; sc.priority >= 0 && !(balanced(pool, node) && boosted(pool, node, boost));) {
+		uint64_t before = sc.nr_reclaimed;
 
 		if (atomic_load(&pool->stopping))
 			break;
-		sc.nr_scanned = 0;
-		missing = high + 1 - MIN(high, zone_free_frames(&pool->mem, node));
-		sc.nr_to_reclaim = before + missing;
-		sc.batch = (unsigned)MIN(missing, batch_max(pool)); /* no page more: they are in use */
-		shrink_node(pool, node, &sc);
-		unmap_watched(pool, node);
+		balance_pass(pool, node, &full, &sc, boost);
 		total_scanned += sc.nr_scanned;
 		/* Scanning gave enough: the same priority will go on giving (balance_pgdat's raise_priority). */
 		if (sc.nr_scanned && sc.nr_reclaimed - before >= sc.nr_scanned / 2 && sc.nr_reclaimed > before)
 			continue;
-		sc.priority--;
+		if (--sc.priority < DEF_PRIORITY - 2)
+			boost = 0;
+		if (balanced(pool, node)) /* all further effort is for what must be free */
+			continue;
 		if (total_scanned > 2 * SCAN_BATCH && total_scanned > sc.nr_reclaimed + sc.nr_reclaimed / 2) {
 			bdi_wake_all(pool, pool->config.laptop_mode ? UINT64_MAX : total_scanned);
-			sc.may_writepage = true;
+			full.may_writepage = true;
 		}
 		if (sc.nr_scanned && sc.priority < DEF_PRIORITY - 2)
 			reclaim_nap(pool);
 	}
+	sc.may_writepage = full.may_writepage;
+	sc.may_swap = full.may_swap;
 	if (!sc.nr_reclaimed && !balanced(pool, node)) {
 		sc.priority = 0;
 		shrink_active(pool, node, &sc);
@@ -75,7 +103,7 @@ static bool is_low(const struct kswapd *kswapd)
 
 static bool has_nothing_to_do(const struct kswapd *kswapd)
 {
-	return !is_low(kswapd) || gave_up(kswapd);
+	return (!is_low(kswapd) && !atomic_load(&kswapd->boost)) || gave_up(kswapd);
 }
 
 /* Woken, though it has given up: an unpin in a slot tells nobody, and who may not reclaim has nobody else. So one pass,
@@ -149,4 +177,18 @@ void kswapd_wake(weir_pool *pool, unsigned node)
 		return;
 	atomic_fetch_add(&kswapd->wake, 1);
 	futex_wake(&kswapd->wake, 1);
+}
+
+void kswapd_boost(weir_pool *pool, uint32_t frames)
+{
+	uint32_t share = frames / pool->mem.nr_nodes;
+
+	for (unsigned node = 0; node < pool->mem.nr_nodes; node++) {
+		uint64_t high = zone_watermark(&pool->mem, node, ALLOC_HIGH_MARK);
+
+		if (share <= high - zone_watermark(&pool->mem, node, ALLOC_LOW_MARK) || boosted(pool, node, share))
+			continue;
+		atomic_store(&pool->kswapd[node].boost, share);
+		kswapd_wake(pool, node);
+	}
 }

@@ -13,8 +13,11 @@
  * leader speaks for them.
  *
  * A device may tell of all that it has done at once. If all of that were copied before more is asked for, device and
- * processor would work in turns: so transfers are seen to one by one (one_by_one), and others begin in between.
+ * processor would work in turns: so transfers are seen to one by one, and others begin in between. Copying takes longer than
+ * reading, on a quick device: so who waits for a page that is loading copies what has come, too (server_help).
  */
+#include <string.h>
+
 #include "cache/hollow.h"
 #include "cache/load.h"
 #include "cache/put_in.h"
@@ -23,24 +26,32 @@
 
 #define RUN_MIN 8u /* shorter ones are not worth a buffer */
 
-/* Waits for a transfer to end where all are in use: so many under way keep any device busy. For one alone: its buffer is
- * read to again while the next is copied. */
+static unsigned free_buffers(struct bdi *bdi)
+{
+	return ~atomic_load(&bdi->ahead_busy) & ((1u << bdi->nr_ahead) - 1);
+}
+
+/* Half of the buffers are the device's, half are copied from. They are given to it in lots, as what lies side by side is
+ * then joined to large requests: the next one when all but a quarter of the last has come. */
 static char *buffer_take(struct bdi *bdi)
 {
 	char *buffers = atomic_load(&bdi->ahead);
-	unsigned free;
+	unsigned lot = bdi->nr_ahead / 2, free;
 
 	if (!buffers)
 		return NULL;
-	while ((free = (unsigned)__builtin_ctz(~bdi->ahead_busy)) >= AHEAD_BUFFERS)
-		server_reap(&bdi->reader, bdi->pool->config.flush_interval_ms);
-	bdi->ahead_busy |= 1u << free;
+	if (channel_in_flight(bdi->reader.channel) >= lot || !free_buffers(bdi))
+		do
+			server_reap(&bdi->reader, bdi->pool->config.flush_interval_ms);
+		while (channel_in_flight(bdi->reader.channel) > lot / 4 || !free_buffers(bdi));
+	free = (unsigned)__builtin_ctz(free_buffers(bdi));
+	atomic_fetch_or(&bdi->ahead_busy, 1u << free);
 	return buffers + (size_t)free * TRANSFER_PAGES * PAGE_SIZE;
 }
 
 static void buffer_give(struct bdi *bdi, const char *buffer)
 {
-	bdi->ahead_busy &= ~(1u << (size_t)(buffer - bdi->ahead) / (TRANSFER_PAGES * PAGE_SIZE));
+	atomic_fetch_and(&bdi->ahead_busy, ~(1u << (size_t)(buffer - bdi->ahead) / (TRANSFER_PAGES * PAGE_SIZE)));
 }
 
 /* How many bytes of its page number i a transfer has brought, or its error. */
@@ -51,11 +62,11 @@ static ssize_t got(const struct transfer *transfer, unsigned i)
 	return result < 0 ? result : MAX(0, MIN((ssize_t)PAGE_SIZE, result - (ssize_t)(i * PAGE_SIZE)));
 }
 
-static bool in_buffer(const struct transfer *transfer, unsigned i)
+/* Not mapped with the others: the first, whose touch has the stream read on, and what is barred from the window, which stays so
+ * while pages are loading. */
+static bool to_slot(const struct transfer *transfer, unsigned i)
 {
-	const char *data = transfer->data[i], *buffer = transfer->buffer;
-
-	return buffer && data >= buffer && data < buffer + TRANSFER_PAGES * PAGE_SIZE;
+	return i == 0 || object_barred(transfer->object, transfer->frames[i]->index);
 }
 
 /* Pages of the buffer from number i on, as far as they came whole, go into the window. Returns how many. */
@@ -66,7 +77,7 @@ static unsigned map_run(const struct transfer *transfer, unsigned i)
 	unsigned n = 0;
 	int in;
 
-	while (i + n < transfer->n && in_buffer(transfer, i + n) &&
+	while (i + n < transfer->n && !to_slot(transfer, i + n) &&
 	       !load_check(object, page + n, got(transfer, i + n), transfer->data[i + n]))
 		n++;
 	in = n ? put_in(object, page, transfer->data[i], n, true) : 0;
@@ -82,39 +93,44 @@ static unsigned map_run(const struct transfer *transfer, unsigned i)
 	return (unsigned)in;
 }
 
-static void finish(const struct transfer *transfer)
+static void finish_in_slot(const struct transfer *transfer, unsigned i)
 {
 	struct weir_object *object = transfer->object;
+	struct frame *frame = transfer->frames[i];
 
-	for (unsigned i = 0; i < transfer->n;) {
-		struct frame *frame = transfer->frames[i];
-		unsigned mapped = in_buffer(transfer, i) ? map_run(transfer, i) : 0;
-
-		if (in_buffer(transfer, i) && !mapped)
-			load_abort(object, frame->index, frame);
-		else if (!mapped)
-			load_finish(object, frame->index, frame, got(transfer, i), 0);
-		i += MAX(mapped, 1u);
+	if (transfer->buffer) {
+		frame_fill(frame);
+		memcpy(frame_address(&object->pool->mem, frame), transfer->data[i], PAGE_SIZE);
 	}
+	load_finish(object, frame->index, frame, got(transfer, i), 0);
+}
+
+void reader_finish(struct transfer *transfer)
+{
+	for (unsigned i = 0, mapped; i < transfer->n; i += MAX(mapped, 1u)) {
+		bool slot = !transfer->buffer || to_slot(transfer, i);
+
+		mapped = slot ? 0 : map_run(transfer, i);
+		if (slot)
+			finish_in_slot(transfer, i);
+		else if (!mapped)
+			load_abort(transfer->object, transfer->frames[i]->index, transfer->frames[i]);
+	}
+	if (transfer->buffer)
+		buffer_give(transfer->server->bdi, transfer->buffer);
 }
 
 static void read_done(struct weir_io *io)
 {
 	struct transfer *transfer = container_of(io, struct transfer, io);
-	struct weir_object *object = transfer->object;
-	weir_pool *pool = object->pool;
+	weir_pool *pool = transfer->object->pool;
 	unsigned node = transfer->frames[0]->node;
 
 	if (io->result < 0)
 		count(pool, node, COUNT_READ_ERROR, 1);
 	else
 		count(pool, node, COUNT_BYTES_READ, (uint64_t)io->result);
-	finish(transfer);
-	if (transfer->buffer)
-		buffer_give(transfer->server->bdi, transfer->buffer);
-	transfer_put(transfer);
-	atomic_fetch_sub(&object->nr_in_flight, 1); /* the object may be gone from here on */
-	pool_progress(pool);
+	transfer_land(transfer);
 }
 
 /* May page be read in one transfer with the one before it? */
@@ -135,7 +151,8 @@ static unsigned neighbours(struct frame **frames, unsigned n)
 	return i;
 }
 
-/* The window, or that there is none, and what is barred from it stay as they are while pages are loading. */
+/* The window, or that there is none, stays as it is while pages are loading. A buffer is one piece to the device, which on
+ * some is most of what a transfer costs. */
 static void read_neighbours(struct bdi *bdi, struct frame **frames, unsigned n)
 {
 	struct transfer *transfer = transfer_take(&bdi->reader);
@@ -149,12 +166,11 @@ static void read_neighbours(struct bdi *bdi, struct frame **frames, unsigned n)
 	transfer->n = 0;
 	frames[0]->leads = transfer->buffer ? (uint8_t)(n - 1) : 0;
 	for (unsigned i = 0; i < n; i++) {
-		if (transfer->buffer && i > 0 && !object_barred(object, frames[i]->index)) {
-			transfer_add(transfer, frames[i], transfer->buffer + (size_t)i * PAGE_SIZE);
-		} else {
+		if (!transfer->buffer)
 			frame_fill(frames[i]);
-			transfer_add(transfer, frames[i], frame_address(&bdi->pool->mem, frames[i]));
-		}
+		transfer_add(transfer, frames[i],
+			     transfer->buffer ? transfer->buffer + (size_t)i * PAGE_SIZE
+					      : frame_address(&bdi->pool->mem, frames[i]));
 	}
 	transfer_start(transfer, false, read_done);
 }

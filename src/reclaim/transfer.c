@@ -3,12 +3,51 @@
 
 #include "reclaim/bdi.h"
 
+/* The object may be gone afterwards, and the server with it. */
+static void end(struct transfer *transfer, bool by_other)
+{
+	struct server *server = transfer->server;
+	struct weir_object *object = transfer->object;
+	weir_pool *pool = object->pool;
+
+	atomic_fetch_or(&server->free, 1ull << (transfer - server->transfers));
+	if (by_other) /* the thread may wait for a free one, or a buffer */
+		channel_wake(server->channel);
+	atomic_fetch_sub(&object->nr_in_flight, 1);
+	pool_progress(pool);
+}
+
+void transfer_end(struct transfer *transfer)
+{
+	end(transfer, false);
+}
+
+void transfer_land(struct transfer *transfer)
+{
+	landing_add(&transfer->server->landed, (unsigned)(transfer - transfer->server->transfers));
+}
+
+static bool finish_landed(struct server *server, bool by_other)
+{
+	int number = landing_take(&server->landed);
+
+	if (number < 0)
+		return false;
+	server->finish(&server->transfers[number]);
+	end(&server->transfers[number], by_other);
+	return true;
+}
+
+bool server_help(struct server *server)
+{
+	return finish_landed(server, true);
+}
+
 void server_reap(struct server *server, unsigned timeout_ms)
 {
-	if (server->one_by_one)
-		channel_reap_one(server->channel, timeout_ms);
-	else
-		channel_reap(server->channel, 1, timeout_ms);
+	bool finished = finish_landed(server, false);
+
+	channel_reap(server->channel, !finished, timeout_ms);
 }
 
 static void *server_main(void *arg)
@@ -17,13 +56,14 @@ static void *server_main(void *arg)
 	unsigned interval = server->bdi->pool->config.flush_interval_ms;
 
 	thread_context.flags |= PF_MEMALLOC;
-	while (!atomic_load(&server->stopping) || channel_in_flight(server->channel)) {
+	while (!atomic_load(&server->stopping) || channel_in_flight(server->channel) ||
+	       !landing_empty(&server->landed)) {
 		bool busy;
 
 		atomic_store(&server->nudged, false); /* before looking: a later wake-up is not missed */
 		busy = server->step(server->bdi);
 		channel_flush(server->channel);
-		server_reap(server, busy && server->nr_free ? 0 : interval);
+		server_reap(server, busy && atomic_load(&server->free) ? 0 : interval);
 	}
 	return NULL;
 }
@@ -36,9 +76,7 @@ int server_start(struct server *server, struct bdi *bdi, const char *name, bool 
 		return error;
 	server->bdi = bdi;
 	server->step = step;
-	server->nr_free = 0;
-	for (unsigned i = TRANSFERS; i-- > 0;)
-		server->free[server->nr_free++] = &server->transfers[i];
+	atomic_init(&server->free, UINT64_MAX >> (64 - TRANSFERS));
 	error = start_thread(&server->thread, name, server_main, server);
 	if (error)
 		channel_destroy(server->channel);
@@ -62,20 +100,14 @@ void server_wake(struct server *server)
 struct transfer *transfer_take(struct server *server)
 {
 	struct transfer *transfer;
+	uint64_t free;
 
-	while (!server->nr_free)
+	while (!(free = atomic_load(&server->free)))
 		server_reap(server, server->bdi->pool->config.flush_interval_ms);
-	transfer = server->free[--server->nr_free];
+	atomic_fetch_and(&server->free, ~(free & -free));
+	transfer = &server->transfers[__builtin_ctzll(free)];
 	transfer->server = server;
 	return transfer;
-}
-
-void transfer_put(struct transfer *transfer)
-{
-	struct server *server = transfer->server;
-
-	weir_assert(server->nr_free < TRANSFERS);
-	server->free[server->nr_free++] = transfer;
 }
 
 /* To the kernel each vector is a step, also where the pages are one piece to the device. What anonymous pages are kept in

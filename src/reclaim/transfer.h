@@ -12,10 +12,11 @@
 #include <pthread.h>
 
 #include "pool.h"
+#include "reclaim/landing.h"
 #include "store/channel.h"
 
-#define TRANSFERS 64      /* under way at once */
-#define TRANSFER_PAGES 64 /* neighbouring pages in one */
+#define TRANSFERS LANDING_ROOM /* under way at once */
+#define TRANSFER_PAGES 64      /* neighbouring pages in one */
 
 /* Neighbouring pages of one object; or any of one that go to neighbouring slots of swap. */
 struct transfer {
@@ -35,14 +36,15 @@ struct transfer {
 struct server {
 	struct bdi *bdi;
 	bool (*step)(struct bdi *); /* starts a bounded number of transfers; true: did something */
-	bool one_by_one;            /* a step after each transfer that ended: seeing to it takes long */
+	/* See to a transfer that has come, where that takes long: one after each step, or any thread does. NULL: done() has. */
+	void (*finish)(struct transfer *);
+	struct landing landed;
 	struct kthread thread;
 	struct weir_channel *channel; /* the thread's, but for channel_wake */
 	_Atomic bool stopping;
-	_Atomic bool nudged;              /* a wake-up is under way that the thread has not seen */
-	struct transfer *free[TRANSFERS]; /* apart from them: those never used are never touched */
-	unsigned nr_free;
-	struct transfer transfers[TRANSFERS];
+	_Atomic bool nudged;                  /* a wake-up is under way that the thread has not seen */
+	_Atomic uint64_t free;                /* bit n: transfers[n], which the thread takes and any puts back */
+	struct transfer transfers[TRANSFERS]; /* those never used are never touched */
 };
 
 /* Make the channel and start the thread. Errors: -ENOMEM, -EMFILE, -EAGAIN. Allocates: yes (open only). */
@@ -51,14 +53,21 @@ int server_start(struct server *server, struct bdi *bdi, const char *name, bool 
 void server_stop(struct server *server);
 /* Have it look for work. One system call, or none while one is under way. */
 void server_wake(struct server *server);
+/* See to one that has come, in its thread's place. False: there is none. Its object may be gone afterwards, if none of its
+ * pages is the caller's, and with it the server. Blocks: as finish does. */
+bool server_help(struct server *server);
 
 /* The rest is for the server's own thread. */
 
-/* Waits for a transfer to end, and sees to it, or to all that have; not for longer than timeout_ms, nor when woken. */
+/* Waits for a transfer to come, and sees to it (to one of them, where that takes long); not for longer than timeout_ms, nor
+ * when woken. */
 void server_reap(struct server *server, unsigned timeout_ms);
 /* A free transfer; waits for one to end where all are under way. */
 struct transfer *transfer_take(struct server *server);
-void transfer_put(struct transfer *transfer);
+/* It has come, and is now for finish. */
+void transfer_land(struct transfer *transfer);
+/* It is done with, and counts for its object no more. */
+void transfer_end(struct transfer *transfer);
 /* One page more, whose content is, or is to be, at `data`. */
 static inline void transfer_add(struct transfer *transfer, struct frame *frame, void *data)
 {

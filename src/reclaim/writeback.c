@@ -380,7 +380,6 @@ static void write_done(struct weir_io *io)
 {
 	struct transfer *transfer = container_of(io, struct transfer, io);
 	struct weir_object *object = transfer->object;
-	weir_pool *pool = object->pool;
 	unsigned node = transfer->frames[0]->node, n = transfer->n;
 	bool whole = io->result == (ssize_t)transfer->bytes;
 	unsigned failed = whole ? 0 : write_singly(transfer);
@@ -393,9 +392,7 @@ static void write_done(struct weir_io *io)
 		back_off(transfer);
 	end_run(object, transfer->frames, failed, true);
 	end_run(object, transfer->frames + failed, n - failed, false);
-	transfer_put(transfer);
-	atomic_fetch_sub(&object->nr_in_flight, 1); /* the object may be gone from here on */
-	pool_progress(pool);
+	transfer_end(transfer); /* the object may be gone from here on */
 }
 
 /* ---- the steps ---- */

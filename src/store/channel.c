@@ -6,8 +6,8 @@
  *           ├─ store with threads ──► weir_io_complete ──► mailbox ─┤─► done()
  *           └─ neither: served here and now ──► mailbox ───┘
  *
- * The mailbox is a stack that any thread may push to; the reaper takes it whole, and turns it over. A reaper that is about
- * to sleep says so in `sleeping`, and then looks once more; whoever posts looks at `sleeping` after the push. Both are full
+ * The mailbox is a stack that any thread may push to; the reaper takes it whole. A reaper that is about to sleep says
+ * so in `sleeping`, and then looks once more; whoever posts looks at `sleeping` after the push. Both are full
  * barriers, so no post is slept over. An eventfd carries the wake-up; the ring reads it, so that one wait serves
  * both.
  *
@@ -33,7 +33,6 @@ struct weir_channel {
 	int event_fd;
 	uint64_t event_value;
 	unsigned depth, in_flight, prepared;
-	struct weir_io *arrived; /* out of the mailbox: the reaper's, first come first */
 	_Atomic(struct weir_io *) mailbox;
 	_Atomic bool sleeping, woken;
 	_Atomic unsigned posting; /* threads that may still look at the channel after their io was reaped */
@@ -240,40 +239,34 @@ static void run(struct weir_channel *channel, struct weir_io *io)
 	io->done(io);
 }
 
-/* The oldest that was posted, or NULL. */
-static struct weir_io *next_posted(struct weir_channel *channel)
+static unsigned run_mailbox(struct weir_channel *channel)
 {
-	struct weir_io *oldest = channel->arrived, *io = NULL;
+	struct weir_io *io, *oldest = NULL;
+	unsigned n = 0;
 
-	if (!oldest && atomic_load_explicit(&channel->mailbox, memory_order_relaxed))
-		io = atomic_exchange_explicit(&channel->mailbox, NULL, memory_order_acquire);
-	while (io) {
+	if (!atomic_load_explicit(&channel->mailbox, memory_order_relaxed))
+		return 0;
+	io = atomic_exchange_explicit(&channel->mailbox, NULL, memory_order_acquire);
+	while (io) { /* first come, first done */
 		struct weir_io *next = io->next;
 
 		io->next = oldest;
 		oldest = io;
 		io = next;
 	}
-	channel->arrived = oldest ? oldest->next : NULL;
-	return oldest;
-}
-
-static unsigned run_mailbox(struct weir_channel *channel, unsigned max)
-{
-	struct weir_io *io;
-	unsigned n = 0;
-
-	for (; n < max && (io = next_posted(channel)); n++)
+	for (; (io = oldest); n++) {
+		oldest = io->next;
 		run(channel, io);
+	}
 	return n;
 }
 
-static unsigned run_ring(struct weir_channel *channel, unsigned max)
+static unsigned run_ring(struct weir_channel *channel)
 {
 	struct io_uring_cqe *cqe;
 	unsigned n = 0;
 
-	while (n < max && io_uring_peek_cqe(&channel->ring, &cqe) == 0) {
+	while (io_uring_peek_cqe(&channel->ring, &cqe) == 0) {
 		struct weir_io *io = io_of(channel, cqe->user_data);
 		int result = cqe->res;
 
@@ -345,7 +338,7 @@ static void sleep_until(struct weir_channel *channel, uint64_t deadline_ms)
 	atomic_store(&channel->sleeping, false);
 }
 
-static unsigned reap(struct weir_channel *channel, unsigned min, unsigned max, unsigned timeout_ms)
+unsigned channel_reap(struct weir_channel *channel, unsigned min, unsigned timeout_ms)
 {
 	uint64_t deadline = timeout_ms == UINT32_MAX ? UINT64_MAX : 0;
 	unsigned n = 0;
@@ -353,8 +346,8 @@ static unsigned reap(struct weir_channel *channel, unsigned min, unsigned max, u
 	for (;;) {
 		channel_flush(channel);
 		if (channel->has_ring)
-			n += run_ring(channel, max);
-		n += run_mailbox(channel, max);
+			n += run_ring(channel);
+		n += run_mailbox(channel);
 		if (n >= min)
 			return n;
 		if (atomic_load_explicit(&channel->woken, memory_order_relaxed) &&
@@ -366,14 +359,4 @@ static unsigned reap(struct weir_channel *channel, unsigned min, unsigned max, u
 			return n;
 		sleep_until(channel, deadline);
 	}
-}
-
-unsigned channel_reap(struct weir_channel *channel, unsigned min, unsigned timeout_ms)
-{
-	return reap(channel, min, UINT32_MAX, timeout_ms);
-}
-
-unsigned channel_reap_one(struct weir_channel *channel, unsigned timeout_ms)
-{
-	return reap(channel, 1, 1, timeout_ms);
 }

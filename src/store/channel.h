@@ -36,10 +36,7 @@ void channel_flush(struct weir_channel *channel);
  * passed, or channel_wake. Returns how many were run. No system call when min is 0, nothing needs flushing and
  * nothing is there. Signals do not end the wait early. */
 unsigned channel_reap(struct weir_channel *channel, unsigned min, unsigned timeout_ms);
-/* The same for one of the kernel's and one of weir_io_complete's at most, so that its caller can start others before it
- * sees to what else has come. */
-unsigned channel_reap_one(struct weir_channel *channel, unsigned timeout_ms);
-/* Make the present or the next waiting channel_reap return, or the next channel_reap_one. Any thread. */
+/* Make the present or the next waiting channel_reap return. Any thread. */
 void channel_wake(struct weir_channel *channel);
 /* Transfers accepted and not yet done(). */
 unsigned channel_in_flight(const struct weir_channel *channel);

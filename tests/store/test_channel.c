@@ -158,35 +158,6 @@ static void ends_and_errors_arrive_as_results(void **state)
 	}
 }
 
-/* Breaks when a reaper that asked for one is given all that has come. */
-static void one_alone_is_reaped(void **state)
-{
-	(void)state;
-	for (unsigned ring = 0; ring < 2; ring++) {
-		struct weir_channel *channel;
-		struct store store;
-		char path[128];
-
-		new_path(path, sizeof(path), "/dev/shm");
-		open_file(&store, path, WEIR_RDWR | WEIR_CREATE);
-		assert_int_equal(store_resize(&store, DEPTH * BLOCK), 0);
-		assert_int_equal(channel_create(DEPTH, ring, &channel), 0);
-		completed = 0;
-		for (unsigned i = 0; i < 3; i++)
-			assert_int_equal(channel_submit(channel, &store, prepare(i, false)), 0);
-		channel_flush(channel);
-		nanosleep(&(struct timespec){0, 20000000}, NULL); /* all have come by then */
-		for (unsigned n = 1; n <= 3; n++) {
-			assert_int_equal(channel_reap_one(channel, 20000), 1);
-			assert_int_equal(completed, n);
-		}
-		assert_int_equal(channel_reap_one(channel, 0), 0);
-		channel_destroy(channel);
-		store_close(&store);
-		unlink(path);
-	}
-}
-
 /* ---- a store with a thread of its own ---- */
 
 struct threaded {
@@ -609,7 +580,6 @@ int main(void)
 		cmocka_unit_test(sixty_four_in_flight_all_complete_with_their_own_bytes),
 		cmocka_unit_test(a_full_channel_refuses_and_goes_on_after_a_reap),
 		cmocka_unit_test(ends_and_errors_arrive_as_results),
-		cmocka_unit_test(one_alone_is_reaped),
 		cmocka_unit_test(another_threads_completions_are_not_slept_over),
 		cmocka_unit_test(a_channel_may_go_as_soon_as_all_is_reaped),
 		cmocka_unit_test(a_wake_ends_one_wait_the_present_or_the_next),
