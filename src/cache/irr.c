@@ -75,8 +75,8 @@ static uint64_t active_size(const struct lruvec *lruvec, enum lru_type type)
 }
 
 /* How many pages fit: what is managed but kept free or locked, or the other pair's. And the least target: a hundredth
- * of that, and what the background reclaimer takes at a time (from low to high and a boost, and a batch). Neither changes often, so
- * it is done once a scan. */
+ * of that, and what the background reclaimer takes at a time (from low to high and a boost, and a batch). None of it
+ * changes often, so it is done once a scan. */
 static void measure_memory(struct lruvec *lruvec, enum lru_type type)
 {
 	uint64_t high = zone_watermark(lruvec->mem, lruvec->node, ALLOC_HIGH_MARK);

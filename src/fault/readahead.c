@@ -227,7 +227,18 @@ static uint32_t next_window(struct weir_object *object, struct stream *stream)
 	return in_vain ? MAX(window / 2, WINDOW_MIN) : MIN(window * 2, window_max(object, stream->stride));
 }
 
-/* Fill the window up, if half of it is used. The lock is held. */
+/* Of the object, for a stream that is to go on at `next`. */
+static uint64_t pages_left(const struct weir_object *object, int64_t next, int64_t stride)
+{
+	int64_t npages = (int64_t)atomic_load(&object->npages);
+
+	if (next < 0 || next >= npages)
+		return 0;
+	return (uint64_t)(stride > 0 ? (npages - 1 - next) / stride : next / -stride) + 1;
+}
+
+/* Fill the window up, if half of it is used, and have frames freed for what the next call will ask for. The lock is
+ * held. */
 static void advance(struct weir_object *object, struct stream *stream, int64_t page)
 {
 	int64_t ahead = ahead_of(stream, page), stride = load64(&stream->stride), next = load64(&stream->next);
@@ -243,7 +254,7 @@ static void advance(struct weir_object *object, struct stream *stream, int64_t p
 		(int64_t)read_pages(object, next, stride, window - (uint64_t)MIN(ahead, window), WORD_READAHEAD);
 	atomic_store_explicit(&stream->window, window, memory_order_relaxed);
 	atomic_store_explicit(&stream->next, next, memory_order_relaxed);
-	kswapd_boost(object->pool, window / 2); /* what the next call will ask for */
+	kswapd_boost(object->pool, (uint32_t)MIN(window / 2, pages_left(object, next, stride)));
 }
 
 /* The page of a stream that is followed: read on if it is time. False: it is of none. */

@@ -4,7 +4,7 @@
  *
  *   the word says         then
  *   absent                a frame, the read, the page copied to its address, the word: resident and mapped
- *   loading               wait: another thread reads it
+ *   loading               wait: another thread reads it. Or copy what it has read ahead, in its place
  *   resident              BUSY, copied from its slot to its address, the slot's memory given back, mapped
  *   mapped                read: there already. Write: BUSY, dirty, protection lifted, writable
  *   writeback             read, and mapped: there already. Else wait for the end of the write

@@ -48,8 +48,10 @@ struct bdi {
 	/* What is read ahead into windows is read to here: nr_ahead times TRANSFER_PAGES pages, from the first window on,
 	 * until the device goes. NULL: not yet. */
 	_Atomic(char *) ahead;
-	unsigned nr_ahead;           /* a power of two, by the size of memory: a stream's window at the most */
+	unsigned nr_ahead;           /* a power of two, by the size of memory */
 	_Atomic uint32_t ahead_busy; /* bit n for buffer n, which the reader takes and any thread gives back */
+	unsigned nr_flying;          /* the reader's: buffers that the device has ... */
+	unsigned nr_stalled;         /* ... and those of them that are not waited for any more */
 
 	struct server flusher, reader;
 };

@@ -3,9 +3,9 @@
  * kswapd.c - the background reclaimer of a node: sleeps until free frames are below low, works until they are above
  * high.
  *
- * Who reads ahead takes frames above low alone, by the thousand; between low and high there are a thousandth of memory. So a
- * stream says how many it is about to want, and so many more are freed (a boost of high, as the kernel has one, for other
- * ends: watermark_boost_factor). For them nothing is written, and little effort made.
+ * Who reads ahead takes frames above low alone, by the thousand; between low and high lies a thousandth of memory. So a
+ * stream says how many it is about to want, and so many are freed above high: a boost, as the kernel has one for other
+ * ends (watermark_boost_factor). They come from what is clean, found with little effort; nothing is written for them.
  */
 #include "cache/unmap.h"
 #include "reclaim/bdi.h"
@@ -31,57 +31,54 @@ static unsigned batch_max(const weir_pool *pool)
 	return pool->uffd.fd >= 0 ? MIN(2 * pool->scan_batch, BATCH_MAX) : pool->scan_batch;
 }
 
-/* One pass, for what is missing up to high; once that is there, for the boost, from what costs nothing. */
-static void balance_pass(weir_pool *pool, unsigned node, const struct scan_control *full, struct scan_control *sc,
-			 uint32_t boost)
+/* One pass, for what is missing up to `mark`. True: scanning gave enough, so the same priority will go on giving
+ * (balance_pgdat's raise_priority). */
+static bool balance_pass(weir_pool *pool, unsigned node, struct scan_control *sc, uint64_t mark)
 {
-	uint64_t mark = zone_watermark(&pool->mem, node, ALLOC_HIGH_MARK) + boost;
-	uint64_t missing = mark + 1 - MIN(mark, zone_free_frames(&pool->mem, node));
-	bool is_balanced = balanced(pool, node);
+	uint64_t missing = mark + 1 - MIN(mark, zone_free_frames(&pool->mem, node)), before = sc->nr_reclaimed;
 
-	sc->may_writepage = full->may_writepage && !is_balanced;
-	sc->may_swap = full->may_swap && !is_balanced;
 	sc->nr_scanned = 0;
-	sc->nr_to_reclaim = sc->nr_reclaimed + missing;
+	sc->nr_to_reclaim = before + missing;
 	sc->batch = (unsigned)MIN(missing, batch_max(pool)); /* no page more: they are in use */
 	shrink_node(pool, node, sc);
 	unmap_watched(pool, node);
+	return sc->nr_scanned && sc->nr_reclaimed - before >= sc->nr_scanned / 2 && sc->nr_reclaimed > before;
+}
+
+static struct scan_control scan_control_of(weir_pool *pool)
+{
+	struct scan_control sc = scan_control_for(pool, 0, 0, pool->scan_batch);
+
+	sc.scan_counter = COUNT_PGSCAN_KSWAPD;
+	sc.steal_counter = COUNT_PGSTEAL_KSWAPD;
+	sc.priority = DEF_PRIORITY;
+	return sc;
 }
 
 /* One run: passes of rising effort until the node is balanced. Returns frames freed. */
 static uint64_t balance_node(weir_pool *pool, unsigned node)
 {
-	struct scan_control full = scan_control_for(pool, 0, 0, pool->scan_batch), sc = full;
-	uint32_t boost = atomic_exchange(&pool->kswapd[node].boost, 0);
-	uint64_t total_scanned = 0;
+	uint64_t high = zone_watermark(&pool->mem, node, ALLOC_HIGH_MARK), total_scanned = 0;
+	struct scan_control sc = scan_control_of(pool);
 
-	atomic_store_explicit(&pool->lruvecs[node].boost, boost, memory_order_relaxed);
-	sc.scan_counter = COUNT_PGSCAN_KSWAPD;
-	sc.steal_counter = COUNT_PGSTEAL_KSWAPD;
 	count(pool, node, COUNT_PAGEOUTRUN, 1);
-	for (sc.priority = DEF_PRIORITY; sc.priority >= 0 && !(balanced(pool, node) && boosted(pool, node, boost));) {
-		uint64_t before = sc.nr_reclaimed;
+	while (sc.priority >= 0 && !balanced(pool, node)) {
+		bool enough;
 
 		if (atomic_load(&pool->stopping))
 			break;
-		balance_pass(pool, node, &full, &sc, boost);
+		enough = balance_pass(pool, node, &sc, high);
 		total_scanned += sc.nr_scanned;
-		/* Scanning gave enough: the same priority will go on giving (balance_pgdat's raise_priority). */
-		if (sc.nr_scanned && sc.nr_reclaimed - before >= sc.nr_scanned / 2 && sc.nr_reclaimed > before)
+		if (enough)
 			continue;
-		if (--sc.priority < DEF_PRIORITY - 2)
-			boost = 0;
-		if (balanced(pool, node)) /* all further effort is for what must be free */
-			continue;
+		sc.priority--;
 		if (total_scanned > 2 * SCAN_BATCH && total_scanned > sc.nr_reclaimed + sc.nr_reclaimed / 2) {
 			bdi_wake_all(pool, pool->config.laptop_mode ? UINT64_MAX : total_scanned);
-			full.may_writepage = true;
+			sc.may_writepage = true;
 		}
 		if (sc.nr_scanned && sc.priority < DEF_PRIORITY - 2)
 			reclaim_nap(pool);
 	}
-	sc.may_writepage = full.may_writepage;
-	sc.may_swap = full.may_swap;
 	if (!sc.nr_reclaimed && !balanced(pool, node)) {
 		sc.priority = 0;
 		shrink_active(pool, node, &sc);
@@ -89,6 +86,30 @@ static uint64_t balance_node(weir_pool *pool, unsigned node)
 			shrink_anything(pool, node, &sc);
 	}
 	return sc.nr_reclaimed;
+}
+
+static void raise_to(_Atomic uint32_t *boost, uint32_t least)
+{
+	uint32_t seen = atomic_load(boost);
+
+	while (seen < least && !atomic_compare_exchange_weak(boost, &seen, least))
+		;
+}
+
+/* Where not even high could be reached there is nothing to boost. */
+static void free_boost(weir_pool *pool, unsigned node)
+{
+	uint64_t high = zone_watermark(&pool->mem, node, ALLOC_HIGH_MARK);
+	uint32_t boost = atomic_exchange(&pool->kswapd[node].boost, 0);
+	struct scan_control sc = scan_control_of(pool);
+
+	if (!balanced(pool, node))
+		return;
+	raise_to(&pool->lruvecs[node].boost, boost);
+	sc.may_writepage = false;
+	while (sc.priority >= DEF_PRIORITY - 2 && !boosted(pool, node, boost) && !atomic_load(&pool->stopping))
+		if (!balance_pass(pool, node, &sc, high + boost))
+			sc.priority--;
 }
 
 static bool gave_up(const struct kswapd *kswapd)
@@ -110,10 +131,8 @@ static bool has_nothing_to_do(const struct kswapd *kswapd)
  * as a direct reclaimer makes: what that frees lets it begin anew. */
 static void look_again(weir_pool *pool, unsigned node)
 {
-	struct scan_control sc = scan_control_for(pool, 0, 0, pool->scan_batch);
+	struct scan_control sc = scan_control_of(pool);
 
-	sc.scan_counter = COUNT_PGSCAN_KSWAPD;
-	sc.steal_counter = COUNT_PGSTEAL_KSWAPD;
 	shrink_node(pool, node, &sc);
 	shrink_active(pool, node, &sc);
 }
@@ -141,10 +160,13 @@ static void *kswapd_main(void *arg)
 				look_again(pool, kswapd->node);
 			continue; /* was it woken for something? */
 		}
+		if (is_low(kswapd)) /* what was freed for streams is gone */
+			atomic_store(&pool->lruvecs[kswapd->node].boost, 0);
 		if (balance_node(pool, kswapd->node) || balanced(pool, kswapd->node))
 			atomic_store(&kswapd->failures, 0);
 		else
 			atomic_fetch_add(&kswapd->failures, 1);
+		free_boost(pool, kswapd->node);
 		pool_progress(pool);
 	}
 }
@@ -188,7 +210,7 @@ void kswapd_boost(weir_pool *pool, uint32_t frames)
 
 		if (share <= high - zone_watermark(&pool->mem, node, ALLOC_LOW_MARK) || boosted(pool, node, share))
 			continue;
-		atomic_store(&pool->kswapd[node].boost, share);
+		raise_to(&pool->kswapd[node].boost, share);
 		kswapd_wake(pool, node);
 	}
 }

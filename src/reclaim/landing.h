@@ -2,8 +2,8 @@
  *
  * landing.h - transfers that have come and are still to be seen to, oldest first.
  *
- *   the server's thread ── landing_add ──► [oldest ... youngest] ── landing_take ──► the server's thread,
- *                                                                                    or who waits for one of the pages
+ *   the server's thread ─ landing_add ─► [oldest ... youngest] ─ landing_take ─► the same thread,
+ *                                                                               or who waits for one of the pages
  *
  * A ring of their numbers, with room for all. Who takes reads an entry before he has it: if it is written anew meanwhile
  * the oldest was taken by another, and he looks again.

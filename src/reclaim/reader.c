@@ -6,7 +6,8 @@
  *                        read to                    then
  *   no window            its frame's slot           resident
  *   a window             a buffer of the reader's   copied into the window, a run of neighbours in one call: mapped
- *     the first of them  its frame's slot           resident; its first touch maps it, and has the stream read on
+ *     the first of them  the same                   copied to its frame's slot: resident; its first touch maps it, and has
+ *                                                   the stream read on
  *     a short run        its frame's slot           resident; mapped when touched
  *
  * So reading a window in sequence costs a fault for every 64 pages. Nobody sees whether those between are used: their
@@ -14,7 +15,7 @@
  *
  * A device may tell of all that it has done at once. If all of that were copied before more is asked for, device and
  * processor would work in turns: so transfers are seen to one by one, and others begin in between. Copying takes longer than
- * reading, on a quick device: so who waits for a page that is loading copies what has come, too (server_help).
+ * reading, on a quick device: so a touch that waits for a page copies what has come, too (server_help).
  */
 #include <string.h>
 
@@ -25,6 +26,7 @@
 #include "store/anon.h"
 
 #define RUN_MIN 8u /* shorter ones are not worth a buffer */
+#define LOT_MS 4u  /* without any progress */
 
 static unsigned free_buffers(struct bdi *bdi)
 {
@@ -32,20 +34,27 @@ static unsigned free_buffers(struct bdi *bdi)
 }
 
 /* Half of the buffers are the device's, half are copied from. They are given to it in lots, as what lies side by side is
- * then joined to large requests: the next one when all but a quarter of the last has come. */
+ * then joined to large requests: the next one when all but a quarter of the last has come. What then does not come is not
+ * waited for any more, nor counted: others want to be read, and it may be long. */
 static char *buffer_take(struct bdi *bdi)
 {
 	char *buffers = atomic_load(&bdi->ahead);
-	unsigned lot = bdi->nr_ahead / 2, free;
+	unsigned lot = bdi->nr_ahead / 2, least = lot, free;
+	uint64_t until = now_ms() + LOT_MS;
 
 	if (!buffers)
 		return NULL;
-	if (channel_in_flight(bdi->reader.channel) >= lot || !free_buffers(bdi))
-		do
-			server_reap(&bdi->reader, bdi->pool->config.flush_interval_ms);
-		while (channel_in_flight(bdi->reader.channel) > lot / 4 || !free_buffers(bdi));
+	for (; !free_buffers(bdi) || bdi->nr_flying - bdi->nr_stalled >= least; least = lot / 4 + 1) {
+		bool waits = !free_buffers(bdi);
+
+		if (server_reap(&bdi->reader, waits ? bdi->pool->config.flush_interval_ms : LOT_MS))
+			until = now_ms() + LOT_MS;
+		else if (!waits && now_ms() >= until)
+			bdi->nr_stalled = bdi->nr_flying;
+	}
 	free = (unsigned)__builtin_ctz(free_buffers(bdi));
 	atomic_fetch_or(&bdi->ahead_busy, 1u << free);
+	bdi->nr_flying++;
 	return buffers + (size_t)free * TRANSFER_PAGES * PAGE_SIZE;
 }
 
@@ -123,9 +132,14 @@ void reader_finish(struct transfer *transfer)
 static void read_done(struct weir_io *io)
 {
 	struct transfer *transfer = container_of(io, struct transfer, io);
-	weir_pool *pool = transfer->object->pool;
+	struct bdi *bdi = transfer->server->bdi;
 	unsigned node = transfer->frames[0]->node;
+	weir_pool *pool = bdi->pool;
 
+	if (transfer->buffer) {
+		bdi->nr_flying--;
+		bdi->nr_stalled = MIN(bdi->nr_stalled, bdi->nr_flying);
+	}
 	if (io->result < 0)
 		count(pool, node, COUNT_READ_ERROR, 1);
 	else

@@ -19,8 +19,8 @@ unsigned effective_flags(unsigned flags);
 int kswapd_start(weir_pool *pool, unsigned node);
 void kswapd_stop(weir_pool *pool, unsigned node);
 void kswapd_wake(weir_pool *pool, unsigned node);
-/* Reading ahead is about to want so many frames: have them free above high, where low and high lie too close together to
- * hold them, as far as that takes neither writing nor much scanning. */
+/* Reading ahead is about to want so many frames: have them free above high, where low and high lie too close together
+ * to hold them, as far as that takes neither writing nor much scanning. Any thread. Blocks: no. */
 void kswapd_boost(weir_pool *pool, uint32_t frames);
 
 /* throttle.c */

@@ -43,11 +43,11 @@ bool server_help(struct server *server)
 	return finish_landed(server, true);
 }
 
-void server_reap(struct server *server, unsigned timeout_ms)
+bool server_reap(struct server *server, unsigned timeout_ms)
 {
 	bool finished = finish_landed(server, false);
 
-	channel_reap(server->channel, !finished, timeout_ms);
+	return channel_reap(server->channel, !finished, timeout_ms) || finished;
 }
 
 static void *server_main(void *arg)

@@ -27,7 +27,7 @@ struct transfer {
 	uint64_t offset;           /* in it */
 	unsigned n;
 	size_t bytes, tail; /* all; of the last page */
-	char *buffer;       /* of the reader's (reader.c): where it reads to, but for some pages; NULL: none */
+	char *buffer;       /* of the reader's (reader.c): where it reads to; NULL: none */
 	struct frame *frames[TRANSFER_PAGES];
 	void *data[TRANSFER_PAGES];       /* where the content of each is, or is to be */
 	struct iovec iov[TRANSFER_PAGES]; /* the same for the store; of files with what lies side by side as one */
@@ -36,7 +36,7 @@ struct transfer {
 struct server {
 	struct bdi *bdi;
 	bool (*step)(struct bdi *); /* starts a bounded number of transfers; true: did something */
-	/* See to a transfer that has come, where that takes long: one after each step, or any thread does. NULL: done() has. */
+	/* See to a transfer that has come, where that takes long: one at a time, or any thread does. NULL: done() has. */
 	void (*finish)(struct transfer *);
 	struct landing landed;
 	struct kthread thread;
@@ -53,15 +53,15 @@ int server_start(struct server *server, struct bdi *bdi, const char *name, bool 
 void server_stop(struct server *server);
 /* Have it look for work. One system call, or none while one is under way. */
 void server_wake(struct server *server);
-/* See to one that has come, in its thread's place. False: there is none. Its object may be gone afterwards, if none of its
- * pages is the caller's, and with it the server. Blocks: as finish does. */
+/* See to one that has come, in its thread's place. False: there is none. Any thread that uses an object of the device.
+ * Blocks: as finish does. */
 bool server_help(struct server *server);
 
 /* The rest is for the server's own thread. */
 
-/* Waits for a transfer to come, and sees to it (to one of them, where that takes long); not for longer than timeout_ms, nor
- * when woken. */
-void server_reap(struct server *server, unsigned timeout_ms);
+/* See to a transfer that has come, or wait for one to; not for longer than timeout_ms, nor when woken. False: there was
+ * none. */
+bool server_reap(struct server *server, unsigned timeout_ms);
 /* A free transfer; waits for one to end where all are under way. */
 struct transfer *transfer_take(struct server *server);
 /* It has come, and is now for finish. */

@@ -2,7 +2,7 @@
  *
  * test_boost.c - frames for who reads ahead: freed when asked for, and from what costs nothing.
  */
-#include "../rig.h"
+#include "../anon_rig.h"
 #include "cache/admit.h"
 
 #define PAGES 8192u
@@ -110,6 +110,49 @@ static void what_it_frees_is_no_memory_that_fills(void **state)
 	rig_stop(&rig);
 }
 
+/* Breaks when a boost looks for what is clean among anonymous pages, too, while there are file pages enough. */
+static void anonymous_pages_are_left_alone(void **state)
+{
+	const uint64_t pages = PAGES / 3;
+	weir_object *file;
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, MEMORY);
+	rig.config.swappiness = 0;
+	anon_start(&rig, pages, PAGES);
+	file = rig_open(rig.pool, pages, NULL);
+	touch_range(rig.object, 0, pages); /* zeros: clean */
+	touch_range(file, 0, pages);
+	kswapd_boost(rig.pool, PAGES * 3 / 5);
+	wait_until(counter(rig.pool, "pgsteal_kswapd") > 1000);
+	kswapd_settles(rig.pool, 0);
+	for (uint64_t page = 0; page < pages; page++)
+		assert_int_equal(state_of(rig.object, page), PAGE_RESIDENT);
+	assert_int_equal(weir_close(file, 0), 0);
+	anon_stop(&rig);
+}
+
+/* Breaks when a stream has frames freed beyond what is left of its object. */
+static void a_file_that_fits_is_read_once(void **state)
+{
+	struct rig rig;
+	uint64_t read;
+
+	(void)state;
+	rig_config(&rig, MEMORY);
+	rig_create(&rig);
+	rig.object = rig_open(rig.pool, PAGES - high(&rig) - 100, &rig.fault);
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_SEQUENTIAL), 0);
+	touch_range(rig.object, 0, PAGES - high(&rig) - 100);
+	wait_until(counter(rig.pool, "nr_loading") == 0);
+	kswapd_settles(rig.pool, 0);
+	read = counter(rig.pool, "bytes_read");
+	touch_range(rig.object, 0, PAGES - high(&rig) - 100);
+	assert_int_equal(counter(rig.pool, "bytes_read"), read);
+	rig_stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -117,6 +160,8 @@ int main(void)
 		cmocka_unit_test(not_what_low_and_high_hold),
 		cmocka_unit_test(nothing_is_written_for_it),
 		cmocka_unit_test(what_it_frees_is_no_memory_that_fills),
+		cmocka_unit_test(anonymous_pages_are_left_alone),
+		cmocka_unit_test(a_file_that_fits_is_read_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,9 +18,10 @@ static struct {
 	_Atomic bool told;   /* that they have ended */
 	_Atomic bool shut;   /* the reader has to wait with the first read after that ... */
 	bool in_vain;        /* ... and did so for too long */
+	unsigned withheld;   /* so many reads do not end, and all others at once */
 	unsigned n, vectors; /* reads taken in; of all of them */
 	unsigned mapped;     /* pages, when the first read was taken in after that */
-	struct weir_io *ios[LOT];
+	struct weir_io *ios[2 * LOT];
 	uint64_t offsets[ASKED];
 } store;
 static weir_pool *pool;
@@ -41,6 +42,14 @@ static void tell_of_all(void)
 static int submit(void *data, struct weir_io *io)
 {
 	(void)data;
+	if (store.withheld) {
+		store.offsets[store.n++] = io->offset;
+		if (store.n > store.withheld)
+			end(io);
+		else
+			store.ios[store.n - 1] = io;
+		return 0;
+	}
 	if (!store.told && store.held == store.room) {
 		tell_of_all();
 		return -EAGAIN;
@@ -58,7 +67,7 @@ static int submit(void *data, struct weir_io *io)
 		return 0;
 	}
 	store.ios[store.held++] = io;
-	if (store.held == ARRAY_SIZE(store.ios)) /* the reader asks for no more at once */
+	if (store.held == LOT) /* the reader asks for no more at once */
 		tell_of_all();
 	return 0;
 }
@@ -165,12 +174,34 @@ static void who_waits_copies_what_has_come(void **state)
 	assert_false(store.in_vain);
 }
 
+/* Breaks when what a device does not answer keeps it from being asked for all else. */
+static void a_read_that_takes_long_is_not_waited_for(void **state)
+{
+	struct rig rig;
+	weir_object *object;
+	void *window;
+
+	(void)state;
+	for (unsigned withheld = 1; withheld < 2 * LOT; withheld += 7) {
+		start(&rig, LOT, &object, &window);
+		store.withheld = withheld;
+		assert_int_equal(weir_advise(object, 0, 0, WEIR_ADV_WILLNEED), 0);
+		wait_until(counter(pool, "nr_loading") == withheld * TRANSFER_PAGES);
+		for (unsigned i = 0; i < withheld; i++)
+			end(store.ios[i]);
+		for (unsigned page = 0; page < ASKED; page++)
+			assert_int_equal(word_of_page(window, page), page);
+		stop(object);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_device_works_while_pages_are_copied),
 		cmocka_unit_test(so_does_one_with_little_room),
 		cmocka_unit_test(who_waits_copies_what_has_come),
+		cmocka_unit_test(a_read_that_takes_long_is_not_waited_for),
 	};
 
 	if (!kernel_has_windows())
