@@ -45,13 +45,12 @@ static bool balance_pass(weir_pool *pool, unsigned node, struct scan_control *sc
 	return sc->nr_scanned && sc->nr_reclaimed - before >= sc->nr_scanned / 2 && sc->nr_reclaimed > before;
 }
 
-static struct scan_control scan_control_of(weir_pool *pool)
+static struct scan_control kswapd_scan_control(weir_pool *pool)
 {
 	struct scan_control sc = scan_control_for(pool, 0, 0, pool->scan_batch);
 
 	sc.scan_counter = COUNT_PGSCAN_KSWAPD;
 	sc.steal_counter = COUNT_PGSTEAL_KSWAPD;
-	sc.priority = DEF_PRIORITY;
 	return sc;
 }
 
@@ -59,7 +58,7 @@ static struct scan_control scan_control_of(weir_pool *pool)
 static uint64_t balance_node(weir_pool *pool, unsigned node)
 {
 	uint64_t high = zone_watermark(&pool->mem, node, ALLOC_HIGH_MARK), total_scanned = 0;
-	struct scan_control sc = scan_control_of(pool);
+	struct scan_control sc = kswapd_scan_control(pool);
 
 	count(pool, node, COUNT_PAGEOUTRUN, 1);
 	while (sc.priority >= 0 && !balanced(pool, node)) {
@@ -101,7 +100,7 @@ static void free_boost(weir_pool *pool, unsigned node)
 {
 	uint64_t high = zone_watermark(&pool->mem, node, ALLOC_HIGH_MARK);
 	uint32_t boost = atomic_exchange(&pool->kswapd[node].boost, 0);
-	struct scan_control sc = scan_control_of(pool);
+	struct scan_control sc = kswapd_scan_control(pool);
 
 	if (!balanced(pool, node))
 		return;
@@ -131,7 +130,7 @@ static bool has_nothing_to_do(const struct kswapd *kswapd)
  * as a direct reclaimer makes: what that frees lets it begin anew. */
 static void look_again(weir_pool *pool, unsigned node)
 {
-	struct scan_control sc = scan_control_of(pool);
+	struct scan_control sc = kswapd_scan_control(pool);
 
 	shrink_node(pool, node, &sc);
 	shrink_active(pool, node, &sc);

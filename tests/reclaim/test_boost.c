@@ -18,16 +18,22 @@ static uint64_t free_frames(const struct rig *rig)
 	return zone_free_frames(&rig->pool->mem, 0);
 }
 
+/* All memory has clean pages, but for what is kept free. */
+static void start_full(struct rig *rig)
+{
+	rig_config(rig, MEMORY);
+	rig_start(rig, PAGES);
+	touch_range(rig->object, 0, PAGES);
+	kswapd_settles(rig->pool, 0);
+}
+
 /* Breaks when the background reclaimer sleeps while no less than low is free, or frees more than was asked for. */
 static void as_many_are_freed_as_were_asked_for(void **state)
 {
 	struct rig rig;
 
 	(void)state;
-	rig_config(&rig, MEMORY);
-	rig_start(&rig, PAGES);
-	touch_range(rig.object, 0, PAGES);
-	kswapd_settles(rig.pool, 0);
+	start_full(&rig);
 	assert_true(free_frames(&rig) < high(&rig) + 200);
 	kswapd_boost(rig.pool, 500);
 	wait_until(free_frames(&rig) > high(&rig) + 500);
@@ -44,10 +50,7 @@ static void not_what_low_and_high_hold(void **state)
 	uint64_t runs;
 
 	(void)state;
-	rig_config(&rig, MEMORY);
-	rig_start(&rig, PAGES);
-	touch_range(rig.object, 0, PAGES);
-	kswapd_settles(rig.pool, 0);
+	start_full(&rig);
 	runs = counter(rig.pool, "pageoutrun");
 	kswapd_boost(rig.pool, (uint32_t)(high(&rig) - zone_watermark(&rig.pool->mem, 0, ALLOC_LOW_MARK)));
 	kswapd_settles(rig.pool, 0);
@@ -137,18 +140,19 @@ static void anonymous_pages_are_left_alone(void **state)
 static void a_file_that_fits_is_read_once(void **state)
 {
 	struct rig rig;
-	uint64_t read;
+	uint64_t read, fit;
 
 	(void)state;
 	rig_config(&rig, MEMORY);
 	rig_create(&rig);
-	rig.object = rig_open(rig.pool, PAGES - high(&rig) - 100, &rig.fault);
+	fit = PAGES - high(&rig) - 100;
+	rig.object = rig_open(rig.pool, fit, &rig.fault);
 	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_SEQUENTIAL), 0);
-	touch_range(rig.object, 0, PAGES - high(&rig) - 100);
+	touch_range(rig.object, 0, fit);
 	wait_until(counter(rig.pool, "nr_loading") == 0);
 	kswapd_settles(rig.pool, 0);
 	read = counter(rig.pool, "bytes_read");
-	touch_range(rig.object, 0, PAGES - high(&rig) - 100);
+	touch_range(rig.object, 0, fit);
 	assert_int_equal(counter(rig.pool, "bytes_read"), read);
 	rig_stop(&rig);
 }
