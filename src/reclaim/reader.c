@@ -14,8 +14,8 @@
  * leader speaks for them.
  *
  * A device may tell of all that it has done at once. If all of that were copied before more is asked for, device and
- * processor would work in turns: so transfers are seen to one by one, and others begin in between. Copying takes longer than
- * reading, on a quick device: so a touch that waits for a page copies what has come, too (server_help).
+ * processor would work in turns: so transfers are seen to one by one, and others begin in between. On a quick device
+ * copying takes longer than reading: so a touch that waits for a page copies what has come, too (server_help).
  */
 #include <string.h>
 
@@ -33,9 +33,9 @@ static unsigned free_buffers(struct bdi *bdi)
 	return ~atomic_load(&bdi->ahead_busy) & ((1u << bdi->nr_ahead) - 1);
 }
 
-/* Half of the buffers are the device's, half are copied from. They are given to it in lots, as what lies side by side is
- * then joined to large requests: the next one when all but a quarter of the last has come. What then does not come is not
- * waited for any more, nor counted: others want to be read, and it may be long. */
+/* Half of the buffers are the device's, half are copied from. They are given to it in lots, as what lies side by side
+ * is then joined to large requests: the next one when all but a quarter of the last has come. What then does not come
+ * is not waited for any more, nor counted: others want to be read, and it may be long. */
 static char *buffer_take(struct bdi *bdi)
 {
 	char *buffers = atomic_load(&bdi->ahead);
@@ -71,8 +71,8 @@ static ssize_t got(const struct transfer *transfer, unsigned i)
 	return result < 0 ? result : MAX(0, MIN((ssize_t)PAGE_SIZE, result - (ssize_t)(i * PAGE_SIZE)));
 }
 
-/* Not mapped with the others: the first, whose touch has the stream read on, and what is barred from the window, which stays so
- * while pages are loading. */
+/* Not mapped with the others: the first, whose touch has the stream read on, and what is barred from the window, which
+ * stays so while pages are loading. */
 static bool to_slot(const struct transfer *transfer, unsigned i)
 {
 	return i == 0 || object_barred(transfer->object, transfer->frames[i]->index);
@@ -165,8 +165,8 @@ static unsigned neighbours(struct frame **frames, unsigned n)
 	return i;
 }
 
-/* The window, or that there is none, stays as it is while pages are loading. A buffer is one piece to the device, which on
- * some is most of what a transfer costs. */
+/* The window, or that there is none, stays as it is while pages are loading. A buffer is one piece to the device, which
+ * on some is most of what a transfer costs. */
 static void read_neighbours(struct bdi *bdi, struct frame **frames, unsigned n)
 {
 	struct transfer *transfer = transfer_take(&bdi->reader);
