@@ -4,11 +4,12 @@
  */
 #include "../rig.h"
 
-#define TAKERS 3
-#define ROUNDS 200000u
+#define TAKERS 2
+#define LAPS 100000u
 
 static struct landing landing;
 static _Atomic uint32_t taken[LANDING_ROOM], nr_taken;
+static _Atomic bool stop;
 
 static void the_oldest_is_taken_first(void **state)
 {
@@ -26,25 +27,25 @@ static void the_oldest_is_taken_first(void **state)
 	}
 }
 
-static void *take(void *argument)
+static void drain(void)
 {
-	while (atomic_load(&nr_taken) < ROUNDS) {
-		int number = landing_take(&landing);
+	int number;
 
-		if (number < 0) {
-			sched_yield();
-			continue;
-		}
-		/* Its taker's alone: the adder uses a number again when it is 0. */
-		if (atomic_fetch_add(&taken[number], 1) != 1)
-			fail_msg("number %d was taken twice, or never added", number);
-		atomic_store(&taken[number], 0);
+	while ((number = landing_take(&landing)) >= 0) {
+		atomic_fetch_add(&taken[number], 1);
 		atomic_fetch_add(&nr_taken, 1);
 	}
+}
+
+static void *take(void *argument)
+{
+	while (!atomic_load(&stop))
+		drain();
 	return argument;
 }
 
-/* Breaks when an entry that is written anew is taken for the old one, and when two take the same. */
+/* They are added while others take what was added before, lap after lap. Breaks when an entry that is written anew is
+ * taken for the old one, and when two take the same. */
 static void each_is_taken_once(void **state)
 {
 	pthread_t threads[TAKERS];
@@ -53,18 +54,18 @@ static void each_is_taken_once(void **state)
 	memset(&landing, 0, sizeof(landing));
 	for (unsigned i = 0; i < TAKERS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, take, NULL), 0);
-	for (unsigned added = 0, number = 0; added < ROUNDS; number = (number + 1) % LANDING_ROOM) {
-		if (atomic_load(&taken[number])) {
+	for (uint32_t lap = 1; lap <= LAPS; lap++) {
+		for (unsigned i = 0; i < LANDING_ROOM; i++)
+			landing_add(&landing, i);
+		drain(); /* against the others */
+		while (atomic_load(&nr_taken) < lap * LANDING_ROOM)
 			sched_yield();
-			continue;
-		}
-		atomic_store(&taken[number], 1);
-		landing_add(&landing, number);
-		added++;
+		for (unsigned i = 0; i < LANDING_ROOM; i++)
+			assert_int_equal(atomic_load(&taken[i]), lap);
 	}
+	atomic_store(&stop, true);
 	for (unsigned i = 0; i < TAKERS; i++)
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
-	assert_int_equal(nr_taken, ROUNDS);
 	assert_true(landing_empty(&landing));
 }
 
