@@ -10,8 +10,9 @@
  *            reader         half the window left?
  *                           then read on to a whole window, twice as large as before
  *
- * The window halves instead when pages of the object were evicted before anyone used them, so it follows its own hit
- * rate. Pages read ahead take frames that are to spare, never by direct reclaim; they start on the inactive list; and
+ * The window halves instead when pages of the object were evicted before anyone used them, and grows by little from there
+ * on (as TCP's does, RFC 5681), so it follows its own hit rate. Where a page is missed that the stream had asked for,
+ * it starts over. Pages read ahead take frames that are to spare, never by direct reclaim; they start on the inactive list; and
  * their first use does not count as one for the replacement policy. So a stream can't push out the working set.
  *
  * New streams are looked for among the misses of one thread, so that random access shares nothing; streams that are
@@ -136,7 +137,7 @@ static uint32_t window_of(const struct stream *stream)
 	return atomic_load_explicit(&stream->window, memory_order_relaxed);
 }
 
-/* How many pages after `page` the stream has asked for; -1: the page is none of its own. */
+/* How many pages after `page` the stream has asked for, or says so; -1: the page is none of its own. */
 static int64_t ahead_of(const struct stream *stream, int64_t page)
 {
 	int64_t stride = load64(&stream->stride), distance = load64(&stream->next) - page, steps;
@@ -148,12 +149,21 @@ static int64_t ahead_of(const struct stream *stream, int64_t page)
 	return steps >= 0 && steps <= (int64_t)window_of(stream) + 1 ? MAX(steps - 1, 0) : -1;
 }
 
+/* The one that is the least ahead: another of long ago may have ended a little further on, and would do nothing. */
 static struct stream *find_stream(struct readahead *ra, int64_t page)
 {
-	for (unsigned i = 0; i < STREAMS; i++)
-		if (ahead_of(&ra->streams[i], page) >= 0)
-			return &ra->streams[i];
-	return NULL;
+	struct stream *found = NULL;
+	int64_t least = INT64_MAX;
+
+	for (unsigned i = 0; i < STREAMS; i++) {
+		int64_t ahead = ahead_of(&ra->streams[i], page);
+
+		if (ahead >= 0 && ahead < least) {
+			found = &ra->streams[i];
+			least = ahead;
+		}
+	}
+	return found;
 }
 
 /* A miss in one number: pages are 32 bits (OBJECT_MAX_BYTES), and objects lie cache lines apart. */
@@ -216,15 +226,18 @@ static struct stream *oldest_stream(struct readahead *ra)
 	return oldest;
 }
 
-/* The window for what is still ahead: twice as large, or half where pages were read in vain. */
+/* The window for what is still ahead: half where pages were read in vain, else twice as large up to the threshold, and
+ * beyond it larger by little. */
 static uint32_t next_window(struct weir_object *object, struct stream *stream)
 {
 	uint64_t wasted = atomic_load_explicit(&object->readahead.wasted, memory_order_relaxed);
-	uint32_t window = window_of(stream);
+	uint32_t window = window_of(stream), max = window_max(object, stream->stride);
 	bool in_vain = wasted - stream->wasted > window / 4;
 
 	stream->wasted = wasted;
-	return in_vain ? MAX(window / 2, WINDOW_MIN) : MIN(window * 2, window_max(object, stream->stride));
+	if (in_vain)
+		return stream->threshold = MAX(window / 2, WINDOW_MIN);
+	return MIN(window < stream->threshold ? window * 2 : window + MAX(window / 16, 1), max);
 }
 
 /* Of the object, for a stream that is to go on at `next`. */
@@ -235,6 +248,16 @@ static uint64_t pages_left(const struct weir_object *object, int64_t next, int64
 	if (next < 0 || next >= npages)
 		return 0;
 	return (uint64_t)(stride > 0 ? (npages - 1 - next) / stride : next / -stride) + 1;
+}
+
+/* Go on from a page that had to be missed. Where it had been asked for, what the stream has ahead is not there any more,
+ * or not all of it: memory was short, or it is a stream of long ago. */
+static void start_over(struct stream *stream, int64_t page)
+{
+	if (load64(&stream->next) != page)
+		atomic_store_explicit(&stream->window, MAX(window_of(stream) / 4, WINDOW_MIN / 2),
+				      memory_order_relaxed);
+	atomic_store_explicit(&stream->next, page + load64(&stream->stride), memory_order_relaxed);
 }
 
 /* Fill the window up, if half of it is used, and have frames freed for what the next call will ask for. The lock is
@@ -248,8 +271,6 @@ static void advance(struct weir_object *object, struct stream *stream, int64_t p
 		return;
 	stream->used = ++object->readahead.clock;
 	window = next_window(object, stream);
-	if (next == page) /* overtaken */
-		next += stride;
 	next += stride *
 		(int64_t)read_pages(object, next, stride, window - (uint64_t)MIN(ahead, window), WORD_READAHEAD);
 	atomic_store_explicit(&stream->window, window, memory_order_relaxed);
@@ -258,14 +279,16 @@ static void advance(struct weir_object *object, struct stream *stream, int64_t p
 }
 
 /* The page of a stream that is followed: read on if it is time. False: it is of none. */
-static bool follow(struct weir_object *object, int64_t page)
+static bool follow(struct weir_object *object, int64_t page, bool missed)
 {
 	struct readahead *ra = &object->readahead;
 	struct stream *stream = find_stream(ra, page);
 
 	if (!stream)
 		return false;
-	if (ahead_of(stream, page) <= window_of(stream) / 2 && lock_try(&ra->lock)) {
+	if ((missed || ahead_of(stream, page) <= window_of(stream) / 2) && lock_try(&ra->lock)) {
+		if (missed && ahead_of(stream, page) >= 0)
+			start_over(stream, page);
 		advance(object, stream, page);
 		lock_release(&ra->lock);
 	}
@@ -281,6 +304,7 @@ static void start_stream(struct weir_object *object, int64_t page, int64_t strid
 		return;
 	stream = oldest_stream(ra);
 	stream->wasted = atomic_load_explicit(&ra->wasted, memory_order_relaxed);
+	stream->threshold = UINT32_MAX;
 	atomic_store_explicit(&stream->next, page + stride, memory_order_relaxed);
 	atomic_store_explicit(&stream->stride, stride, memory_order_relaxed);
 	atomic_store_explicit(&stream->window, window, memory_order_relaxed);
@@ -293,7 +317,7 @@ void readahead_missed(struct weir_object *object, uint64_t page)
 	uint8_t advice = atomic_load_explicit(&object->advice, memory_order_relaxed);
 	int64_t stride;
 
-	if (advice == WEIR_ADV_RANDOM || follow(object, (int64_t)page))
+	if (advice == WEIR_ADV_RANDOM || follow(object, (int64_t)page, true))
 		return;
 	if (advice == WEIR_ADV_SEQUENTIAL) {
 		start_stream(object, (int64_t)page, 1, window_max(object, 1) / 4);
@@ -309,5 +333,5 @@ void readahead_used(struct weir_object *object, uint64_t page)
 	count(object->pool, 0, COUNT_READAHEAD_HIT, 1);
 	if (object->anon)
 		cluster_used(object);
-	follow(object, (int64_t)page);
+	follow(object, (int64_t)page, false);
 }
