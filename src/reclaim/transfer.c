@@ -43,10 +43,13 @@ bool server_help(struct server *server)
 	return finish_landed(server, true);
 }
 
+/* The device gets what is prepared for it before this thread is busy with what it brought. */
 bool server_reap(struct server *server, unsigned timeout_ms)
 {
-	bool finished = finish_landed(server, false);
+	bool finished;
 
+	channel_flush(server->channel);
+	finished = finish_landed(server, false);
 	return channel_reap(server->channel, !finished, timeout_ms) || finished;
 }
 
@@ -62,7 +65,6 @@ static void *server_main(void *arg)
 
 		atomic_store(&server->nudged, false); /* before looking: a later wake-up is not missed */
 		busy = server->step(server->bdi);
-		channel_flush(server->channel);
 		server_reap(server, busy && atomic_load(&server->free) ? 0 : interval);
 	}
 	return NULL;
