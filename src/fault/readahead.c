@@ -33,6 +33,8 @@
 #define WINDOW_MAX 2048 /* 8 MiB, as far as that is at most 1/16 of memory */
 #define STRIDE_MAX 64
 #define SUPPLY_MAX 256
+#define APART_MIN 8 /* from one leader to the next: half of what is asked for at once, within these */
+#define APART_MAX 256
 #define STRIDE_PAGES_MAX 256 /* a window of single pages far apart: as many as keep a device busy */
 
 /* Frames to spare for what is to be read. Neighbouring pages get them in the order in which they lie in
@@ -74,10 +76,23 @@ static void supply_end(weir_pool *pool, struct supply *supply)
 		frame_give(pool, supply->frames[--supply->n]);
 }
 
+/* Of what goes into a window nobody sees the use, but of leaders: their touch is a fault, by which the stream is read on,
+ * and whether they are used speaks for those up to the next one (reclaim/reader.c). Two of them at least, so that one comes
+ * in time where all of a window was asked for at once. Page number `done` of n, for which `frame` is. */
+static void choose_leader(struct frame *frame, uint64_t done, uint64_t n, uint64_t *next)
+{
+	uint64_t apart = MIN(MAX(n / 2, APART_MIN), APART_MAX);
+
+	if (done < *next)
+		return;
+	frame->leads = (uint8_t)(MIN(apart, n - done) - 1);
+	*next = done + apart;
+}
+
 uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, uint64_t n, uint64_t flags)
 {
 	int64_t npages = (int64_t)atomic_load(&object->npages), page = first;
-	uint64_t started = 0, done = 0;
+	uint64_t started = 0, done = 0, next_leader = 0;
 	struct supply supply;
 	unsigned node = 0;
 
@@ -108,6 +123,7 @@ uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, u
 			continue;
 		}
 		node = frame->node;
+		choose_leader(frame, done, n, &next_leader);
 		bdi_queue_read(frame);
 		started++;
 	}

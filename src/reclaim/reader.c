@@ -6,12 +6,12 @@
  *                        read to                    then
  *   no window            its frame's slot           resident
  *   a window             a buffer of the reader's   copied into the window, a run of neighbours in one call: mapped
- *     the first of them  the same                   copied to its frame's slot: resident; its first touch maps it, and has
+ *     a leader           the same                   copied to its frame's slot: resident; its first touch maps it, and has
  *                                                   the stream read on
  *     a short run        its frame's slot           resident; mapped when touched
  *
- * So reading a window in sequence costs a fault for every 64 pages. Nobody sees whether those between are used: their
- * leader speaks for them.
+ * So reading a window in sequence costs a fault for every 256 pages, or for a smaller window two for what is read at once.
+ * Nobody sees whether those between are used: their leader speaks for them.
  *
  * A device may tell of all that it has done at once. If all of that were copied before more is asked for, device and
  * processor would work in turns: so transfers are seen to one by one, and others begin in between. On a quick device
@@ -71,11 +71,10 @@ static ssize_t got(const struct transfer *transfer, unsigned i)
 	return result < 0 ? result : MAX(0, MIN((ssize_t)PAGE_SIZE, result - (ssize_t)(i * PAGE_SIZE)));
 }
 
-/* Not mapped with the others: the first, whose touch has the stream read on, and what is barred from the window, which
- * stays so while pages are loading. */
+/* Not mapped with the others: leaders, and what is barred from the window, which stays so while pages are loading. */
 static bool to_slot(const struct transfer *transfer, unsigned i)
 {
-	return i == 0 || object_barred(transfer->object, transfer->frames[i]->index);
+	return transfer->frames[i]->leads || object_barred(transfer->object, transfer->frames[i]->index);
 }
 
 /* Pages of the buffer from number i on, as far as they came whole, go into the window. Returns how many. */
@@ -178,10 +177,11 @@ static void read_neighbours(struct bdi *bdi, struct frame **frames, unsigned n)
 	transfer->bytes = n * PAGE_SIZE;
 	transfer->buffer = n >= RUN_MIN && object_window(object) ? buffer_take(bdi) : NULL;
 	transfer->n = 0;
-	frames[0]->leads = transfer->buffer ? (uint8_t)(n - 1) : 0;
 	for (unsigned i = 0; i < n; i++) {
-		if (!transfer->buffer)
+		if (!transfer->buffer) {
 			frame_fill(frames[i]);
+			frames[i]->leads = 0; /* each is seen */
+		}
 		transfer_add(transfer, frames[i],
 			     transfer->buffer ? transfer->buffer + (size_t)i * PAGE_SIZE
 					      : frame_address(&bdi->pool->mem, frames[i]));

@@ -166,7 +166,7 @@ static void who_waits_copies_what_has_come(void **state)
 	wait_until(store.told);
 	for (unsigned page = 1; page < LOT * TRANSFER_PAGES; page++)
 		assert_int_equal(word_of_page(window, page), page);
-	assert_int_equal(counter(pool, "readahead_mapped"), LOT * (TRANSFER_PAGES - 1));
+	assert_int_equal(counter(pool, "readahead_mapped"), LOT * TRANSFER_PAGES * 255 / 256); /* but for the leaders */
 	store.shut = false;
 	for (unsigned page = 0; page < ASKED; page++)
 		assert_int_equal(word_of_page(window, page), page);
