@@ -4,8 +4,8 @@
  *
  *   sitting          the rival, in a process of its own               accesses
  *   fault thread     Weir's own other mode, config.fault_thread       uniform reads
- *   readahead        mmap as it comes, in a cgroup of 300 MiB, the    uniform reads; nothing is advised on either side
- *                    device reading ahead 128 KiB, and 8 MiB
+ *   readahead        mmap as it comes, in a cgroup of 300 MiB, the    uniform reads, and skewed ones beside a scan; nothing
+ *                    device reading ahead 128 KiB, and 8 MiB          is advised on either side
  *   advised          mmap with MADV_RANDOM, and for the scan          uniform and skewed reads, a scan, half written;
  *                    MADV_SEQUENTIAL, in the same cgroup              resident size
  *   plain memory     an array on 4 KiB pages, in this process         resident pages at random
@@ -32,6 +32,9 @@
 #define SLOWEST_ACCESSES 200 /* 8 MiB */
 #define UNIFORM(n) .load = {.threads = (n), .accesses = 30000 / (n)}
 #define UNADVISED(n) .load = {.threads = (n), .accesses = 30000 / (n), .advice = LOAD_NORMAL}
+#define BESIDE_A_SCAN(n, advised) \
+	.name = "zipf 0.99 reads beside a scan", \
+	.load = {.pattern = PATTERN_ZIPF, .threads = 1, .accesses = (n), .scan_beside = true, .advice = (advised)}
 
 static const struct versus with_fault_thread[] = {
 	{.name = "uniform reads", UNIFORM(1), .rival_accesses = 6000, .warm_up = WARM_UP / 2, .throughput = 1.5},
@@ -41,11 +44,13 @@ static const struct versus with_fault_thread[] = {
 static const struct versus with_128k[] = {
 	{.name = "uniform reads", UNADVISED(1), .rival_accesses = SLOW_ACCESSES, .throughput = 3},
 	{.name = "uniform reads, 2 threads", UNADVISED(2), .rival_accesses = SLOW_ACCESSES / 2, .throughput = 3},
+	{BESIDE_A_SCAN(30000, LOAD_NORMAL), .rival_accesses = 10000, .warm_up = WARM_UP, .throughput = 1.5},
 };
 
 static const struct versus with_8m[] = {
 	{.name = "uniform reads", UNADVISED(1), .rival_accesses = SLOWEST_ACCESSES, .throughput = 50},
 	{.name = "uniform reads, 2 threads", UNADVISED(2), .rival_accesses = SLOWEST_ACCESSES / 2, .throughput = 50},
+	{BESIDE_A_SCAN(30000, LOAD_NORMAL), .rival_accesses = 2 * SLOWEST_ACCESSES, .throughput = 1.5},
 };
 
 static const struct versus with_advice[] = {
@@ -60,9 +65,7 @@ static const struct versus with_advice[] = {
 	 .load = {.pattern = PATTERN_ZIPF, .threads = 1, .accesses = 60000},
 	 .warm_up = 2 * WARM_UP,
 	 .throughput = 1.1},
-	{.name = "zipf 0.99 reads beside a scan",
-	 .load = {.pattern = PATTERN_ZIPF, .threads = 1, .accesses = 60000, .scan_beside = true},
-	 .throughput = 1.5},
+	{BESIDE_A_SCAN(60000, LOAD_RANDOM), .throughput = 1.5},
 	{.name = "a cold scan",
 	 .load = {.pattern = PATTERN_SCAN, .threads = 1, .advice = LOAD_SEQUENTIAL, .cold = true},
 	 .throughput = 1.0},
