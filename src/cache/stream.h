@@ -13,6 +13,7 @@
  * Written under the lock; whoever looks for its page's stream reads the atomic ones without, and again with it. */
 struct stream {
 	_Atomic int64_t next;    /* page */
+	_Atomic int64_t at;      /* page: where the reader was when it was last read on */
 	_Atomic int64_t stride;  /* pages; negative: backwards. 0: no stream here */
 	_Atomic uint32_t window; /* pages that are kept ahead of the reader */
 	uint32_t threshold;      /* up to which it doubles: half of what it was when pages were read in vain */

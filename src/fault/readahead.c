@@ -153,16 +153,17 @@ static uint32_t window_of(const struct stream *stream)
 	return atomic_load_explicit(&stream->window, memory_order_relaxed);
 }
 
-/* How many pages after `page` the stream has asked for, or says so; -1: the page is none of its own. */
+/* How many pages after `page` the stream has asked for; -1: the page is none of its own. It does not go back to before where it
+ * was last read on: what is missed there is another's. */
 static int64_t ahead_of(const struct stream *stream, int64_t page)
 {
-	int64_t stride = load64(&stream->stride), distance = load64(&stream->next) - page, steps;
+	int64_t stride = load64(&stream->stride), distance = load64(&stream->next) - page;
+	int64_t since = page - load64(&stream->at);
 
-	if (!stride || distance % stride)
+	if (!stride || distance % stride || (stride > 0 ? since : -since) < 0)
 		return -1;
-	steps = distance / stride;
 	/* The reader may have overtaken its stream by one: then it missed exactly `next`. */
-	return steps >= 0 && steps <= (int64_t)window_of(stream) + 1 ? MAX(steps - 1, 0) : -1;
+	return distance / stride >= 0 ? MAX(distance / stride - 1, 0) : -1;
 }
 
 /* The one that is the least ahead: another of long ago may have ended a little further on, and would do nothing. */
@@ -286,6 +287,7 @@ static void advance(struct weir_object *object, struct stream *stream, int64_t p
 	if (ahead < 0 || ahead > window_of(stream) / 2)
 		return;
 	stream->used = ++object->readahead.clock;
+	atomic_store_explicit(&stream->at, page, memory_order_relaxed);
 	window = next_window(object, stream);
 	next += stride *
 		(int64_t)read_pages(object, next, stride, window - (uint64_t)MIN(ahead, window), WORD_READAHEAD);
@@ -321,6 +323,7 @@ static void start_stream(struct weir_object *object, int64_t page, int64_t strid
 	stream = oldest_stream(ra);
 	stream->wasted = atomic_load_explicit(&ra->wasted, memory_order_relaxed);
 	stream->threshold = UINT32_MAX;
+	atomic_store_explicit(&stream->at, page, memory_order_relaxed);
 	atomic_store_explicit(&stream->next, page + stride, memory_order_relaxed);
 	atomic_store_explicit(&stream->stride, stride, memory_order_relaxed);
 	atomic_store_explicit(&stream->window, window, memory_order_relaxed);
