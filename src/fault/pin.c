@@ -22,6 +22,7 @@
 #include "fault/readahead.h"
 #include "fault/slot.h"
 #include "fault/touch.h"
+#include "reclaim/bdi.h"
 #include "reclaim/reclaim.h"
 
 #define PIN_FLAGS (WEIR_WRITE | WEIR_EXCLUSIVE | WEIR_OVERWRITE | WEIR_TRY | WEIR_WAIT)
@@ -245,14 +246,16 @@ int miss_begin(struct weir_object *object, uint64_t page, unsigned flags, uint64
 /* Whoever asked waits for it: so its end is worth looking for. */
 static ssize_t read_one(struct weir_object *object, uint64_t page, struct frame *frame, void *data)
 {
+	bool single = bdi_single_begin(object->bdi), polled = false;
 	struct iovec iov = {data, PAGE_SIZE};
 	weir_pool *pool = object->pool;
-	bool polled;
 	ssize_t got;
 
-	if (!poll_suits(&object->store, page << PAGE_SHIFT))
-		return store_read(&object->store, &iov, 1, page << PAGE_SHIFT);
-	got = pollers_read(&pool->pollers, &object->store, &iov, 1, page << PAGE_SHIFT, &polled);
+	if (poll_suits(&object->store, page << PAGE_SHIFT))
+		got = pollers_read(&pool->pollers, &object->store, &iov, 1, page << PAGE_SHIFT, &polled);
+	else
+		got = store_read(&object->store, &iov, 1, page << PAGE_SHIFT);
+	bdi_single_end(object->bdi, single);
 	if (polled)
 		count(pool, frame->node, COUNT_READ_POLLED, 1);
 	return got;

@@ -50,6 +50,7 @@ struct bdi {
 	_Atomic(char *) ahead;
 	unsigned nr_ahead;           /* a power of two, by the size of memory */
 	_Atomic uint32_t ahead_busy; /* bit n for buffer n, which the reader takes and any thread gives back */
+	_Atomic unsigned nr_singles; /* reads of one page that are waited for, begun while buffers were in use */
 	unsigned nr_flying;          /* the reader's: buffers that the device has ... */
 	unsigned nr_stalled;         /* ... and those of them that are not waited for any more */
 
@@ -72,6 +73,21 @@ void bdi_map_ahead(struct bdi *bdi);
 void bdi_attach(struct bdi *bdi, struct weir_object *object);
 /* After this neither thread touches the object but for transfers under way. Blocks: briefly. */
 void bdi_detach(struct bdi *bdi, struct weir_object *object);
+
+/* Around a read of one page that somebody waits for: meanwhile what is read ahead comes in smaller lots, as it would wait
+ * behind them. What begin returned is for end. Blocks: no. */
+static inline bool bdi_single_begin(struct bdi *bdi)
+{
+	if (likely(!atomic_load_explicit(&bdi->ahead_busy, memory_order_relaxed)))
+		return false;
+	atomic_fetch_add_explicit(&bdi->nr_singles, 1, memory_order_relaxed);
+	return true;
+}
+static inline void bdi_single_end(struct bdi *bdi, bool begun)
+{
+	if (begun)
+		atomic_fetch_sub_explicit(&bdi->nr_singles, 1, memory_order_relaxed);
+}
 
 /* Hand over a page in writeback, or in loading. Blocks: no. */
 void bdi_queue_pageouts(struct frame **frames, unsigned n); /* in writeback, by this thread */

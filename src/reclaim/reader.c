@@ -33,13 +33,21 @@ static unsigned free_buffers(struct bdi *bdi)
 	return ~atomic_load(&bdi->ahead_busy) & ((1u << bdi->nr_ahead) - 1);
 }
 
+/* So many buffers at once; few where somebody waits for a page by itself. */
+static unsigned lot_of(const struct bdi *bdi)
+{
+	bool shared = atomic_load_explicit(&bdi->nr_singles, memory_order_relaxed);
+
+	return shared ? MAX(bdi->nr_ahead / 8, 1u) : bdi->nr_ahead / 2;
+}
+
 /* Half of the buffers are the device's, half are copied from. They are given to it in lots, as what lies side by side
  * is then joined to large requests: the next one when all but a quarter of the last has come. What then does not come
  * is not waited for any more, nor counted: others want to be read, and it may be long. */
 static char *buffer_take(struct bdi *bdi)
 {
 	char *buffers = atomic_load(&bdi->ahead);
-	unsigned lot = bdi->nr_ahead / 2, least = lot, free;
+	unsigned lot = lot_of(bdi), least = lot, free;
 	uint64_t until = now_ms() + LOT_MS;
 
 	if (!buffers)

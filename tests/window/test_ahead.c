@@ -23,6 +23,8 @@ static struct {
 	unsigned mapped;     /* pages, when the first read was taken in after that */
 	struct weir_io *ios[2 * LOT];
 	uint64_t offsets[ASKED];
+	uint64_t ms[ASKED];    /* when each was taken in */
+	_Atomic bool one_kept; /* who reads a page by himself waits */
 } store;
 static weir_pool *pool;
 
@@ -43,6 +45,7 @@ static int submit(void *data, struct weir_io *io)
 {
 	(void)data;
 	if (store.withheld) {
+		store.ms[store.n] = now_ms();
 		store.offsets[store.n++] = io->offset;
 		if (store.n > store.withheld)
 			end(io);
@@ -72,6 +75,13 @@ static int submit(void *data, struct weir_io *io)
 	return 0;
 }
 
+static ssize_t read_by_itself(void *data, const struct iovec *iov, int n, uint64_t offset)
+{
+	while (store.one_kept)
+		sleep_ms(1);
+	return store.memory->readv(data, iov, n, offset);
+}
+
 static void store_start(unsigned room)
 {
 	memset(&store, 0, sizeof(store));
@@ -93,6 +103,7 @@ static void start(struct rig *rig, unsigned room, weir_object **object, void **w
 	store_start(room);
 	ops = *store.memory;
 	ops.submit = submit;
+	ops.readv = read_by_itself;
 	rig_config(rig, 64 << 20); /* and so has all buffers */
 	rig->config.windows = true;
 	assert_int_equal(weir_create(&rig->config, &pool), 0);
@@ -195,6 +206,61 @@ static void a_read_that_takes_long_is_not_waited_for(void **state)
 	}
 }
 
+/* The device keeps two reads, as it keeps who waits for one page; the third comes when they have not been answered for a while.
+ * Breaks when much is asked for at once meanwhile, all of which that page may have to wait for. */
+static void little_is_asked_for_while_a_page_is_waited_for(void **state)
+{
+	struct rig rig;
+	weir_object *object;
+	void *window;
+
+	(void)state;
+	start(&rig, LOT, &object, &window);
+	store.withheld = 2;
+	atomic_store(&object->bdi->nr_singles, 1);
+	assert_int_equal(weir_advise(object, 0, 0, WEIR_ADV_WILLNEED), 0);
+	wait_until(counter(pool, "nr_loading") == 2 * TRANSFER_PAGES);
+	atomic_store(&object->bdi->nr_singles, 0);
+	end(store.ios[0]);
+	end(store.ios[1]);
+	for (unsigned page = 0; page < ASKED; page++)
+		assert_int_equal(word_of_page(window, page), page);
+	stop(object);
+	assert_true(store.ms[2] - store.ms[1] >= 3); /* of 4, by a clock of whole ones */
+}
+
+static void *touch_the_last(void *window)
+{
+	assert_int_equal(word_of_page(window, ASKED - 1), ASKED - 1);
+	return NULL;
+}
+
+/* Breaks when a page that is waited for is not seen to be, or for ever. */
+static void a_page_that_is_waited_for_is_counted(void **state)
+{
+	struct rig rig;
+	weir_object *object;
+	pthread_t thread;
+	void *window;
+
+	(void)state;
+	start(&rig, LOT, &object, &window);
+	store.withheld = 1;
+	store.one_kept = true;
+	assert_int_equal(weir_advise(object, 0, 64 << PAGE_SHIFT, WEIR_ADV_WILLNEED), 0);
+	wait_until(atomic_load(&object->bdi->ahead_busy));
+	assert_int_equal(weir_advise(object, 0, 0, WEIR_ADV_RANDOM), 0);
+	pthread_create(&thread, NULL, touch_the_last, window);
+	wait_until(atomic_load(&object->bdi->nr_singles) == 1);
+	wait_until(store.n == 1);
+	end(store.ios[0]);
+	wait_until(!atomic_load(&object->bdi->ahead_busy));
+	store.one_kept = false; /* the other is done when no buffer is in use any more */
+	pthread_join(thread, NULL);
+	assert_int_equal(atomic_load(&object->bdi->nr_singles), 0);
+	stop(object);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -202,6 +268,8 @@ int main(void)
 		cmocka_unit_test(so_does_one_with_little_room),
 		cmocka_unit_test(who_waits_copies_what_has_come),
 		cmocka_unit_test(a_read_that_takes_long_is_not_waited_for),
+		cmocka_unit_test(little_is_asked_for_while_a_page_is_waited_for),
+		cmocka_unit_test(a_page_that_is_waited_for_is_counted),
 	};
 
 	if (!kernel_has_windows())
