@@ -11,8 +11,8 @@
  *                           then read on to a whole window, twice as large as before
  *
  * The window halves instead when pages of the object were evicted before anyone used them, and grows by little from there
- * on (as TCP's does, RFC 5681), so it follows its own hit rate. Where a page is missed that the stream had asked for,
- * it starts over. Pages read ahead take frames that are to spare, never by direct reclaim; they start on the inactive list; and
+ * on (as TCP's does, RFC 5681), so it follows its own hit rate. Pages that were asked for and are missed are asked for
+ * again. Pages read ahead take frames that are to spare, never by direct reclaim; they start on the inactive list; and
  * their first use does not count as one for the replacement policy. So a stream can't push out the working set.
  *
  * New streams are looked for among the misses of one thread, so that random access shares nothing; streams that are
@@ -33,8 +33,7 @@
 #define WINDOW_MAX 2048 /* 8 MiB, as far as that is at most 1/16 of memory */
 #define STRIDE_MAX 64
 #define SUPPLY_MAX 256
-#define APART_MIN 8 /* from one leader to the next: half of what is asked for at once, within these */
-#define APART_MAX 256
+#define APART_MIN 8          /* pages from one leader to the next; at most SUPPLY_MAX */
 #define STRIDE_PAGES_MAX 256 /* a window of single pages far apart: as many as keep a device busy */
 
 /* Frames to spare for what is to be read. Neighbouring pages get them in the order in which they lie in
@@ -77,22 +76,20 @@ static void supply_end(weir_pool *pool, struct supply *supply)
 }
 
 /* Of what goes into a window nobody sees the use, but of leaders: their touch is a fault, by which the stream is read on,
- * and whether they are used speaks for those up to the next one (reclaim/reader.c). Two of them at least, so that one comes
- * in time where all of a window was asked for at once. Page number `done` of n, for which `frame` is. */
-static void choose_leader(struct frame *frame, uint64_t done, uint64_t n, uint64_t *next)
+ * and whether they are used speaks for those up to the next one (reclaim/reader.c). A supply has one; or two where it is
+ * all that is asked for, as one must come when half of the window is used. This is the supply's next frame. */
+static void choose_leader(const struct supply *supply, struct frame *frame, bool is_all)
 {
-	uint64_t apart = MIN(MAX(n / 2, APART_MIN), APART_MAX);
+	unsigned apart = is_all ? MAX(supply->n / 2, APART_MIN) : SUPPLY_MAX;
 
-	if (done < *next)
-		return;
-	frame->leads = (uint8_t)(MIN(apart, n - done) - 1);
-	*next = done + apart;
+	if (supply->next % apart == 0)
+		frame->leads = (uint8_t)(MIN(apart, supply->n - supply->next) - 1);
 }
 
 uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, uint64_t n, uint64_t flags)
 {
 	int64_t npages = (int64_t)atomic_load(&object->npages), page = first;
-	uint64_t started = 0, done = 0, next_leader = 0;
+	uint64_t started = 0, done = 0;
 	struct supply supply;
 	unsigned node = 0;
 
@@ -116,6 +113,7 @@ uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, u
 		frame = supply.frames[supply.next];
 		if (!load_begin(object, (uint64_t)page, frame, &seen, flags))
 			continue;
+		choose_leader(&supply, frame, supply.n < SUPPLY_MAX || n <= SUPPLY_MAX);
 		supply.next++;
 		/* Barred before the page was loading, which nobody waited for: what it holds may have been given up. */
 		if (object->anon && object_barred(object, (uint64_t)page)) {
@@ -123,7 +121,6 @@ uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, u
 			continue;
 		}
 		node = frame->node;
-		choose_leader(frame, done, n, &next_leader);
 		bdi_queue_read(frame);
 		started++;
 	}
@@ -153,8 +150,8 @@ static uint32_t window_of(const struct stream *stream)
 	return atomic_load_explicit(&stream->window, memory_order_relaxed);
 }
 
-/* How many pages after `page` the stream has asked for; -1: the page is none of its own. It does not go back to before where it
- * was last read on: what is missed there is another's. */
+/* How many pages after `page` the stream has asked for; -1: the page is none of its own. It does not go back to before
+ * where it was last read on: what is missed there is another's. */
 static int64_t ahead_of(const struct stream *stream, int64_t page)
 {
 	int64_t stride = load64(&stream->stride), distance = load64(&stream->next) - page;
@@ -248,13 +245,14 @@ static struct stream *oldest_stream(struct readahead *ra)
 static uint32_t next_window(struct weir_object *object, struct stream *stream)
 {
 	uint64_t wasted = atomic_load_explicit(&object->readahead.wasted, memory_order_relaxed);
-	uint32_t window = window_of(stream), max = window_max(object, stream->stride);
+	uint32_t window = window_of(stream), max = window_max(object, load64(&stream->stride));
 	bool in_vain = wasted - stream->wasted > window / 4;
 
 	stream->wasted = wasted;
 	if (in_vain)
 		return stream->threshold = MAX(window / 2, WINDOW_MIN);
-	return MIN(window < stream->threshold ? window * 2 : window + MAX(window / 16, 1), max);
+	window = window < stream->threshold ? MIN(window * 2, stream->threshold) : window + MAX(window / 16, 1);
+	return MIN(window, max);
 }
 
 /* Of the object, for a stream that is to go on at `next`. */
@@ -267,28 +265,48 @@ static uint64_t pages_left(const struct weir_object *object, int64_t next, int64
 	return (uint64_t)(stride > 0 ? (npages - 1 - next) / stride : next / -stride) + 1;
 }
 
-/* Go on from a page that had to be missed. Where it had been asked for, what the stream has ahead is not there any more,
- * or not all of it: memory was short, or it is a stream of long ago. */
-static void start_over(struct stream *stream, int64_t page)
+static bool is_gone(const struct weir_object *object, int64_t page)
 {
-	if (load64(&stream->next) != page)
-		atomic_store_explicit(&stream->window, MAX(window_of(stream) / 4, WINDOW_MIN / 2),
-				      memory_order_relaxed);
-	atomic_store_explicit(&stream->next, page + load64(&stream->stride), memory_order_relaxed);
+	return page >= 0 && page < (int64_t)atomic_load(&object->npages) &&
+	       to_be_read(object, page, word_load(&object->words[page]));
 }
 
-/* Fill the window up, if half of it is used, and have frames freed for what the next call will ask for. The lock is
- * held. */
-static void advance(struct weir_object *object, struct stream *stream, int64_t page)
+/* A page that was missed although the stream is past it, or just at it. What else it has ahead may be gone too: a little
+ * of that is read again; where it is much, memory is short or the stream is of long ago, and it starts over with a small
+ * window. Returns how many pages are ahead then. The lock is held. */
+static int64_t recover(struct weir_object *object, struct stream *stream, int64_t page, int64_t ahead)
 {
-	int64_t ahead = ahead_of(stream, page), stride = load64(&stream->stride), next = load64(&stream->next);
-	uint32_t window;
+	int64_t stride = load64(&stream->stride), next = load64(&stream->next), first_gone = next, gone = 0;
 
-	if (ahead < 0 || ahead > window_of(stream) / 2)
-		return;
+	if (next == page) {
+		atomic_store_explicit(&stream->next, page + stride, memory_order_relaxed);
+		return 0;
+	}
+	for (int64_t i = ahead, lost = next - stride; i > 0; i--, lost -= stride)
+		if (is_gone(object, lost)) {
+			first_gone = lost;
+			gone++;
+		}
+	if (gone <= ahead / 8) {
+		if (gone)
+			read_pages(object, first_gone, stride, (uint64_t)((next - first_gone) / stride),
+				   WORD_READAHEAD);
+		return ahead;
+	}
+	atomic_store_explicit(&stream->window, MAX(window_of(stream) / 4, WINDOW_MIN / 2), memory_order_relaxed);
+	atomic_store_explicit(&stream->next, first_gone, memory_order_relaxed);
+	return 0;
+}
+
+/* Fill the window up, of which so many pages are ahead, and have frames freed for what the next call will ask for. The
+ * lock is held. */
+static void advance(struct weir_object *object, struct stream *stream, int64_t page, int64_t ahead)
+{
+	int64_t stride = load64(&stream->stride), next = load64(&stream->next);
+	uint32_t window = next_window(object, stream);
+
 	stream->used = ++object->readahead.clock;
 	atomic_store_explicit(&stream->at, page, memory_order_relaxed);
-	window = next_window(object, stream);
 	next += stride *
 		(int64_t)read_pages(object, next, stride, window - (uint64_t)MIN(ahead, window), WORD_READAHEAD);
 	atomic_store_explicit(&stream->window, window, memory_order_relaxed);
@@ -296,18 +314,30 @@ static void advance(struct weir_object *object, struct stream *stream, int64_t p
 	kswapd_boost(object->pool, (uint32_t)MIN(window / 2, pages_left(object, next, stride)));
 }
 
+/* To read on: half of the window is used, and it has not come to the end of the object. */
+static bool is_time(const struct weir_object *object, const struct stream *stream, int64_t ahead)
+{
+	int64_t next = load64(&stream->next);
+
+	return ahead >= 0 && ahead <= window_of(stream) / 2 && next >= 0 &&
+	       next < (int64_t)atomic_load(&object->npages);
+}
+
 /* The page of a stream that is followed: read on if it is time. False: it is of none. */
 static bool follow(struct weir_object *object, int64_t page, bool missed)
 {
 	struct readahead *ra = &object->readahead;
 	struct stream *stream = find_stream(ra, page);
+	int64_t ahead;
 
 	if (!stream)
 		return false;
-	if ((missed || ahead_of(stream, page) <= window_of(stream) / 2) && lock_try(&ra->lock)) {
-		if (missed && ahead_of(stream, page) >= 0)
-			start_over(stream, page);
-		advance(object, stream, page);
+	if ((missed || is_time(object, stream, ahead_of(stream, page))) && lock_try(&ra->lock)) {
+		ahead = ahead_of(stream, page); /* another thread may have read on */
+		if (missed && ahead >= 0)
+			ahead = recover(object, stream, page, ahead);
+		if (is_time(object, stream, ahead))
+			advance(object, stream, page, ahead);
 		lock_release(&ra->lock);
 	}
 	return true;
@@ -327,16 +357,17 @@ static void start_stream(struct weir_object *object, int64_t page, int64_t strid
 	atomic_store_explicit(&stream->next, page + stride, memory_order_relaxed);
 	atomic_store_explicit(&stream->stride, stride, memory_order_relaxed);
 	atomic_store_explicit(&stream->window, window, memory_order_relaxed);
-	advance(object, stream, page);
+	advance(object, stream, page, 0);
 	lock_release(&ra->lock);
 }
 
 void readahead_missed(struct weir_object *object, uint64_t page)
 {
 	uint8_t advice = atomic_load_explicit(&object->advice, memory_order_relaxed);
+	bool was_there = !object->anon || anon_has_content(object->anon, page); /* if not, none could be read ahead */
 	int64_t stride;
 
-	if (advice == WEIR_ADV_RANDOM || follow(object, (int64_t)page, true))
+	if (advice == WEIR_ADV_RANDOM || follow(object, (int64_t)page, was_there))
 		return;
 	if (advice == WEIR_ADV_SEQUENTIAL) {
 		start_stream(object, (int64_t)page, 1, window_max(object, 1) / 4);

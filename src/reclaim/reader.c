@@ -10,7 +10,7 @@
  *                                                   the stream read on
  *     a short run        its frame's slot           resident; mapped when touched
  *
- * So reading a window in sequence costs a fault for every 256 pages, or for a smaller window two for what is read at once.
+ * So reading a window in sequence costs a fault for every 256 pages, or two for what is read at once where that is less.
  * Nobody sees whether those between are used: their leader speaks for them.
  *
  * A device may tell of all that it has done at once. If all of that were copied before more is asked for, device and

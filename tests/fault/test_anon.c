@@ -474,15 +474,22 @@ static void streams_are_read_ahead_in_runs(void **state)
 	anon_stop(&rig);
 }
 
-/* All of `pages` written in order and out, and no more in memory than is read ahead from here on. */
-static void swapped_out_start(struct rig *rig, uint64_t pages, uint64_t mib)
+/* One page in so many is a hole; 0: none. */
+static bool is_hole(uint64_t page, uint64_t holes)
+{
+	return holes && page % holes == holes - 1;
+}
+
+/* All of `pages` written in order, but for holes, and out, and no more in memory than is read ahead from here on. */
+static void swapped_out_start(struct rig *rig, uint64_t pages, uint64_t mib, uint64_t holes)
 {
 	rig_config(rig, mib * MIB);
 	anon_start(rig, pages, (uint32_t)(2 * pages));
 	for (uint64_t page = 0; page < pages; page++)
-		assert_int_equal(write_stamp(rig->object, page, 1), 0);
+		if (!is_hole(page, holes))
+			assert_int_equal(write_stamp(rig->object, page, 1), 0);
 	assert_int_equal(weir_advise(rig->object, 0, 0, WEIR_ADV_PAGEOUT), 0);
-	assert_int_equal(counter(rig->pool, "nr_swap_used"), pages);
+	assert_int_equal(counter(rig->pool, "nr_swap_used"), holes ? pages - pages / holes : pages);
 	assert_int_equal(weir_advise(rig->object, 0, 0, WEIR_ADV_NORMAL), 0);
 	weir_fault_store_rules(rig->fault, NULL, 0); /* counts from 0 */
 }
@@ -496,7 +503,7 @@ static void swapped_memory_is_read_again_in_few_transfers(void **state)
 	struct rig rig;
 
 	(void)state;
-	swapped_out_start(&rig, pages, 8);
+	swapped_out_start(&rig, pages, 8, 0);
 	before = counter(rig.pool, "pswpin");
 	for (uint64_t page = 0; page < pages; page++) {
 		assert_true(has_stamp(rig.object, page, 1));
@@ -511,6 +518,41 @@ static void swapped_memory_is_read_again_in_few_transfers(void **state)
 	anon_stop(&rig);
 }
 
+/* Breaks when a page that was never written passes for one that was lost: the stream would not get to read far ahead. */
+static void holes_do_not_shorten_a_stream(void **state)
+{
+	const uint64_t pages = 4096, holes = 8;
+	uint64_t calls;
+	struct rig rig;
+
+	(void)state;
+	swapped_out_start(&rig, pages, 64, holes);
+	for (uint64_t page = 0; page < pages; page++) {
+		assert_true(is_hole(page, holes) ? is_zeros(rig.object, page) : has_stamp(rig.object, page, 1));
+		if (page % 32 == 0)
+			let_readahead_catch_up(rig.pool);
+	}
+	calls = weir_fault_store_calls(rig.fault, WEIR_FAULT_READ); /* at least one for what lies between two holes */
+	print_message("%llu transfers\n", (unsigned long long)calls);
+	assert_true(calls < pages / holes + pages / 50);
+	anon_stop(&rig);
+}
+
+/* Breaks when who fills memory in order has a stream look for what can be read at each page. */
+static void nothing_is_looked_for_in_fresh_memory(void **state)
+{
+	const uint64_t pages = 4096;
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 64 * MIB);
+	anon_start(&rig, pages, (uint32_t)pages);
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_NORMAL), 0);
+	write_stamps(rig.object, 0, pages, 1);
+	assert_true(rig.object->readahead.clock < 100);
+	anon_stop(&rig);
+}
+
 /* Breaks when a random reader is given what it did not ask for: neighbours in swap or in memory. */
 static void random_reading_brings_in_nothing_else(void **state)
 {
@@ -519,7 +561,7 @@ static void random_reading_brings_in_nothing_else(void **state)
 	struct rig rig;
 
 	(void)state;
-	swapped_out_start(&rig, pages, 8);
+	swapped_out_start(&rig, pages, 8, 0);
 	before = counter(rig.pool, "pswpin");
 	missed = counter(rig.pool, "pin_miss");
 	while (asked < 1000) { /* the same pages each time: no three of them happen to look like a stream */
@@ -557,6 +599,8 @@ int main(void)
 		cmocka_unit_test(giving_up_waits_for_writes_of_its_own),
 		cmocka_unit_test(streams_are_read_ahead_in_runs),
 		cmocka_unit_test(swapped_memory_is_read_again_in_few_transfers),
+		cmocka_unit_test(holes_do_not_shorten_a_stream),
+		cmocka_unit_test(nothing_is_looked_for_in_fresh_memory),
 		cmocka_unit_test(random_reading_brings_in_nothing_else),
 	};
 
