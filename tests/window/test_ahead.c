@@ -19,7 +19,8 @@ static struct {
 	_Atomic bool shut;   /* the reader has to wait with the first read after that ... */
 	bool in_vain;        /* ... and did so for too long */
 	unsigned withheld;   /* so many reads do not end, and all others at once */
-	unsigned n, vectors; /* reads taken in; of all of them */
+	_Atomic unsigned n;  /* reads taken in */
+	unsigned vectors;    /* of all of them */
 	unsigned mapped;     /* pages, when the first read was taken in after that */
 	struct weir_io *ios[2 * LOT];
 	uint64_t offsets[ASKED];
@@ -45,12 +46,15 @@ static int submit(void *data, struct weir_io *io)
 {
 	(void)data;
 	if (store.withheld) {
-		store.ms[store.n] = now_ms();
-		store.offsets[store.n++] = io->offset;
-		if (store.n > store.withheld)
+		unsigned i = store.n;
+
+		store.ms[i] = now_ms();
+		store.offsets[i] = io->offset;
+		if (i < store.withheld)
+			store.ios[i] = io;
+		store.n = i + 1;
+		if (i >= store.withheld)
 			end(io);
-		else
-			store.ios[store.n - 1] = io;
 		return 0;
 	}
 	if (!store.told && store.held == store.room) {
