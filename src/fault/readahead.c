@@ -76,8 +76,8 @@ static void supply_end(weir_pool *pool, struct supply *supply)
 }
 
 /* Of what goes into a window nobody sees the use, but of leaders: their touch is a fault, by which the stream is read on,
- * and whether they are used speaks for those up to the next one (reclaim/reader.c). A supply has one; or two where it is
- * all that is asked for, as one must come when half of the window is used. This is the supply's next frame. */
+ * and whether they are used speaks for those up to the next one (reclaim/reader.c). A full supply has one; two where it is
+ * all that is asked for, or not full, as one must come when half of the window is used. This is the supply's next frame. */
 static void choose_leader(const struct supply *supply, struct frame *frame, bool is_all)
 {
 	unsigned apart = is_all ? MAX(supply->n / 2, APART_MIN) : SUPPLY_MAX;
@@ -317,10 +317,8 @@ static void advance(struct weir_object *object, struct stream *stream, int64_t p
 /* To read on: half of the window is used, and it has not come to the end of the object. */
 static bool is_time(const struct weir_object *object, const struct stream *stream, int64_t ahead)
 {
-	int64_t next = load64(&stream->next);
-
-	return ahead >= 0 && ahead <= window_of(stream) / 2 && next >= 0 &&
-	       next < (int64_t)atomic_load(&object->npages);
+	return ahead >= 0 && ahead <= window_of(stream) / 2 &&
+	       pages_left(object, load64(&stream->next), load64(&stream->stride));
 }
 
 /* The page of a stream that is followed: read on if it is time. False: it is of none. */
