@@ -51,9 +51,9 @@ static char rings;
 #define ring_is_gone()
 #endif
 
-static bool make_ring(struct weir_channel *channel)
+static bool make_ring(struct weir_channel *channel, unsigned flags)
 {
-	struct io_uring_params params = {.flags = IORING_SETUP_CQSIZE};
+	struct io_uring_params params = {.flags = IORING_SETUP_CQSIZE | flags};
 
 	/* All transfers, the eventfd's read, and a timeout of older kernels, so that completions never overflow. */
 	params.cq_entries = 2 * channel->depth + 8;
@@ -64,7 +64,7 @@ static bool make_ring(struct weir_channel *channel)
 	return true;
 }
 
-int channel_create(unsigned depth, bool io_uring, struct weir_channel **result)
+static int create(unsigned depth, struct weir_channel **result)
 {
 	struct weir_channel *channel =
 		mmap(NULL, sizeof(*channel), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -77,9 +77,27 @@ int channel_create(unsigned depth, bool io_uring, struct weir_channel **result)
 		munmap(channel, sizeof(*channel));
 		return errno == ENFILE ? -EMFILE : -errno;
 	}
-	channel->has_ring = io_uring && make_ring(channel);
 	*result = channel;
 	return 0;
+}
+
+int channel_create(unsigned depth, bool io_uring, struct weir_channel **channel)
+{
+	int error = create(depth, channel);
+
+	if (!error)
+		(*channel)->has_ring = io_uring && make_ring(*channel, 0);
+	return error;
+}
+
+/* The kernel need not interrupt who is in it again and again anyway: it tells him when he leaves (Linux 5.19). */
+int channel_create_polled(struct weir_channel **channel)
+{
+	int error = create(1, channel);
+
+	if (!error)
+		(*channel)->has_ring = make_ring(*channel, IORING_SETUP_COOP_TASKRUN) || make_ring(*channel, 0);
+	return error;
 }
 
 void channel_destroy(struct weir_channel *channel)

@@ -20,6 +20,9 @@ struct weir_channel;
 
 /* depth: 1 to 4096 transfers under way at once. Never fails for want of io_uring. Errors: -ENOMEM, -EMFILE. */
 int channel_create(unsigned depth, bool io_uring, struct weir_channel **channel);
+/* The same, with a depth of 1 and a ring, for who looks for completions by channel_reap of none, with a system call
+ * of any kind between two looks: then the kernel sends his processor no interrupt for them. */
+int channel_create_polled(struct weir_channel **channel);
 /* All transfers must have been reaped. */
 void channel_destroy(struct weir_channel *channel);
 /* Is this channel's I/O asynchronous for files? No longer, once the kernel has refused its ring. */

@@ -24,7 +24,7 @@ int pollers_init(struct pollers *pollers, unsigned cpus, unsigned limit_us)
 	*pollers = (struct pollers){.limit_ns = limit_us * 1000ull};
 	for (unsigned i = 0; limit_us && i < MIN(cpus, POLLERS_MAX); i++) {
 		struct poller *poller = &pollers->all[i];
-		int error = channel_create(1, true, &poller->channel);
+		int error = channel_create_polled(&poller->channel);
 
 		if (error) {
 			pollers_destroy(pollers);
@@ -82,7 +82,7 @@ static bool poll_until(struct poller *poller, const bool *done, uint64_t limit_n
 		if (*done)
 			return true;
 		before = now_ns();
-		sched_yield();
+		sched_yield(); /* and on the way back the kernel tells of the read's end */
 		now = now_ns();
 	} while (now - before < DISTURBED_NS && now - start < limit_ns);
 	channel_reap(poller->channel, 0, 0);
