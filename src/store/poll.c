@@ -7,6 +7,7 @@
 #include "store/channel.h"
 
 #define DISTURBED_NS 20000u /* a sched_yield that takes so long gave the processor to someone */
+#define DEAR_NS 100000u     /* and one that takes so long cost more than some reads that are polled for save */
 #define IN_VAIN_MAX 255u
 
 struct polled_read {
@@ -73,7 +74,8 @@ static struct poller *poller_take(struct pollers *pollers)
 	return NULL;
 }
 
-static bool poll_until(struct poller *poller, const bool *done, uint64_t limit_ns)
+/* *dear: the read may have been done long before. Who sleeps is woken for it, before who only goes on. */
+static bool poll_until(struct poller *poller, const bool *done, uint64_t limit_ns, bool *dear)
 {
 	uint64_t start = now_ns(), before, now;
 
@@ -85,14 +87,15 @@ static bool poll_until(struct poller *poller, const bool *done, uint64_t limit_n
 		sched_yield(); /* and on the way back the kernel tells of the read's end */
 		now = now_ns();
 	} while (now - before < DISTURBED_NS && now - start < limit_ns);
+	*dear = now - before >= DEAR_NS;
 	channel_reap(poller->channel, 0, 0);
 	return *done;
 }
 
-static void note_outcome(struct poller *poller, bool in_time)
+static void note_outcome(struct poller *poller, bool paid)
 {
-	poller->in_vain = in_time ? poller->in_vain / 2 : MIN(2 * poller->in_vain + 1, IN_VAIN_MAX);
-	poller->to_sleep = in_time ? 0 : poller->in_vain;
+	poller->in_vain = paid ? poller->in_vain / 2 : MIN(2 * poller->in_vain + 1, IN_VAIN_MAX);
+	poller->to_sleep = paid ? 0 : poller->in_vain;
 }
 
 ssize_t pollers_read(struct pollers *pollers, const struct store *store, struct iovec *iov, int n, uint64_t offset,
@@ -102,6 +105,7 @@ ssize_t pollers_read(struct pollers *pollers, const struct store *store, struct 
 		.io = {.iov = iov, .iov_count = n, .offset = offset, .done = note_done},
 	};
 	struct poller *poller = poller_take(pollers);
+	bool dear = false;
 
 	*polled = false;
 	if (!poller)
@@ -110,8 +114,8 @@ ssize_t pollers_read(struct pollers *pollers, const struct store *store, struct 
 		lock_release(&poller->lock);
 		return store_read(store, iov, n, offset);
 	}
-	*polled = poll_until(poller, &read.done, pollers->limit_ns);
-	note_outcome(poller, *polled);
+	*polled = poll_until(poller, &read.done, pollers->limit_ns, &dear);
+	note_outcome(poller, *polled && !dear);
 	while (!read.done)
 		channel_reap(poller->channel, 1, UINT32_MAX);
 	lock_release(&poller->lock);

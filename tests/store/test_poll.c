@@ -12,6 +12,7 @@ struct told {
 	unsigned submits, reads;
 	ssize_t result; /* 0: the page's bytes */
 	struct weir_io *io;
+	void *(*serve)(void *told); /* by the thread */
 	pid_t reader;
 	pthread_t thread;
 };
@@ -62,7 +63,7 @@ static int told_submit(void *store, struct weir_io *io)
 	if (!told->slow)
 		serve(told, io);
 	else
-		assert_int_equal(pthread_create(&told->thread, NULL, serve_later, told), 0);
+		assert_int_equal(pthread_create(&told->thread, NULL, told->serve, told), 0);
 	return 0;
 }
 
@@ -122,7 +123,7 @@ static void what_ends_in_time_is_polled_for_again(void **state)
  * when a device that is fast again is never found out. */
 static void who_polls_in_vain_polls_less(void **state)
 {
-	struct told told = {.slow = true};
+	struct told told = {.slow = true, .serve = serve_later};
 	struct pollers pollers;
 	bool polled;
 
@@ -140,6 +141,52 @@ static void who_polls_in_vain_polls_less(void **state)
 		assert_true(read_told(&pollers, &told, i, &polled));
 	assert_true(polled);
 	assert_int_equal(told.reads, 16 + 10); /* the rest of the 15 */
+	pollers_destroy(&pollers);
+}
+
+static void *be_busy(void *stop)
+{
+	while (!atomic_load((_Atomic bool *)stop))
+		;
+	return NULL;
+}
+
+static void *serve_soon(void *arg)
+{
+	const struct timespec nap = {0, 50000};
+	struct told *told = arg;
+
+	nanosleep(&nap, NULL);
+	serve(told, told->io);
+	return NULL;
+}
+
+/* Breaks when who polls beside a busy thread goes on polling, as his reads are done each time that he gets the processor
+ * back. */
+static void who_waits_for_his_processor_polls_less(void **state)
+{
+	struct told told = {.slow = true, .serve = serve_soon};
+	_Atomic bool stop = false;
+	struct pollers pollers;
+	cpu_set_t before, one;
+	pthread_t busy;
+	bool polled;
+
+	(void)state;
+	if (!has_pollers(&pollers, 10000))
+		skip();
+	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+	CPU_ZERO(&one);
+	CPU_SET((unsigned)sched_getcpu(), &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	assert_int_equal(pthread_create(&busy, NULL, be_busy, &stop), 0); /* on the same processor */
+	for (unsigned i = 0; i < 20; i++)
+		assert_true(read_told(&pollers, &told, i, &polled));
+	atomic_store(&stop, true);
+	pthread_join(busy, NULL);
+	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
+	print_message("polled for %u of 20 reads beside a busy thread\n", told.submits);
+	assert_in_range(told.submits, 1, 10);
 	pollers_destroy(&pollers);
 }
 
@@ -270,6 +317,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_ends_in_time_is_polled_for_again),
 		cmocka_unit_test(who_polls_in_vain_polls_less),
+		cmocka_unit_test(who_waits_for_his_processor_polls_less),
 		cmocka_unit_test(errors_come_through),
 		cmocka_unit_test(a_store_without_room_is_read_at_once),
 		cmocka_unit_test(none_wanted_is_none),
