@@ -6,6 +6,8 @@
  *   fault thread     Weir's own other mode, config.fault_thread       uniform reads
  *   readahead        mmap as it comes, in a cgroup of 300 MiB, the    uniform reads, and skewed ones beside a scan; nothing
  *                    device reading ahead 128 KiB, and 8 MiB          is advised on either side
+ *   each advised     two mappings in that cgroup, MADV_RANDOM and     skewed reads, and a scan beside them; nothing
+ *                    MADV_SEQUENTIAL, with both readaheads            is advised here
  *   advised          mmap with MADV_RANDOM, and for the scan          uniform and skewed reads, a scan, half written;
  *                    MADV_SEQUENTIAL, in the same cgroup              resident size
  *   plain memory     an array on 4 KiB pages, in this process         resident pages at random
@@ -51,6 +53,10 @@ static const struct versus with_8m[] = {
 	{.name = "uniform reads", UNADVISED(1), .rival_accesses = SLOWEST_ACCESSES, .throughput = 50},
 	{.name = "uniform reads, 2 threads", UNADVISED(2), .rival_accesses = SLOWEST_ACCESSES / 2, .throughput = 50},
 	{BESIDE_A_SCAN(30000, LOAD_NORMAL), .rival_accesses = 2 * SLOWEST_ACCESSES, .throughput = 1.5},
+};
+
+static const struct versus with_each_advised[] = {
+	{BESIDE_A_SCAN(30000, LOAD_AS_USED), .rival_accesses = 10000, .warm_up = WARM_UP, .throughput = 1.5},
 };
 
 static const struct versus with_advice[] = {
@@ -137,20 +143,22 @@ static const char *start_mapping(void)
 	return rival_start(cgroup_memory(), subject_mapping(&mapping), mapping_open, &mapping);
 }
 
-static void against_readahead(const struct versus *comparisons, size_t count, unsigned kib)
+static void against_readahead(const char *how, unsigned kib, const struct versus *comparisons, size_t count)
 {
 	char rival[64];
 	const char *reason = readahead_set(fd, kib);
 
-	snprintf(rival, sizeof(rival), "mmap as it comes, readahead %u KiB", kib);
+	snprintf(rival, sizeof(rival), "mmap %s, readahead %u KiB", how, kib);
 	if (!reason)
 		reason = start_mapping();
 	if (reason)
-		skipped(named("%s, uniform reads: against %s", SETTING, rival), reason);
+		skipped(named("%s, %s: against %s", SETTING, comparisons->name, rival), reason);
 	else
 		sit(comparisons, count, rival, false);
 	readahead_restore();
 }
+#define AGAINST_READAHEAD(how, kib, comparisons) \
+	against_readahead(how, kib, comparisons, sizeof(comparisons) / sizeof(*(comparisons)))
 
 static void against_mmap(void)
 {
@@ -214,8 +222,10 @@ int main(void)
 	bytes = scaled_bytes(DISK_BYTES);
 	fd = disk_file(bytes);
 	against_fault_thread();
-	against_readahead(with_128k, sizeof(with_128k) / sizeof(*with_128k), 128);
-	against_readahead(with_8m, sizeof(with_8m) / sizeof(*with_8m), 8192);
+	AGAINST_READAHEAD("as it comes", 128, with_128k);
+	AGAINST_READAHEAD("as it comes", 8192, with_8m);
+	AGAINST_READAHEAD("with each use advised", 128, with_each_advised);
+	AGAINST_READAHEAD("with each use advised", 8192, with_each_advised);
 	against_mmap();
 	against_plain_memory(MIB);
 	against_plain_memory(MIN(scaled_bytes(RESIDENT_BYTES), memory / 2));

@@ -71,10 +71,16 @@ static void *scan(void *argument)
 {
 	struct scanner *scanner = argument;
 	const struct subject *subject = scanner->subject;
+	const struct load *load = scanner->load;
 
-	for (; !atomic_load_explicit(&scanner->stop, memory_order_relaxed); scanner->scanned++)
-		subject->access(subject->context, (scanner->load->scan_from + scanner->scanned) % scanner->load->pages,
-				false);
+	for (; !atomic_load_explicit(&scanner->stop, memory_order_relaxed); scanner->scanned++) {
+		uint64_t page = (load->scan_from + scanner->scanned) % load->pages;
+
+		if (subject->scan)
+			subject->scan(subject->context, page);
+		else
+			subject->access(subject->context, page, false);
+	}
 	return NULL;
 }
 

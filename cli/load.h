@@ -19,7 +19,8 @@
 #include "histogram.h"
 #include "pattern.h"
 
-enum load_advice { LOAD_RANDOM, LOAD_SEQUENTIAL, LOAD_NORMAL /* none */ };
+/* NORMAL: none. AS_USED: random, and sequential for who scans beside, where one and the same can be advised twice. */
+enum load_advice { LOAD_RANDOM, LOAD_SEQUENTIAL, LOAD_NORMAL, LOAD_AS_USED };
 
 struct load {
 	enum pattern_kind pattern;
@@ -59,6 +60,8 @@ struct subject {
 	void (*prepare)(void *context, const struct load *load);
 	/* Access one page, a word of it; from any thread. */
 	void (*access)(void *context, uint64_t page, bool write);
+	/* A read by who scans beside the others; NULL: as any access. */
+	void (*scan)(void *context, uint64_t page);
 	/* Or, instead: do all of a thread's accesses, in its own way, taking each from load_next. */
 	void (*loop)(void *context, struct load_worker *worker);
 	/* Make durable what was written; may be NULL. */

@@ -39,6 +39,7 @@ static void window_prepare(void *context, const struct load *load)
 		[LOAD_RANDOM] = WEIR_ADV_RANDOM,
 		[LOAD_SEQUENTIAL] = WEIR_ADV_SEQUENTIAL,
 		[LOAD_NORMAL] = WEIR_ADV_NORMAL,
+		[LOAD_AS_USED] = WEIR_ADV_NORMAL,
 	};
 	struct window *window = context;
 	int error = weir_advise(window->object, 0, 0, advices[load->advice]);
@@ -71,22 +72,43 @@ struct subject subject_window(struct window *window)
 		.prepare = window_prepare, .access = window_access, .settle = window_settle, .context = window};
 }
 
-void *mapping_open(void *context)
+/* What is read ahead of a file is by how it was opened. */
+static volatile char *map_anew(const struct mapping *mapping, int *fd)
 {
-	struct mapping *mapping = context;
 	int prot = mapping->writable ? PROT_READ | PROT_WRITE : PROT_READ;
 	char path[32];
 	void *base;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", mapping->fd);
-	mapping->own_fd = open(path, (mapping->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
-	if (mapping->own_fd < 0)
+	*fd = open(path, (mapping->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	if (*fd < 0)
 		err(1, "cannot open the file to map it");
-	base = mmap(NULL, mapping->bytes, prot, MAP_SHARED, mapping->own_fd, 0);
+	base = mmap(NULL, mapping->bytes, prot, MAP_SHARED, *fd, 0);
 	if (base == MAP_FAILED)
 		err(1, "mmap");
-	mapping->base = base;
+	return base;
+}
+
+void *mapping_open(void *context)
+{
+	struct mapping *mapping = context;
+
+	mapping->base = map_anew(mapping, &mapping->own_fd);
+	mapping->to_scan = mapping->base;
 	return mapping;
+}
+
+static volatile char *advised_to_scan(struct mapping *mapping)
+{
+	int fd;
+
+	if (!mapping->second) {
+		mapping->second = map_anew(mapping, &fd);
+		if (madvise((void *)mapping->second, mapping->bytes, MADV_SEQUENTIAL))
+			err(1, "madvise");
+		close(fd); /* the mapping has it */
+	}
+	return mapping->second;
 }
 
 static void mapping_prepare(void *context, const struct load *load)
@@ -95,12 +117,14 @@ static void mapping_prepare(void *context, const struct load *load)
 		[LOAD_RANDOM] = MADV_RANDOM,
 		[LOAD_SEQUENTIAL] = MADV_SEQUENTIAL,
 		[LOAD_NORMAL] = MADV_NORMAL,
+		[LOAD_AS_USED] = MADV_RANDOM,
 	};
-	const struct mapping *mapping = context;
+	struct mapping *mapping = context;
 	void *base = (void *)mapping->base;
 
 	if (madvise(base, mapping->bytes, advices[load->advice]))
 		err(1, "madvise");
+	mapping->to_scan = load->advice == LOAD_AS_USED ? advised_to_scan(mapping) : mapping->base;
 	if (!load->cold)
 		return;
 	if (madvise(base, mapping->bytes, MADV_DONTNEED) || (mapping->writable && fdatasync(mapping->own_fd)) ||
@@ -115,6 +139,13 @@ static void mapping_access(void *context, uint64_t page, bool write)
 	load_touch(mapping->base + page * WEIR_PAGE_SIZE, write);
 }
 
+static void mapping_scan(void *context, uint64_t page)
+{
+	const struct mapping *mapping = context;
+
+	load_touch(mapping->to_scan + page * WEIR_PAGE_SIZE, false);
+}
+
 static void mapping_settle(void *context)
 {
 	const struct mapping *mapping = context;
@@ -125,6 +156,9 @@ static void mapping_settle(void *context)
 
 struct subject subject_mapping(struct mapping *mapping)
 {
-	return (struct subject){
-		.prepare = mapping_prepare, .access = mapping_access, .settle = mapping_settle, .context = mapping};
+	return (struct subject){.prepare = mapping_prepare,
+				.access = mapping_access,
+				.scan = mapping_scan,
+				.settle = mapping_settle,
+				.context = mapping};
 }

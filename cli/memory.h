@@ -6,6 +6,7 @@
  *   advice     weir_advise                   madvise
  *   cold       WEIR_ADV_PAGEOUT              MADV_DONTNEED, and POSIX_FADV_DONTNEED of the file
  *   settled    weir_sync                     msync
+ *   as used    WEIR_ADV_NORMAL: one window   MADV_RANDOM, and a second mapping with MADV_SEQUENTIAL to scan
  */
 #ifndef CLI_MEMORY_H
 #define CLI_MEMORY_H
@@ -28,6 +29,8 @@ struct mapping {
 	bool writable;
 	volatile char *base; /* and below: mapping_open's */
 	int own_fd;
+	volatile char *second;  /* of a file opened once more; NULL: not yet */
+	volatile char *to_scan; /* one of the two */
 };
 /* Makes it, from the fields above `base`, and returns its argument: it is what a rival (rival.h) does first. Opens the
  * file anew, so that it is read ahead as the device's setting is now. Ends the program where it can't. */

@@ -19,7 +19,7 @@ import tempfile
 import time
 
 # How many rows each program prints, where it can print all of them.
-ROWS = {"pin": 8, "miss": 4, "disk_read": 9, "mmap": 10, "window": 19, "swap": 4, "fault": 4, "sequential": 2,
+ROWS = {"pin": 8, "miss": 4, "disk_read": 9, "mmap": 10, "window": 21, "swap": 4, "fault": 4, "sequential": 2,
         "nomemalloc": 5, "metadata": 1, "replacement": 2, "lmdb": 1, "programs": 13}
 # These change the machine for a while.
 ENDED = [("swap", signal.SIGTERM), ("swap", signal.SIGKILL), ("window", signal.SIGTERM), ("window", signal.SIGKILL),
