@@ -182,6 +182,16 @@ unsigned lru_isolate_tail(struct lruvec *lruvec, enum lru_list list, struct fram
 	return taken;
 }
 
+void lru_to_inactive_tail(struct lruvec *lruvec, struct frame *frame)
+{
+	enum lru_list list = (enum lru_list)atomic_load_explicit(&frame->lru_list, memory_order_relaxed);
+
+	if (list == LRU_UNEVICTABLE || lru_is_active(list))
+		return;
+	list_del(&frame->lru);
+	list_add_tail(&frame->lru, &lruvec->lists[list]);
+}
+
 bool lru_isolate_listed(struct lruvec *lruvec, struct frame *frame, enum lru_list *from)
 {
 	if (!lru_is_listed(frame))

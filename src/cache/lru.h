@@ -130,6 +130,8 @@ static inline bool lru_is_listed(const struct frame *frame)
 {
 	return atomic_load_explicit(&frame->lru_list, memory_order_relaxed) < NR_LRU_LISTS;
 }
+/* A frame on an inactive list becomes the first to go; on others it stays where it is. Lock held. */
+void lru_to_inactive_tail(struct lruvec *lruvec, struct frame *frame);
 /* The page's WORD_MLOCKED was cleared: if this frame holds it, and is on the unevictable list, it leaves that. Who has
  * it off the lists just now need not know: what is put on that list without the bit goes to the inactive one instead.
  * Takes the lock itself. */

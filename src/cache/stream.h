@@ -16,6 +16,7 @@ struct stream {
 	_Atomic int64_t at;      /* page: where the reader was when it was last read on */
 	_Atomic int64_t stride;  /* pages; negative: backwards. 0: no stream here */
 	_Atomic uint32_t window; /* pages that are kept ahead of the reader */
+	int64_t left;            /* page: so far it has left behind what it used */
 	uint32_t threshold;      /* up to which it doubles: as far as it was cut when pages were read in vain */
 	uint32_t used;           /* readahead's clock when it was last read on */
 	uint64_t wasted;         /* the object's waste when the window was last changed */

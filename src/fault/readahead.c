@@ -13,7 +13,8 @@
  * The window halves instead when pages of the object were evicted before anyone used them, and grows by little from there
  * on (as TCP's does, RFC 5681), so it follows its own hit rate. Pages that were asked for and are missed are asked for
  * again. Pages read ahead take frames that are to spare, never by direct reclaim; they start on the inactive list; and
- * their first use does not count as one for the replacement policy. So a stream can't push out the working set.
+ * their first use does not count as one for the replacement policy; and once used they are the first to go
+ * (cache/behind.c). So a stream can't push out the working set.
  *
  * New streams are looked for among the misses of one thread, so that random access shares nothing; streams that are
  * found are the object's, whoever follows them. Whoever finds their lock held goes without: another thread is reading
@@ -21,6 +22,7 @@
  */
 #include "fault/readahead.h"
 
+#include "cache/behind.h"
 #include "cache/load.h"
 #include "fault/cluster.h"
 #include "fault/frame_take.h"
@@ -34,6 +36,8 @@
 #define STRIDE_MAX 64
 #define SUPPLY_MAX 256
 #define APART_MIN 8          /* pages from one leader to the next; at most SUPPLY_MAX */
+#define BEHIND_MIN 256       /* a window so large says that the stream is a long one */
+#define BEHIND_MAX 4096      /* pages in one go */
 #define STRIDE_PAGES_MAX 256 /* a window of single pages far apart: as many as keep a device busy */
 
 /* Frames to spare for what is to be read. Neighbouring pages get them in the order in which they lie in
@@ -298,6 +302,23 @@ static int64_t recover(struct weir_object *object, struct stream *stream, int64_
 	return 0;
 }
 
+/* What the stream used a window ago. One that comes along behind finds all nearer pages, and is then the same stream; two
+ * that are farther apart read for themselves. The lock is held. */
+static void leave_used(struct weir_object *object, struct stream *stream, int64_t page, uint32_t window)
+{
+	int64_t stride = load64(&stream->stride), last = page - stride * (int64_t)window,
+		n = (last - stream->left) * stride;
+
+	if (window < BEHIND_MIN || (stride != 1 && stride != -1) || n <= 0)
+		return;
+	n = MIN(n, BEHIND_MAX);
+	if (stride > 0)
+		leave_behind(object, (uint64_t)(last - n), (uint64_t)last);
+	else
+		leave_behind(object, (uint64_t)last + 1, (uint64_t)(last + n) + 1);
+	stream->left = last;
+}
+
 /* Fill the window up, of which so many pages are ahead, and have frames freed for what the next call will ask for. The
  * lock is held. */
 static void advance(struct weir_object *object, struct stream *stream, int64_t page, int64_t ahead)
@@ -307,6 +328,7 @@ static void advance(struct weir_object *object, struct stream *stream, int64_t p
 
 	stream->used = ++object->readahead.clock;
 	atomic_store_explicit(&stream->at, page, memory_order_relaxed);
+	leave_used(object, stream, page, window);
 	next += stride *
 		(int64_t)read_pages(object, next, stride, window - (uint64_t)MIN(ahead, window), WORD_READAHEAD);
 	atomic_store_explicit(&stream->window, window, memory_order_relaxed);
@@ -351,6 +373,7 @@ static void start_stream(struct weir_object *object, int64_t page, int64_t strid
 	stream = oldest_stream(ra);
 	stream->wasted = atomic_load_explicit(&ra->wasted, memory_order_relaxed);
 	stream->threshold = UINT32_MAX;
+	stream->left = page;
 	atomic_store_explicit(&stream->at, page, memory_order_relaxed);
 	atomic_store_explicit(&stream->next, page + stride, memory_order_relaxed);
 	atomic_store_explicit(&stream->stride, stride, memory_order_relaxed);

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_behind.c - what a stream has left behind is the first to go, and nothing else is.
+ */
+#include "../rig.h"
+#include "../sanitizer.h"
+
+#define PAGES 12288
+#define POOL (16 << 20) /* 4096 frames: windows grow to 256 */
+#define OTHERS 1000
+#define STREAM 8000
+#define STEP 97 /* pages from one that is no mere page of the stream to the next */
+
+static struct rig rig;
+static weir_object *other; /* its pages are used at random, once */
+
+static int setup(void **state)
+{
+	(void)state;
+	rig_config(&rig, POOL);
+	rig.config.watermark_scale_factor = 200; /* from low to high: what is read ahead between two waits in use() */
+	rig_start(&rig, PAGES);
+	other = rig_open(rig.pool, OTHERS, NULL);
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_NORMAL), 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	assert_int_equal(weir_close(other, 0), 0);
+	rig_stop(&rig);
+	return 0;
+}
+
+static void use(uint64_t page)
+{
+	touch(rig.object, page, 1);
+	if (page % 64 == 0)
+		let_readahead_catch_up(rig.pool);
+}
+
+static unsigned resident(weir_object *object, uint64_t first, uint64_t last, uint64_t step)
+{
+	unsigned n = 0;
+
+	for (uint64_t page = first; page < last; page += step)
+		n += state_of(object, page) == PAGE_RESIDENT;
+	return n;
+}
+
+static void assert_others_stayed(void)
+{
+	unsigned n = resident(other, 0, OTHERS, 1);
+
+	print_message("of %u pages %u are here after a stream of %u through %u frames\n", OTHERS, n, STREAM,
+		      POOL / 4096);
+	assert_true(n > OTHERS * 9 / 10);
+}
+
+/* Breaks when a stream pushes out what was used once, and before it. */
+static void a_stream_lives_on_what_it_has_used(void **state)
+{
+	(void)state;
+	touch_range(other, 0, OTHERS);
+	for (uint64_t page = 0; page < STREAM; page++)
+		use(page);
+	assert_others_stayed();
+}
+
+/* Breaks when that holds of streams that go forwards alone. */
+static void so_does_one_that_goes_backwards(void **state)
+{
+	(void)state;
+	touch_range(other, 0, OTHERS);
+	for (uint64_t page = PAGES; page-- > PAGES - STREAM;)
+		use(page);
+	assert_others_stayed();
+}
+
+/* Breaks when pages of a stream go early that others have used too. */
+static void what_others_use_too_keeps_its_place(void **state)
+{
+	/* What came once memory was full, and was left behind. */
+	const uint64_t first = 47 * STEP, last = STREAM - 700;
+	unsigned used, mere, before, of;
+
+	(void)state;
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_RANDOM), 0);
+	for (uint64_t page = first + 2; page < last; page += STEP)
+		use(page);
+	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_NORMAL), 0);
+	for (uint64_t page = 0; page < STREAM; page++) {
+		if (page % STEP != 2) /* those have been used enough */
+			use(page);
+		if (page % STEP == 20) /* a while ago, and not yet left behind */
+			touch(rig.object, page - 20, 1);
+	}
+	used = resident(rig.object, first, last, STEP);
+	mere = resident(rig.object, first + 1, last, STEP);
+	before = resident(rig.object, first + 2, last, STEP);
+	of = (unsigned)((last - first) / STEP) + 1;
+	print_message("of %u pages that were used again %u are here, of as many used before %u, of mere ones %u\n", of,
+		      used, before, mere);
+	assert_true(used > of * 9 / 10);
+	assert_true(before > of * 9 / 10);
+	assert_true(mere < of / 10);
+}
+
+/* Breaks when what a stream has written is made to go early: it would be written out the sooner for it. */
+static void what_was_written_keeps_its_place(void **state)
+{
+	unsigned early = 0;
+
+	(void)state;
+	touch_range(other, 0, OTHERS);
+	for (uint64_t page = 0; page < 2000; page++) { /* all of it fits: nothing is evicted, so the list tells */
+		if (page % STEP)
+			use(page);
+		else
+			write_byte(rig.object, page, 1);
+	}
+	for (struct frame *frame = list_entry(rig.pool->lruvecs[0].lists[LRU_INACTIVE_FILE].prev, struct frame, lru);
+	     frame->object == rig.object; frame = list_entry(frame->lru.prev, struct frame, lru)) {
+		assert_true(frame->index % STEP);
+		early++;
+	}
+	print_message("%u pages are to go before those of the other object\n", early);
+	assert_in_range(early, 1000, 2000);
+}
+
+/* Breaks when who reads what another has just read has to read it from the store: what is left behind is too near. */
+static void who_follows_finds_it(void **state)
+{
+	uint64_t bytes;
+
+	(void)state;
+	for (uint64_t page = 0; page < STREAM; page++) {
+		use(page);
+		if (page >= 150)
+			touch(rig.object, page - 150, 1);
+	}
+	bytes = counter(rig.pool, "bytes_read");
+	print_message("%.1f %% of the pages were read more than once\n",
+		      100.0 * (double)bytes / STREAM / PAGE_SIZE - 100);
+	assert_true(bytes < (uint64_t)(STREAM + 600) * PAGE_SIZE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_stream_lives_on_what_it_has_used, setup, teardown),
+		cmocka_unit_test_setup_teardown(so_does_one_that_goes_backwards, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_others_use_too_keeps_its_place, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_was_written_keeps_its_place, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_follows_finds_it, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
