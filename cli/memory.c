@@ -127,7 +127,9 @@ static void mapping_prepare(void *context, const struct load *load)
 	mapping->to_scan = load->advice == LOAD_AS_USED ? advised_to_scan(mapping) : mapping->base;
 	if (!load->cold)
 		return;
-	if (madvise(base, mapping->bytes, MADV_DONTNEED) || (mapping->writable && fdatasync(mapping->own_fd)) ||
+	if (madvise(base, mapping->bytes, MADV_DONTNEED) ||
+	    (mapping->second && madvise((void *)mapping->second, mapping->bytes, MADV_DONTNEED)) ||
+	    (mapping->writable && fdatasync(mapping->own_fd)) ||
 	    posix_fadvise(mapping->own_fd, 0, 0, POSIX_FADV_DONTNEED))
 		err(1, "cannot drop the file from memory");
 }

@@ -64,6 +64,8 @@ static enum lru_list list_for(weir_pool *pool, struct frame *frame, uint64_t sha
 		return lru_list_of(type, false);
 	count(pool, refault.node, refaults[type], 1);
 	lru_note_cost(&pool->lruvecs[frame->node], type, 1, 0);
+	if (refault.soon && frame->ahead)
+		atomic_fetch_add_explicit(&frame->object->readahead.soon, 1, memory_order_relaxed);
 	if (!refault.activate)
 		return lru_list_of(type, false);
 	count(pool, refault.node, activates[type], 1);

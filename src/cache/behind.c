@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * behind.c - what a stream has left behind goes to the tail of the inactive list.
+ * behind.c - what a stream has left behind goes to the end of the inactive list.
  *
- *   inactive head ... others' newcomers ... ▪▪▪▪ tail ─► evicted
- *                              ▲                 ▲
- *      read ahead ─────────────┘   left behind ──┘
+ *   inactive head ... others' newcomers ... tail │ left behind, in that order ─► evicted
+ *                              ▲                 │    ▲
+ *      read ahead ─────────────┘                 used, a window ago
  *
  * A page that is read once, in order, is not wanted again before all others were; and as long as it waits for its turn on
  * the list, it pushes out what others use now and then. So a stream lives on the frames that it has used, as a file
- * system's "free behind" has it (Solaris UFS; FreeBSD's vm_fault_dontneed).
+ * system's "free behind" has it (Solaris UFS; FreeBSD's vm_fault_dontneed). First comes what was left behind first: so what
+ * one stream leaves does not stay for as long as there are others.
+ *
+ * Of a page that was mapped before its use nobody sees whether it was used more than once, unless it was taken out of its
+ * window meanwhile (unmap.c): if it was, and had to go, it is missed, and no page of a stream then.
  */
 #include "cache/behind.h"
 
@@ -24,7 +28,7 @@ static void to_tail(struct lruvec *lruvec, const struct weir_object *object, str
 	lru_lock(lruvec, true);
 	for (unsigned i = 0; i < n; i++)
 		if (frame_holds(frames[i], object, pages[i]) && lru_is_listed(frames[i]) && frames[i]->ahead)
-			lru_to_inactive_tail(lruvec, frames[i]);
+			lru_leave_behind(lruvec, frames[i]);
 	lru_unlock(lruvec);
 }
 

@@ -195,15 +195,16 @@ static bool memory_fills(const struct lruvec *lruvec)
 	       zone_watermark(lruvec->mem, lruvec->node, ALLOC_HIGH_MARK) + slack;
 }
 
-/* While memory fills, the inactive list's overflow fills the active one. Not later: what a batch of reclaim has freed
- * is for newcomers, and no reason to make pages active that nobody used. */
+/* While memory fills, the inactive list's overflow fills the active one, but for what streams left behind. Not later: what
+ * a batch of reclaim has freed is for newcomers, and no reason to make pages active that nobody used. */
 static void fill_active(struct lruvec *lruvec, enum lru_type type)
 {
 	uint32_t capacity = get(&lruvec->irr[type].capacity), target = target_of(lruvec, type);
+	enum lru_list inactive = lru_list_of(type, false);
 
 	if (inactive_size(lruvec, type) > target && active_size(lruvec, type) + target < capacity &&
-	    memory_fills(lruvec))
-		lru_move_tail(lruvec, lru_list_of(type, false), lru_list_of(type, true));
+	    memory_fills(lruvec) && lru_tail(lruvec, inactive))
+		lru_move_tail(lruvec, inactive, lru_list_of(type, true));
 }
 
 static struct refault irr_admit(struct lruvec *const *lruvecs, struct frame *frame, uint64_t shadow, bool ahead)
@@ -215,11 +216,12 @@ static struct refault irr_admit(struct lruvec *const *lruvecs, struct frame *fra
 
 	if (unlikely(!get(&here->irr[type].capacity)))
 		measure_memory(here, type);
+	refault.soon = refault.happened && from && get(&from->irr[type].uses) - key <= get(&from->irr[type].capacity);
+	if (refault.soon)
+		regret(from, type);
 	if (refault.happened && from && !ahead) {
 		if (from == here)
 			age_tail(here, type);
-		if (get(&from->irr[type].uses) - key <= get(&from->irr[type].capacity))
-			regret(from, type);
 		refault.activate = beats_active_tail(from, type, key) || active_has_room(from, type);
 	}
 	frame->policy = (atomic_fetch_add_explicit(&here->irr[type].uses, 1, memory_order_relaxed) + 1) |

@@ -10,6 +10,8 @@ void lruvec_init(struct lruvec *lruvec, struct mem *mem, unsigned node)
 		list_init(&lruvec->lists[i]);
 		atomic_init(&lruvec->size[i], 0);
 	}
+	for (int i = 0; i < NR_LRU_TYPES; i++)
+		list_init(&lruvec->behind[i]);
 	atomic_init(&lruvec->nr_isolated, 0);
 	atomic_init(&lruvec->deferred, 0);
 	atomic_init(&lruvec->nonresident_age, 0);
@@ -74,13 +76,19 @@ static enum lru_list list_now(struct lruvec *lruvec, const struct frame *frame, 
 	return lru_list_of(frame_lru_type(frame), false);
 }
 
+static bool is_inactive(enum lru_list list)
+{
+	return list < LRU_UNEVICTABLE && !lru_is_active(list);
+}
+
 static void list_insert_frame(struct lruvec *lruvec, struct frame *frame, enum lru_list list, bool tail)
 {
 	list = list_now(lruvec, frame, list);
 	weir_assert(list < NR_LRU_LISTS && frame_state(frame) == FRAME_CACHE);
 	weir_assert(atomic_load_explicit(&frame->lru_list, memory_order_relaxed) >= NR_LRU_LISTS);
 	if (tail)
-		list_add_tail(&frame->lru, &lruvec->lists[list]);
+		list_add_tail(&frame->lru,
+			      is_inactive(list) ? &lruvec->behind[lru_type_of(list)] : &lruvec->lists[list]);
 	else
 		list_add(&frame->lru, &lruvec->lists[list]);
 	if (!tail)
@@ -161,9 +169,9 @@ void lru_move_tail(struct lruvec *lruvec, enum lru_list from, enum lru_list to)
 
 /* The frames lie anywhere in memory, and each says only which is next: a cache miss a frame, one after the other. The
  * jump hints let us ask for what comes LRU_JUMP places on meanwhile. */
-unsigned lru_isolate_tail(struct lruvec *lruvec, enum lru_list list, struct frame **frames, unsigned n)
+static unsigned isolate(const struct lruvec *lruvec, struct list_head *head, struct frame **frames, unsigned n)
 {
-	struct list_head *head = &lruvec->lists[list], *entry = head->prev;
+	struct list_head *entry = head->prev;
 	unsigned taken = 0;
 
 	for (; taken < n && entry != head; entry = entry->prev) {
@@ -173,23 +181,35 @@ unsigned lru_isolate_tail(struct lruvec *lruvec, enum lru_list list, struct fram
 		atomic_store_explicit(&frame->lru_list, LRU_NONE, memory_order_relaxed);
 		frames[taken++] = frame;
 	}
+	if (taken) {
+		entry->next = head; /* all of them at once */
+		head->prev = entry;
+	}
+	return taken;
+}
+
+unsigned lru_isolate_tail(struct lruvec *lruvec, enum lru_list list, struct frame **frames, unsigned n)
+{
+	unsigned taken = 0;
+
+	if (is_inactive(list))
+		taken = isolate(lruvec, &lruvec->behind[lru_type_of(list)], frames, n);
+	taken += isolate(lruvec, &lruvec->lists[list], frames + taken, n - taken);
 	if (!taken)
 		return 0;
-	entry->next = head; /* all of them at once */
-	head->prev = entry;
 	size_add(lruvec, list, -(int64_t)taken);
 	atomic_fetch_add_explicit(&lruvec->nr_isolated, taken, memory_order_relaxed);
 	return taken;
 }
 
-void lru_to_inactive_tail(struct lruvec *lruvec, struct frame *frame)
+void lru_leave_behind(struct lruvec *lruvec, struct frame *frame)
 {
 	enum lru_list list = (enum lru_list)atomic_load_explicit(&frame->lru_list, memory_order_relaxed);
 
-	if (list == LRU_UNEVICTABLE || lru_is_active(list))
+	if (!is_inactive(list))
 		return;
 	list_del(&frame->lru);
-	list_add_tail(&frame->lru, &lruvec->lists[list]);
+	list_add(&frame->lru, &lruvec->behind[lru_type_of(list)]);
 }
 
 bool lru_isolate_listed(struct lruvec *lruvec, struct frame *frame, enum lru_list *from)
@@ -269,17 +289,26 @@ void lru_note_cost(struct lruvec *lruvec, enum lru_type type, uint64_t nr_io, ui
 				      memory_order_relaxed);
 }
 
+static uint64_t check_list(const struct list_head *head, enum lru_list list)
+{
+	struct frame *frame;
+	uint64_t n = 0;
+
+	list_for_each_entry(frame, head, lru) {
+		weir_assert(atomic_load_explicit(&frame->lru_list, memory_order_relaxed) == list);
+		weir_assert(frame_state(frame) == FRAME_CACHE && frame->object);
+		n++;
+	}
+	return n;
+}
+
 void lruvec_check(struct lruvec *lruvec)
 {
-	for (int i = 0; i < NR_LRU_LISTS; i++) {
-		uint64_t n = 0;
-		struct frame *frame;
+	for (enum lru_list list = 0; list < NR_LRU_LISTS; list++) {
+		uint64_t n = check_list(&lruvec->lists[list], list);
 
-		list_for_each_entry(frame, &lruvec->lists[i], lru) {
-			weir_assert(atomic_load_explicit(&frame->lru_list, memory_order_relaxed) == i);
-			weir_assert(frame_state(frame) == FRAME_CACHE && frame->object);
-			n++;
-		}
-		weir_assert(n == lru_size(lruvec, (enum lru_list)i));
+		if (is_inactive(list))
+			n += check_list(&lruvec->behind[lru_type_of(list)], list);
+		weir_assert(n == lru_size(lruvec, list));
 	}
 }

@@ -2,7 +2,7 @@
  *
  * lru.h - the lists that order a node's pages by use.
  *
- *   read in ─► inactive head ... inactive tail ─► reclaimed (a shadow entry stays in the word)
+ *   read in ─► inactive head ... inactive tail, then what was left behind ─► reclaimed (a shadow entry stays in the word)
  *                  ▲     seen twice, or refaulted soon │
  *                  │                                   ▼
  *   deactivated ◄─ active tail ... active head ◄───────┘          unevictable: mlocked
@@ -68,7 +68,8 @@ struct watch {
 
 struct lruvec {
 	struct lock lock;
-	struct list_head lists[NR_LRU_LISTS]; /* lock */
+	struct list_head lists[NR_LRU_LISTS];  /* lock */
+	struct list_head behind[NR_LRU_TYPES]; /* lock; parts of the inactive lists, and their ends (behind.c) */
 	struct {
 		struct frame *frames[LRU_JUMP]; /* the last that were put at the head */
 		unsigned next;
@@ -104,12 +105,14 @@ void lruvec_init(struct lruvec *lruvec, struct mem *mem, unsigned node);
 bool lru_lock(struct lruvec *lruvec, bool wait);
 void lru_unlock(struct lruvec *lruvec);
 
-/* Put a frame that is on no list at the head (the most recent end) or the tail of a list. Lock held.
+/* Put a frame that is on no list at the head (the most recent end) or the tail of a list: of an inactive one also behind
+ * what was left behind. Lock held.
  * lru_add counts a newcomer; lru_put_back one that was isolated. */
 void lru_add(struct lruvec *lruvec, struct frame *frame, enum lru_list list, bool tail);
 void lru_put_back(struct lruvec *lruvec, struct frame *frame, enum lru_list list, bool tail);
 void lru_put_back_batch(struct lruvec *lruvec, struct frame **frames, unsigned n, enum lru_list list);
-/* Move the frame at a list's tail to the head of a list. Lock held; the list is not empty. */
+/* Move the frame at a list's tail to the head of a list; what was left behind is passed over, here and by lru_tail.
+ * Lock held; the list is not empty. */
 void lru_move_tail(struct lruvec *lruvec, enum lru_list from, enum lru_list to);
 static inline struct frame *lru_tail(const struct lruvec *lruvec, enum lru_list list)
 {
@@ -130,8 +133,9 @@ static inline bool lru_is_listed(const struct frame *frame)
 {
 	return atomic_load_explicit(&frame->lru_list, memory_order_relaxed) < NR_LRU_LISTS;
 }
-/* A frame on an inactive list becomes the first to go; on others it stays where it is. Lock held. */
-void lru_to_inactive_tail(struct lruvec *lruvec, struct frame *frame);
+/* A frame on an inactive list is to go before all others of it but those that were left so earlier; on other lists it
+ * stays where it is. Lock held. */
+void lru_leave_behind(struct lruvec *lruvec, struct frame *frame);
 /* The page's WORD_MLOCKED was cleared: if this frame holds it, and is on the unevictable list, it leaves that. Who has
  * it off the lists just now need not know: what is put on that list without the bit goes to the inactive one instead.
  * Takes the lock itself. */

@@ -18,6 +18,7 @@ enum page_references { REFERENCES_RECLAIM, REFERENCES_KEEP, REFERENCES_ACTIVATE 
 
 struct refault {
 	bool happened, activate, restore;
+	bool soon;     /* LRU would still have had it */
 	unsigned node; /* where it was evicted from */
 };
 

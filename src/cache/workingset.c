@@ -51,7 +51,7 @@ static struct refault distance_admit(struct lruvec *const *lruvecs, struct frame
 	if (!refault.happened || !lruvec)
 		return refault;
 	distance = (uint32_t)atomic_load_explicit(&lruvec->nonresident_age, memory_order_relaxed) - shadow_key(shadow);
-	refault.activate = distance <= competitors(lruvec, frame_lru_type(frame));
+	refault.activate = refault.soon = distance <= competitors(lruvec, frame_lru_type(frame));
 	refault.restore = refault.activate && (shadow & WORD_WORKINGSET);
 	return refault;
 }

@@ -35,7 +35,7 @@ int pin_resident(struct weir_object *object, uint64_t page, unsigned flags, stru
 int pin_counted(struct weir_object *object, uint64_t page, unsigned flags);
 
 /* Note a use of a page without holding it. 0: it is resident. PIN_AGAIN: it is not. -EAGAIN: it is held exclusively.
- * -ERANGE. Blocks: no. */
+ * -ERANGE. Blocks: as readahead_used. */
 int pin_note_use(struct weir_object *object, uint64_t page);
 
 /* Give back a pin that is kept in the word. -EINVAL: there is none. */

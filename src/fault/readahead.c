@@ -23,6 +23,7 @@
 #include "fault/readahead.h"
 
 #include "cache/behind.h"
+#include "cache/hold.h"
 #include "cache/load.h"
 #include "fault/cluster.h"
 #include "fault/frame_take.h"
@@ -303,20 +304,26 @@ static int64_t recover(struct weir_object *object, struct stream *stream, int64_
 }
 
 /* What the stream used a window ago. One that comes along behind finds all nearer pages, and is then the same stream; two
- * that are farther apart read for themselves. The lock is held. */
+ * that are farther apart read for themselves. Where most of what it reads was here not long ago it is a loop, which
+ * fits once its pages stay. The lock is held. */
 static void leave_used(struct weir_object *object, struct stream *stream, int64_t page, uint32_t window)
 {
 	int64_t stride = load64(&stream->stride), last = page - stride * (int64_t)window,
 		n = (last - stream->left) * stride;
+	uint64_t soon = atomic_load_explicit(&object->readahead.soon, memory_order_relaxed);
+	bool loops = soon - stream->soon > (uint64_t)n / 2;
 
 	if (window < BEHIND_MIN || (stride != 1 && stride != -1) || n <= 0)
+		return;
+	stream->left = last;
+	stream->soon = soon;
+	if (loops)
 		return;
 	n = MIN(n, BEHIND_MAX);
 	if (stride > 0)
 		leave_behind(object, (uint64_t)(last - n), (uint64_t)last);
 	else
 		leave_behind(object, (uint64_t)last + 1, (uint64_t)(last + n) + 1);
-	stream->left = last;
 }
 
 /* Fill the window up, of which so many pages are ahead, and have frames freed for what the next call will ask for. The
@@ -353,6 +360,8 @@ static bool follow(struct weir_object *object, int64_t page, bool missed)
 	if (!stream)
 		return false;
 	if ((missed || is_time(object, stream, ahead_of(stream, page))) && lock_try(&ra->lock)) {
+		HOLD_SIGNALS(object->pool); /* who peeks at a page, and uses it first, comes without */
+
 		ahead = ahead_of(stream, page); /* another thread may have read on */
 		if (missed && ahead >= 0)
 			ahead = recover(object, stream, page, ahead);
@@ -374,6 +383,7 @@ static void start_stream(struct weir_object *object, int64_t page, int64_t strid
 	stream->wasted = atomic_load_explicit(&ra->wasted, memory_order_relaxed);
 	stream->threshold = UINT32_MAX;
 	stream->left = page;
+	stream->soon = atomic_load_explicit(&ra->soon, memory_order_relaxed);
 	atomic_store_explicit(&stream->at, page, memory_order_relaxed);
 	atomic_store_explicit(&stream->next, page + stride, memory_order_relaxed);
 	atomic_store_explicit(&stream->stride, stride, memory_order_relaxed);

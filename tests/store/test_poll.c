@@ -169,6 +169,7 @@ static void who_waits_for_his_processor_polls_less(void **state)
 	_Atomic bool stop = false;
 	struct pollers pollers;
 	cpu_set_t before, one;
+	unsigned right = 0;
 	pthread_t busy;
 	bool polled;
 
@@ -181,11 +182,12 @@ static void who_waits_for_his_processor_polls_less(void **state)
 	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
 	assert_int_equal(pthread_create(&busy, NULL, be_busy, &stop), 0); /* on the same processor */
 	for (unsigned i = 0; i < 20; i++)
-		assert_true(read_told(&pollers, &told, i, &polled));
+		right += read_told(&pollers, &told, i, &polled);
 	atomic_store(&stop, true);
 	pthread_join(busy, NULL);
-	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
+	sched_setaffinity(0, sizeof(before), &before);
 	print_message("polled for %u of 20 reads beside a busy thread\n", told.submits);
+	assert_int_equal(right, 20);
 	assert_in_range(told.submits, 1, 10);
 	pollers_destroy(&pollers);
 }

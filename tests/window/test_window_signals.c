@@ -22,6 +22,7 @@
 extern char **environ;
 
 static struct window_rig w;
+static weir_object *plain; /* of the same pool, without a window: it is read in order, by peeks */
 
 static void start(void)
 {
@@ -101,6 +102,18 @@ static void read_or_write(uint64_t page, uint64_t random)
 		weir_unpin(&pin);
 }
 
+/* The first use of a page that was read ahead may read on. */
+static void peek_in_order(uint64_t first)
+{
+	for (uint64_t page = first; page < MIN(first + 64, PAGES); page++) {
+		struct weir_peek peek;
+		struct weir_pin pin;
+
+		if (weir_peek(plain, page, &peek) == -EAGAIN && !weir_pin(plain, page, WEIR_READ, &pin))
+			weir_unpin(&pin);
+	}
+}
+
 static void do_something(uint64_t random)
 {
 	static const unsigned modes[] = {WEIR_DEFAULT, WEIR_NOFS, WEIR_NOIO, WEIR_NOMEMALLOC};
@@ -125,6 +138,10 @@ static void do_something(uint64_t random)
 			weir_mlock(w.rig.object, page << PAGE_SHIFT, PAGE_SIZE * 4);
 			weir_munlock(w.rig.object, page << PAGE_SHIFT, PAGE_SIZE * 4);
 		}
+		break;
+	case 6:
+	case 7:
+		peek_in_order(page);
 		break;
 	default:
 		read_or_write(page, random);
@@ -156,6 +173,8 @@ static void handlers_touch_whatever_they_interrupt(void **state)
 	memset(expected, 0, sizeof(expected));
 	memset(expected_signal, 0, sizeof(expected_signal));
 	start();
+	plain = rig_open(w.rig.pool, PAGES, NULL);
+	assert_int_equal(weir_advise(plain, 0, 0, WEIR_ADV_NORMAL), 0);
 	assert_int_equal(sigaction(SIGRTMIN, &action, NULL), 0);
 	for (uintptr_t i = 0; i < WORKERS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, storm_worker, (void *)i), 0);
@@ -167,6 +186,7 @@ static void handlers_touch_whatever_they_interrupt(void **state)
 			assert_int_equal(*word_at(&w, page, i), expected[i][page]);
 			assert_int_equal(*word_at(&w, page, HANDLER_WORD + i), expected_signal[i][page]);
 		}
+	assert_int_equal(weir_close(plain, 0), 0);
 	window_stop(&w);
 }
 
