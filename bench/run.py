@@ -6,7 +6,8 @@ usage: run.py BUILD-FOLDER [--only NAME]... [--json | --markdown] [--list]
 
 A NAME is that of a program in bench/, as --list says them. The file of 2 GiB that the disk is measured by is made once,
 in WEIR_BENCH_DIR or /var/tmp; it has no name, so that nothing stays behind. Exit status 0 also where a target is
-missed: a shortfall is a result, not an error.
+missed: a shortfall is a result, not an error. Where a program fails, or all is interrupted, the figures of those before
+it are shown, and the status is another.
 """
 import json
 import os
@@ -77,8 +78,8 @@ def progress(text, end="\n"):
         print(text, end=end, file=sys.stderr, flush=True)
 
 
-def measure(build, programs):
-    figures = []
+def measure(build, programs, figures):
+    """Adds to figures, which has what was measured also where this ends early."""
     with tempfile.TemporaryFile(dir=os.environ.get("WEIR_BENCH_DIR") or "/var/tmp") as file:
         for number, program in enumerate(programs, 1):
             start = time.monotonic()
@@ -89,7 +90,6 @@ def measure(build, programs):
                 figure["program"] = program
                 figure["verdict"] = verdict(figure)
             figures += found
-    return figures
 
 
 def print_table(figures):
@@ -134,16 +134,20 @@ def main():
         print("\n".join(programs))
         return
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    figures, status = [], 0
     try:
-        figures = measure(build, programs)
+        measure(build, programs, figures)
     except KeyboardInterrupt:
-        sys.exit(130)
+        status = 130
+    except SystemExit as end:
+        status = end.code
     if form == "json":
         print(json.dumps(figures, indent=1))
-    elif form == "markdown":
+    elif figures and form == "markdown":
         print_markdown(figures)
-    else:
+    elif figures:
         print_table(figures)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -146,6 +146,24 @@ def forms_fault(runner, build, traces):
     return None
 
 
+def partial_fault(runner, build, traces):
+    """A program that fails takes nothing from those before it."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.mkdir(os.path.join(folder, "bench"))
+        os.symlink(os.path.realpath(os.path.join(build, "bench", "nomemalloc")),
+                   os.path.join(folder, "bench", "nomemalloc"))
+        failing = os.path.join(folder, "bench", "metadata")
+        with open(failing, "w", encoding="utf-8") as program:
+            program.write("#!/bin/sh\nexit 3\n")
+        os.chmod(failing, 0o755)
+        done = run([runner, folder, "--json", "--only", "nomemalloc", "--only", "metadata"], traces)
+    if done.returncode != 1 or "metadata failed with status 3" not in done.stderr:
+        return f"status {done.returncode}: {done.stderr}"
+    if len(json.loads(done.stdout or "[]")) != ROWS["nomemalloc"]:
+        return f"what was measured before is not shown: {done.stdout}"
+    return None
+
+
 def report(number, name, wrong, skipped=None):
     print(f"{'not ok' if wrong else 'ok'} {number} - {name}{' # SKIP ' + skipped if skipped and not wrong else ''}")
     if wrong:
@@ -157,7 +175,7 @@ def main():
     if has_tsan(build):
         print("1..0 # SKIP nothing to measure under the thread sanitizer, and its shadow is too much for a cgroup")
         return
-    print(f"1..{len(ROWS) + 2 + len(ENDED)}")
+    print(f"1..{len(ROWS) + 3 + len(ENDED)}")
     before, settings = left_behind(), readaheads()
     with tempfile.TemporaryDirectory() as traces:
         make_traces(traces)
@@ -167,8 +185,9 @@ def main():
                 wrong = "the program was built and not found"
             report(number, f"the benchmark {name} prints figures", wrong, skipped)
         report(len(ROWS) + 1, "run.py shows a table, and Markdown", forms_fault(runner, build, traces))
-    report(len(ROWS) + 2, "nothing is left behind", changed(before, settings))
-    for i, (name, number) in enumerate(ENDED, len(ROWS) + 3):
+        report(len(ROWS) + 2, "and what there is where a program fails", partial_fault(runner, build, traces))
+    report(len(ROWS) + 3, "nothing is left behind", changed(before, settings))
+    for i, (name, number) in enumerate(ENDED, len(ROWS) + 4):
         wrong, skipped = ended_fault(build, name, number, left_behind(), settings)
         report(i, f"nor by {name} after {number.name}", wrong, skipped)
 
