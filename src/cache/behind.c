@@ -22,8 +22,8 @@
 	(WORD_REF | WORD_REF2 | WORD_DIRTY | WORD_PIN_MASK | WORD_EXCLUSIVE | WORD_BUSY | WORD_MLOCKED | WORD_READAHEAD)
 
 /* Pages of one node. */
-static void to_tail(struct lruvec *lruvec, const struct weir_object *object, struct frame **frames,
-		    const uint32_t *pages, unsigned n)
+static void leave_batch(struct lruvec *lruvec, const struct weir_object *object, struct frame **frames,
+			const uint32_t *pages, unsigned n)
 {
 	lru_lock(lruvec, true);
 	for (unsigned i = 0; i < n; i++)
@@ -47,12 +47,12 @@ void leave_behind(struct weir_object *object, uint64_t first, uint64_t last)
 			continue;
 		frame = pool_frame(pool, seen);
 		if (n == BATCH_MAX || (n && frame->node != frames[0]->node)) {
-			to_tail(&pool->lruvecs[frames[0]->node], object, frames, pages, n);
+			leave_batch(&pool->lruvecs[frames[0]->node], object, frames, pages, n);
 			n = 0;
 		}
 		frames[n] = frame;
 		pages[n++] = (uint32_t)page;
 	}
 	if (n)
-		to_tail(&pool->lruvecs[frames[0]->node], object, frames, pages, n);
+		leave_batch(&pool->lruvecs[frames[0]->node], object, frames, pages, n);
 }

@@ -120,7 +120,7 @@ static inline struct frame *lru_tail(const struct lruvec *lruvec, enum lru_list 
 
 	return head->prev == head ? NULL : list_entry(head->prev, struct frame, lru);
 }
-/* Take up to n frames off the tail of a list into frames[]. Lock held. */
+/* Take up to n frames off the tail of a list into frames[]: of an inactive one what was left behind, first. Lock held. */
 unsigned lru_isolate_tail(struct lruvec *lruvec, enum lru_list list, struct frame **frames, unsigned n);
 /* Take this very frame off whatever list it is on, if it is on one and still holds that page of that object; *from:
  * its list. Takes the lock itself. */
