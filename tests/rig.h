@@ -213,6 +213,14 @@ static inline void let_readahead_catch_up(weir_pool *pool)
 	}
 }
 
+/* As a program that uses pages in order, and does something with each. */
+static inline void use_in_order(weir_object *object, uint64_t page)
+{
+	touch(object, page, 1);
+	if (page % 64 == 0)
+		let_readahead_catch_up(object->pool);
+}
+
 /* Contract 31, at a quiet point: every frame is somewhere, once. */
 static inline bool conserved(weir_pool *pool)
 {

@@ -45,9 +45,7 @@ static int teardown(void **state)
 
 static void use(uint64_t page)
 {
-	touch(rig.object, page, 1);
-	if (page % 64 == 0)
-		let_readahead_catch_up(rig.pool);
+	use_in_order(rig.object, page);
 }
 
 static unsigned resident(weir_object *object, uint64_t first, uint64_t last, uint64_t step)

@@ -30,12 +30,9 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* A program does something with each page. */
 static void use(uint64_t page)
 {
-	touch(rig.object, page, 1);
-	if (page % 64 == 0)
-		let_readahead_catch_up(rig.pool);
+	use_in_order(rig.object, page);
 }
 
 /* What a stream of n pages must look like: nearly all were there when they were asked for, and nearly none in vain. */
