@@ -340,8 +340,8 @@ struct weir_object_head_ {
 int weir_peek_slow_(weir_object *object, uint64_t page, struct weir_peek *peek);
 
 /* Errors: -EAGAIN (not resident, or held by an exclusive pin: take a pin instead), -ERANGE (past the end).
- * Counts as a use of the page for replacement, not in pin_hit. Blocks: no; where the page was read ahead, for a list's
- * lock. Allocates: no. Signal-safe: no. */
+ * Counts as a use of the page for replacement, not in pin_hit. Blocks: no; where the page was read ahead, for locks of
+ * lists and zones, briefly. Allocates: no. Signal-safe: no. */
 static inline int weir_peek(weir_object *object, uint64_t page, struct weir_peek *peek)
 {
 	const struct weir_object_head_ *head = (const struct weir_object_head_ *)(const void *)object;
