@@ -311,10 +311,11 @@ static void leave_used(struct weir_object *object, struct stream *stream, int64_
 	int64_t stride = load64(&stream->stride), last = page - stride * (int64_t)window,
 		n = (last - stream->left) * stride;
 	uint64_t soon = atomic_load_explicit(&object->readahead.soon, memory_order_relaxed);
-	bool loops = soon - stream->soon > (uint64_t)n / 2;
+	bool loops;
 
 	if (window < BEHIND_MIN || (stride != 1 && stride != -1) || n <= 0)
 		return;
+	loops = soon - stream->soon > (uint64_t)n / 2;
 	stream->left = last;
 	stream->soon = soon;
 	if (loops)
