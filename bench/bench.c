@@ -21,6 +21,11 @@ uint64_t scaled_bytes(uint64_t bytes)
 	return MAX(bytes / scale() / MIB, 4) * MIB;
 }
 
+double scaled_seconds(double seconds)
+{
+	return seconds / (double)scale();
+}
+
 static int by_value(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;

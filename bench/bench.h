@@ -45,6 +45,7 @@ static inline uint64_t next_random(uint64_t *state)
 uint64_t scaled_to(uint64_t n, uint64_t least);
 /* Bytes stay whole MiB, at least 4: the smallest pool that has room for what is measured. */
 uint64_t scaled_bytes(uint64_t bytes);
+double scaled_seconds(double seconds);
 
 /* CGROUP_MEMORY, but enough for a process to live in. */
 uint64_t cgroup_memory(void);
