@@ -74,21 +74,24 @@ static uint64_t active_size(const struct lruvec *lruvec, enum lru_type type)
 	return lru_size(lruvec, lru_list_of(type, true));
 }
 
-/* How many pages fit: what is managed but kept free or locked, or the other pair's. And the least target: a hundredth
- * of that, and what the background reclaimer takes at a time (from low to high and a boost, and a batch). None of it
- * changes often, so it is done once a scan. */
+/* How many pages fit: what is managed but kept free or locked, or the other pair's. The least target: a hundredth of that,
+ * and what the background reclaimer takes at a time (from low to high and a boost, and a batch). And by how much more than
+ * it leaves the inactive list can have before that: where it is late, free frames go down to min. None of it changes
+ * often, so it is done once a scan. */
 static void measure_memory(struct lruvec *lruvec, enum lru_type type)
 {
 	uint64_t high = zone_watermark(lruvec->mem, lruvec->node, ALLOC_HIGH_MARK);
 	uint64_t low = zone_watermark(lruvec->mem, lruvec->node, ALLOC_LOW_MARK);
+	uint64_t min = zone_watermark(lruvec->mem, lruvec->node, ALLOC_MIN_MARK);
 	uint64_t kept = high + lru_size(lruvec, LRU_UNEVICTABLE) + inactive_size(lruvec, other_type(type)) +
 			active_size(lruvec, other_type(type));
 	uint64_t frames = lruvec->nr_frames;
 	uint64_t capacity = frames > kept + START ? frames - kept : START;
-	uint64_t run = high - low + get(&lruvec->boost) + batch_of(capacity) + 1;
+	uint64_t surplus = get(&lruvec->boost) + batch_of(capacity) + 1;
 
 	set(&lruvec->irr[type].capacity, (uint32_t)capacity);
-	set(&lruvec->irr[type].target_min, (uint32_t)MIN(MAX(capacity / 100, run), capacity));
+	set(&lruvec->irr[type].target_min, (uint32_t)MIN(MAX(capacity / 100, high - low + surplus), capacity));
+	set(&lruvec->irr[type].surplus, (uint32_t)MIN(high - min + surplus, capacity));
 }
 
 static uint32_t target_of(const struct lruvec *lruvec, enum lru_type type)
@@ -180,10 +183,11 @@ static bool beats_active_tail(const struct lruvec *lruvec, enum lru_type type, u
 	return !active_size(lruvec, type) || later(stamp, get(&lruvec->irr[type].tail_stamp));
 }
 
-/* Since the target fell: pages that come back may fill the active list, however far apart their uses were. */
+/* Since the target fell: pages that come back may fill the active list, however far apart their uses were. What
+ * the inactive list has until reclaim comes is no room: it would be filled with anything. */
 static bool active_has_room(const struct lruvec *lruvec, enum lru_type type)
 {
-	return inactive_size(lruvec, type) > target_of(lruvec, type) + batch_of(get(&lruvec->irr[type].capacity));
+	return inactive_size(lruvec, type) > target_of(lruvec, type) + get(&lruvec->irr[type].surplus);
 }
 
 /* More is free than reclaim leaves behind: two batches above high, and a boost. */

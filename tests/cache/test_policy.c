@@ -133,6 +133,32 @@ static void a_skewed_load_misses_no_more_than_with_two_lists(void **state)
 	assert_in_range(ours, 1, misses_of_zipf("clock") * 95 / 100);
 }
 
+/* Breaks when what reclaim frees at a time passes for room on the active list, which pages of a scan then fill when they
+ * come back: nearly all of them did. Here that is much, as low and high are far apart; and the inactive list is short, as
+ * after a loop. */
+static void pages_of_a_scan_stay_off_the_active_list_when_they_come_back(void **state)
+{
+	uint64_t activated = 0;
+
+	(void)state;
+	rig_config(&rig, CAPACITY << PAGE_SHIFT);
+	rig.config.policy = NULL;
+	rig.config.watermark_scale_factor = 1000;
+	rig_start(&rig, FILE_PAGES);
+	dice = 88172645463325252ull;
+	for (int round = 0; round < 10; round++)
+		touch_range(rig.object, 0, CAPACITY * 3 / 2);
+	for (uint64_t i = 0; i < 4 * (FILE_PAGES - CAPACITY); i++) {
+		if (i == 2 * (FILE_PAGES - CAPACITY)) /* all have been there */
+			activated = counter(rig.pool, "workingset_activate_file");
+		touch(rig.object, roll(CAPACITY / 2), 1);
+		touch(rig.object, CAPACITY + i % (FILE_PAGES - CAPACITY), 1);
+	}
+	activated = counter(rig.pool, "workingset_activate_file") - activated;
+	rig_stop(&rig);
+	assert_in_range(activated, 0, 2 * (FILE_PAGES - CAPACITY) / 4);
+}
+
 /* Breaks when pages that were hot once are kept although others are hot now: 600 pages get nine of ten accesses, and
  * 10,000 accesses after these have become others, 97 % of the new ones' accesses must be hits. */
 static void another_hot_set_is_learnt_within_ten_thousand_accesses(void **state)
@@ -238,6 +264,7 @@ int main(void)
 		cmocka_unit_test(a_hot_set_survives_a_scan_of_ten_times_the_memory),
 		cmocka_unit_test(a_loop_larger_than_memory_keeps_a_stable_share),
 		cmocka_unit_test(a_skewed_load_misses_no_more_than_with_two_lists),
+		cmocka_unit_test(pages_of_a_scan_stay_off_the_active_list_when_they_come_back),
 		cmocka_unit_test(another_hot_set_is_learnt_within_ten_thousand_accesses),
 		cmocka_unit_test(newcomers_find_room_where_all_else_is_in_use),
 		cmocka_unit_test(a_page_used_twice_far_apart_is_there_the_second_time),
