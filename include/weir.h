@@ -16,11 +16,13 @@
  *
  * Conventions
  *   - Functions that can fail return 0 (or a count) on success and a negative errno on failure;
- *     weir_error_text() has the sentence for the calling thread's last failure in weir_create,
- *     weir_set_budget, weir_open, weir_open_store, weir_anon, weir_swap_add, weir_resize and weir_close.
+ *     weir_error_text() has the sentence for the calling thread's last failure in weir_create, weir_destroy,
+ *     weir_set_budget, weir_open, weir_open_store, weir_file_store_open, weir_anon, weir_swap_add, weir_resize,
+ *     weir_close, weir_map, weir_unmap and weir_protect.
  *   - All functions are safe to call from any thread, except where "not thread-safe" is written.
  *   - "Blocks" says whether a call may wait for I/O or for other threads. "Allocates" says whether it
- *     may use the heap. "Signal-safe" says whether a signal handler may call it.
+ *     may use the heap. "Signal-safe" says whether a signal handler may call it. Where one of them is not said:
+ *     it does not block, it does not use the heap, a signal handler may not call it.
  *   - After fork() the child must not use the pool, and can't: its memory is not there.
  *
  * A minimal program
@@ -34,12 +36,12 @@
  *     config.memory_bytes = 256 << 20;
  *     if (weir_create(&config, &pool) || weir_open(pool, "data.bin", WEIR_RDWR, &object))
  *         errx(1, "%s", weir_error_text());
- *     if (weir_pin(object, 12345, WEIR_READ, &pin) == 0) {
- *         use(pin.data);
- *         weir_unpin(&pin);
- *     }
- *     weir_close(object, 0);
- *     weir_destroy(pool);
+ *     if (weir_pin(object, 12345, WEIR_READ, &pin))
+ *         errx(1, "page 12345 can't be read");
+ *     use(pin.data);
+ *     weir_unpin(&pin);
+ *     if (weir_close(object, 0) || weir_destroy(pool))
+ *         errx(1, "%s", weir_error_text());
  */
 #ifndef WEIR_H
 #define WEIR_H
@@ -124,21 +126,22 @@ struct weir_config {
 
 	/* Watermarks. Defaults follow the kernel: min = clamp(sqrt(16 x kB), 128, 262144) kB, at most 1/8 of
 	 * the budget; low = min + max(min/4, memory x watermark_scale_factor/10000); high = low + the same. */
-	uint64_t min_free_bytes;         /* default 0: the formula */
+	uint64_t min_free_bytes;         /* 0 to an eighth of the budget; default 0: the formula */
 	unsigned watermark_scale_factor; /* 1 to 1000, default 10 */
 
 	unsigned swappiness;           /* 0 to 200, default 60; weight of anonymous against file pages */
 	unsigned swap_cluster_max;     /* 1 to 256, default 32: pages in one batch of reclaim */
 	bool laptop_mode;              /* reclaim writes only after it failed without; default off */
-	unsigned dirty_background_pct; /* 1 to 100, default 10: flushers start above it */
+	unsigned dirty_background_pct; /* 1 to 89, default 10: flushers start above it */
 	unsigned dirty_pct;            /* above background, up to 90, default 40: writers are held at it */
-	unsigned dirty_expire_ms;      /* default 3000: a page dirty for longer is written */
-	unsigned flush_interval_ms;    /* default 1000: how often flushers look */
+	unsigned dirty_expire_ms;      /* 1 to 2^31 - 1, default 3000: a page dirty for longer is written */
+	unsigned flush_interval_ms;    /* 1 to 3600000, default 1000: how often flushers look */
 
 	const char *policy;   /* replacement policy by name; default NULL: weir_policy_name(0) */
 	unsigned max_threads; /* threads that have pinned at once, 1 to 65536, default 1024; more
 	                          * threads work too, their hits cost an atomic read-modify-write more */
-	unsigned wait_ms;     /* bound of waits for a frame, for others' pins, at the dirty limit: default 10000 */
+	unsigned wait_ms;     /* from 1 on, default 10000: bound of waits for a frame (WEIR_WAIT), for others' pins, for a
+	                          * resize, at the dirty limit, and in weir_set_budget */
 	unsigned poll_us;     /* 0 to 10000, default 200: who misses a page looks for the end of its read for so long,
 	                          * and only then sleeps (io_uring, O_DIRECT): faster by what waking an idle processor
 	                          * takes, for processor time while nobody else wants it. 0: sleeps at once */
@@ -152,15 +155,18 @@ struct weir_config {
 	                          * touches, see weir_map; default off */
 };
 
-/* Defaults as written above. Blocks: no. Allocates: no. */
+/* Defaults as written above. Signal-safe: yes. */
 void weir_config_init(struct weir_config *config);
 
-/* Make a pool. All frames are populated before it returns: a pool that was made never fails for want
- * of memory that the machine promised and did not have.
- * Errors: -EINVAL (a field out of its range; a budget of 0 or smaller than its reserve needs), -ENOMEM
- * (the machine or the cgroup can't give it now), -EAGAIN (no threads), -EMFILE (no descriptors, to poll for reads), -ENOENT
- * (no such policy), -ENOTSUP (the kernel's pages are not of 4096 bytes).
- * Blocks: yes. Allocates: yes. */
+/* Make a pool. All frames are populated before it returns, unless config.populate is off: a pool that was made never
+ * fails for want of memory that the machine promised and did not have.
+ * Errors: -EINVAL (a field out of its range; a budget of 0 or smaller than its reserve needs), -ENOMEM (the machine or
+ * the cgroup can't give it now), -EAGAIN (no threads), -EMFILE (no descriptors, to poll for reads), -ENOENT (no such
+ * policy), -ENOTSUP (the kernel's pages are not of 4096 bytes). With config.windows, where the kernel can't give what they
+ * need (a userfaultfd with write protection and signals: Linux 5.7 on x86-64, 6.10 on aarch64; permission for
+ * it): -ENOSYS, -EPERM, -EINVAL, -EMFILE; weir_error_text() says what is missing. Pins need nothing of it: the same
+ * configuration without windows works.
+ * Blocks: yes. Allocates: yes. Signal-safe: no. */
 int weir_create(const struct weir_config *config, weir_pool **pool);
 
 /* Change the budget of a pool that is at work: `bytes`, rounded down to pages, is at most the configuration's
@@ -183,11 +189,7 @@ int weir_set_budget(weir_pool *pool, uint64_t bytes);
  * frames of weir_alloc_frames are out; nothing was changed). Blocks: yes. Not thread-safe. */
 int weir_destroy(weir_pool *pool);
 
-/* ... and with config.windows, where the kernel can't give it what they need (a userfaultfd with write protection and
- * signals: Linux 5.7 on x86-64, 6.10 on aarch64; permission for it): -ENOSYS, -EPERM, -EINVAL, -EMFILE.
- * weir_error_text() says what is missing. Pins need nothing of it: the same configuration without windows works. */
-
-/* Replacement policies by number, NULL past the last; number 0 is the default. */
+/* Replacement policies by number, NULL past the last; number 0 is the default. Signal-safe: yes. */
 const char *weir_policy_name(unsigned number);
 
 /* ---------------------------------------------------------------------------------------------
@@ -212,9 +214,9 @@ int weir_open(weir_pool *pool, const char *path, unsigned flags, weir_object **o
 #define WEIR_DISCARD 0x01u /* weir_close: drop what is dirty instead of writing it */
 
 /* Write back what is dirty, make it durable, drop the pages, close the store.
- * Errors: -EBUSY (pins or requests are held), or the error of the writeback or of a sync (weir_sync), in
- * which case the object stays open with its dirty pages: repair and close again, or close with
- * WEIR_DISCARD.
+ * Errors: -EBUSY (pins or requests are held, or it has a window: weir_unmap first), -EINVAL (unknown flags), or the
+ * error of the writeback or of a sync (weir_sync), in which case the object stays open with its dirty pages: repair and
+ * close again, or close with WEIR_DISCARD.
  * Blocks: yes. */
 int weir_close(weir_object *object, unsigned flags);
 
@@ -298,10 +300,11 @@ struct weir_pin {
  * writing ones too (as threads that write to one mmap: order is the program's affair). Any thread may
  * release the pin. A thread may hold as many pins as there are frames to hold.
  * Errors: -EINVAL (unknown flags), -ERANGE (past the end of the object), -EROFS (WRITE on a read-only
- * object), -ENOMEM (every frame is held, or dirty behind a store that fails or stalls), -ETIMEDOUT (config.wait_ms
- * passed: under WAIT without a frame, or while others held the page, or resized the object there), -EAGAIN (TRY),
- * -EDEADLK (EXCLUSIVE on a page that this thread has pinned; of its pins 16 at a time are known, and waiting for a
- * further one ends with -ETIMEDOUT), -ESTALE (the file was cut short by others), or the store's read error.
+ * object), -EACCES (weir_protect made the page PROT_NONE), -ENOMEM (every frame is held, or dirty behind a store that
+ * fails or stalls), -ETIMEDOUT (config.wait_ms passed: under WAIT without a frame, or while others held the page, or
+ * resized the object there), -EAGAIN (TRY), -EDEADLK (EXCLUSIVE on a page that this thread has pinned; of its pins 16 at a
+ * time are known, and waiting for a further one ends with -ETIMEDOUT), -ESTALE (the file was cut short by others), or the
+ * store's read error.
  * Blocks: only on a miss, for EXCLUSIVE, for a WRITE on a page in writeback, for a resize that may cut the page off,
  * or (WRITE) at the dirty limit.
  * Allocates: no. Signal-safe: no. */
@@ -428,8 +431,9 @@ ssize_t weir_pwrite(weir_object *object, const void *buffer, size_t bytes, uint6
  *     whose address stays; a cut takes pages away.
  *   - System calls get EFAULT for memory that is not there, or clean and to be written to: give them pinned pages (or
  *     use weir_pread and weir_pwrite). With config.fault_thread, and the right to serve the kernel's own faults (root,
- *     or vm.unprivileged_userfaultfd=1), they work as on any memory, but each fault costs ten times as much or more.
- *   - Stores' `read` runs in the signal handler of whoever touches: it must be async-signal-safe. No function that the
+ *     or vm.unprivileged_userfaultfd=1), they work as on any memory, but each fault costs two switches of threads more:
+ *     reads of a disk at random get a half to three quarters of the speed.
+ *   - Stores' `readv` runs in the signal handler of whoever touches: it must be async-signal-safe. No function that the
  *     library calls back (stores', shrinkers', the write hook) may touch a window of its pool: it runs inside the
  *     library.
  *   - Signals wait while a thread is inside the library, as in a kernel: so their handlers may touch windows. A thread
@@ -468,8 +472,9 @@ int weir_unmap(weir_object *object);
  * (PROT_NONE: pages are pinned). Blocks: PROT_NONE, for I/O under way. */
 int weir_protect(weir_object *object, uint64_t offset, uint64_t bytes, int prot);
 
-/* Which pages are resident, as mincore(2): bit 0 of a byte for each of the range's pages. Needs no window. Pages come
- * and go, so it is true of the moment alone. Errors: -EINVAL as weir_advise. Blocks: no. Signal-safe: yes. */
+/* Which pages are resident, as mincore(2): bit 0 of a byte for each page of the range, which is widened to whole pages
+ * and cut at the object's end; bytes 0: to the end. `vec` has room for so many. Needs no window. Pages come and go, so
+ * it is true of the moment alone. Errors: -EINVAL as weir_advise. Blocks: no. Signal-safe: yes. */
 int weir_mincore(weir_object *object, uint64_t offset, uint64_t bytes, unsigned char *vec);
 
 /* A touch that can't be served: what a return value would have told. */
@@ -538,7 +543,7 @@ int weir_sync(weir_object *object, uint64_t offset, uint64_t bytes);
 /* Called before dirty pages [page, page + n) of the object are written; 0 lets them go, anything else
  * holds them back ("not yet": a log record is not durable). It runs in whatever thread writes, often in
  * a reclaiming context: it must not pin, block for long, or call back into the object. NULL removes it.
- * Errors: -EINVAL. Blocks: until no call of the former hook is running. */
+ * Errors: -EINVAL (opened read-only). Blocks: until no call of the former hook is running. */
 typedef int (*weir_write_hook)(weir_object *object, uint64_t page, uint64_t n, void *user);
 int weir_set_write_hook(weir_object *object, weir_write_hook hook, void *user);
 
@@ -592,10 +597,11 @@ struct weir_shrinker {
 	void *user;
 	uint64_t private_[4 + WEIR_MAX_NODES]; /* the library's, while registered */
 };
-/* Errors: -EINVAL (no callbacks), -EBUSY (registered already). Blocks: for the shrinker list's lock. */
+/* Errors: -EINVAL (no callbacks), -EBUSY (registered already), -EDEADLK (from a callback). Blocks: until running
+ * callbacks have ended, so hold no lock that they take. */
 int weir_shrinker_register(weir_pool *pool, struct weir_shrinker *shrinker);
 /* None of its callbacks runs after this has returned. Errors: -EINVAL (not registered), -EDEADLK (from
- * a callback). Blocks: until running callbacks have ended. */
+ * a callback). Blocks: as registering. */
 int weir_shrinker_unregister(weir_pool *pool, struct weir_shrinker *shrinker);
 
 /* ---------------------------------------------------------------------------------------------
@@ -605,12 +611,12 @@ int weir_shrinker_unregister(weir_pool *pool, struct weir_shrinker *shrinker);
  * but not of one instant.
  */
 #define WEIR_ALL_NODES (~0u)
-/* Name of counter i, NULL past the last. */
+/* Name of counter i, NULL past the last. Signal-safe: yes. */
 const char *weir_counter_name(unsigned i);
 /* Values of the first n counters into values[]; node: a node's number or WEIR_ALL_NODES. Returns how
  * many counters there are. Errors: -EINVAL (no such node). Blocks: no. Allocates: no. Signal-safe: yes. */
 int weir_counters(const weir_pool *pool, unsigned node, uint64_t *values, unsigned n);
-/* One counter by name, 0 where there is no such name. */
+/* One counter by name, of all nodes; 0 where there is no such name. Signal-safe: yes. */
 uint64_t weir_counter(const weir_pool *pool, const char *name);
 
 /* The present division of the budget, in frames, of one node or all. Their sum is `managed`. */
@@ -623,7 +629,7 @@ struct weir_meminfo {
 	uint64_t dirty, writeback; /* of the above */
 	uint64_t metadata_bytes;   /* beside the budget: descriptors, page words touched, thread records */
 };
-/* Errors: -EINVAL (no such node). Blocks: no. Allocates: no. */
+/* Errors: -EINVAL (no such node). Blocks: briefly, for the list of objects. */
 int weir_meminfo(const weir_pool *pool, unsigned node, struct weir_meminfo *info);
 
 /* ---------------------------------------------------------------------------------------------
@@ -634,12 +640,13 @@ int weir_meminfo(const weir_pool *pool, unsigned node, struct weir_meminfo *info
  * must leave the rest of the page alone. A vector is one page or several neighbours; there are 64 at most.
  * All return 0 or a count, or a negative errno. They run in reclaiming contexts: memory comes from
  * weir_alloc_frames, never from the heap, at most `writeout_frames` at once (the pool keeps a reserve of
- * as many for each open store).
+ * as many for each open store). In a pool with config.windows `readv` also runs in the handler of a touching
+ * thread's SIGBUS: it may call what is async-signal-safe, and weir_alloc_frames.
  */
 struct weir_io;
 struct weir_store_ops {
 	size_t size; /* sizeof(struct weir_store_ops) */
-	unsigned writeout_frames;
+	unsigned writeout_frames; /* 0 to 1024 */
 	/* Fill the vectors from offset; bytes transferred, short only at the end of the store. */
 	ssize_t (*readv)(void *store, const struct iovec *iov, int n, uint64_t offset);
 	/* Write the vectors at offset; bytes transferred, short only on an error (which the next call meets). */
@@ -679,11 +686,13 @@ struct weir_io {
 void weir_io_complete(struct weir_io *io, ssize_t result);
 
 /* Open any store as an object. On success the store is the object's: close() is called with it.
- * flags: WEIR_RDONLY or WEIR_RDWR. Errors: as weir_open, -EINVAL (a required function is missing). */
+ * flags: WEIR_RDONLY or WEIR_RDWR. Errors: as weir_open, -EINVAL (a required function is missing; `size` or
+ * writeout_frames out of range). Blocks: yes. Allocates: yes. */
 int weir_open_store(weir_pool *pool, const struct weir_store_ops *ops, void *store, unsigned flags,
 		    weir_object **object);
 
-/* A store in ordinary memory, for tests and scratch objects; its bytes are outside the budget. */
+/* A store in ordinary memory, for tests and scratch objects; its bytes are outside the budget. Errors: -EFBIG (over 2^44
+ * bytes), -ENOMEM. Allocates: address space. */
 int weir_memory_store_create(uint64_t bytes, const struct weir_store_ops **ops, void **store);
 
 /* A store that wraps another and makes it fail by rule, for tests of programs and of Weir itself. */
@@ -717,11 +726,12 @@ int weir_fault_store_create(const struct weir_store_ops *inner_ops, void *inner,
 /* Replace the rules (at most 16; n 0: none), also while the store is in use.
  * Errors: -EINVAL. Blocks: briefly. Allocates: no. */
 int weir_fault_store_rules(void *store, const struct weir_fault_rule *rules, unsigned n);
-/* How many calls of these ops were seen / acted on since the rules were set. */
+/* How many calls of these ops were seen / acted on since the rules were set. Blocks: briefly. */
 uint64_t weir_fault_store_calls(void *store, unsigned ops);
 uint64_t weir_fault_store_hits(void *store);
 
-/* The store of weir_open on its own, to be wrapped. path and flags as there; same errors. */
+/* The store of weir_open on its own, to be wrapped. path and flags as there; same errors. Blocks: yes.
+ * Allocates: yes. */
 int weir_file_store_open(const char *path, unsigned flags, const struct weir_store_ops **ops, void **store);
 
 #ifdef __cplusplus

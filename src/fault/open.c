@@ -137,7 +137,8 @@ int weir_open_store(weir_pool *pool, const struct weir_store_ops *ops, void *dat
 
 	if (error || (flags & ~WEIR_RDWR) || !object)
 		return weir_error_set(-EINVAL, "weir_open_store: %s",
-				      error ? "a required function of the store is missing"
+				      error ? "a required function of the store is missing, or its size "
+					      "or writeout_frames (0 to 1024) is out of range"
 					    : "flags may be WEIR_RDONLY or WEIR_RDWR");
 	return object_open(pool, &store, flags, object);
 }
