@@ -20,7 +20,8 @@
 struct batch {
 	unsigned n;
 	struct frame *frames[BATCH_MAX];
-	struct weir_object *objects[BATCH_MAX]; /* whose pages they are; alive while the caller holds frame, word or object */
+	struct weir_object
+		*objects[BATCH_MAX]; /* whose pages they are; alive while the caller holds frame, word or object */
 	page_word *words[BATCH_MAX];
 	uint64_t seen[BATCH_MAX]; /* each word as this thread left it */
 };
@@ -59,10 +60,14 @@ static inline void batch_remove(struct batch *batch, unsigned i)
 	batch_move(batch, last, i);
 }
 
+enum evict_how {
+	EVICT_RECLAIM, /* clean pages; each leaves a shadow entry, by which it is known when it comes back */
+	EVICT_DROP,    /* clean pages that the program gave up: none. That they come back is no mistake of reclaim's */
+	EVICT_DISCARD, /* dirty ones too (close with DISCARD, truncation): none */
+};
 /* Evict a clean, unpinned batch whose words were seen as unmapped. Evicted frames go to freed[] (detached from their
- * object, not yet given back), the others to kept[]. discard_dirty: also drop pages with the dirty bit (close with
- * DISCARD, truncation). was_active: the frames came off an active list. */
-void evict_batch(weir_pool *pool, struct batch *batch, bool was_active, bool discard_dirty, struct frame **freed,
+ * object, not yet given back), the others to kept[]. was_active: the frames came off an active list. */
+void evict_batch(weir_pool *pool, struct batch *batch, bool was_active, enum evict_how how, struct frame **freed,
 		 unsigned *nr_freed, struct frame **kept, unsigned *nr_kept);
 
 /* unmapped|dirty -> writeback for those that no writing pin holds, with the word's flags in `set` (WORD_RECLAIM)

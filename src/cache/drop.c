@@ -20,6 +20,26 @@ struct drop {
 	int result;
 };
 
+/* And leave what is in the way: the rest is for those who want all of it gone, and wait. */
+static bool only_clean(const struct drop *drop)
+{
+	return drop->mode == DROP_OUT || drop->mode == DROP_CLEAN;
+}
+
+static enum evict_how how_to_evict(const struct drop *drop)
+{
+	switch (drop->mode) {
+	case DROP_OUT:
+		return EVICT_RECLAIM;
+	case DROP_DIRTY:
+		return EVICT_DISCARD;
+	case DROP_CLEAN:
+	case DROP_ALL:
+		break;
+	}
+	return EVICT_DROP;
+}
+
 /* A page that could not be evicted: pinned is an answer; anything else (a write that just began, say) ends. */
 static void look_again(struct drop *drop, uint64_t page)
 {
@@ -39,7 +59,7 @@ static void drop_batch(struct drop *drop)
 		return;
 	for (unsigned i = 0; i < n; i++)
 		frames[i] = drop->batch.frames[i];
-	evict_batch(pool, &drop->batch, false, drop->mode == DROP_DIRTY, freed, &nr_freed, kept, &nr_kept);
+	evict_batch(pool, &drop->batch, false, how_to_evict(drop), freed, &nr_freed, kept, &nr_kept);
 	for (unsigned k = 0; k < nr_kept; k++) {
 		indices[k] = kept[k]->index; /* while it is still ours */
 		for (unsigned i = 0; i < n; i++)
@@ -52,7 +72,7 @@ static void drop_batch(struct drop *drop)
 		atomic_store_explicit(&pool->kswapd[freed[i]->node].failures, 0, memory_order_relaxed);
 	}
 	zone_free_batch(&pool->mem, freed, nr_freed);
-	for (unsigned k = 0; k < nr_kept && drop->mode != DROP_CLEAN; k++)
+	for (unsigned k = 0; k < nr_kept && !only_clean(drop); k++)
 		look_again(drop, indices[k]);
 	drop->batch.n = 0;
 }
@@ -73,23 +93,23 @@ static bool drop_page(struct drop *drop, uint64_t page)
 	case PAGE_RESIDENT:
 		break;
 	case PAGE_LOADING: /* a queue's, maybe, which nobody reaps: our caller can, we can't */
-		if (drop->mode == DROP_CLEAN)
+		if (only_clean(drop))
 			return true;
 		word_wait(word, seen, 1000000);
 		if (word_state(word_load(word)) == PAGE_LOADING)
 			drop->result = -EAGAIN;
 		return false;
 	default: /* in someone's hands: that ends soon */
-		if (drop->mode != DROP_CLEAN)
+		if (!only_clean(drop))
 			word_wait(word, seen, 1000000);
-		return drop->mode == DROP_CLEAN;
+		return only_clean(drop);
 	}
 	if (seen & WORD_BUSY) {
-		if (drop->mode != DROP_CLEAN)
+		if (!only_clean(drop))
 			word_wait(word, seen, 1000000);
-		return drop->mode == DROP_CLEAN;
+		return only_clean(drop);
 	}
-	if (drop->mode == DROP_CLEAN && (seen & (WORD_DIRTY | WORD_MLOCKED | WORD_PIN_MASK | WORD_EXCLUSIVE)))
+	if (only_clean(drop) && (seen & (WORD_DIRTY | WORD_MLOCKED | WORD_PIN_MASK | WORD_EXCLUSIVE)))
 		return true;
 	if ((seen & (WORD_PIN_MASK | WORD_EXCLUSIVE)) || (drop->mode == DROP_ALL && (seen & WORD_DIRTY))) {
 		drop->result = -EBUSY;
@@ -98,9 +118,9 @@ static bool drop_page(struct drop *drop, uint64_t page)
 	frame = pool_frame(pool, seen);
 	if (!lru_isolate_frame(&pool->lruvecs[frame->node], frame, object, (uint32_t)page, &from)) {
 		sched_yield();
-		return drop->mode == DROP_CLEAN;
+		return only_clean(drop);
 	}
-	if (drop->mode != DROP_CLEAN) /* now: should it stay after all, it goes back to a list for unlocked ones */
+	if (!only_clean(drop)) /* now: should it stay after all, it goes back to a list for unlocked ones */
 		atomic_fetch_and(word, ~WORD_MLOCKED);
 	seen = word_load(word); /* ours now: only flags can change */
 	drop->from[drop->batch.n] = from;

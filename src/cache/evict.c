@@ -2,13 +2,12 @@
 #include "cache/batch.h"
 
 /* The first step of eviction; what can't be isolated is kept. */
-static void isolate_words(struct batch *batch, bool discard_dirty, struct frame **kept, unsigned *nr_kept)
+static void isolate_words(struct batch *batch, enum evict_how how, struct frame **kept, unsigned *nr_kept)
 {
-	uint64_t forbidden = WORD_PIN_MASK | WORD_EXCLUSIVE | WORD_BUSY | WORD_MLOCKED |
-			     (discard_dirty ? 0 : WORD_DIRTY);
+	uint64_t forbidden = WORD_PIN_MASK | WORD_EXCLUSIVE | WORD_BUSY;
 
-	if (discard_dirty)
-		forbidden &= ~WORD_MLOCKED;
+	if (how != EVICT_DISCARD)
+		forbidden |= WORD_DIRTY | WORD_MLOCKED;
 	for (unsigned i = batch->n; i-- > 0;)
 		if ((batch->seen[i] & forbidden) || !word_isolate(batch->words[i], &batch->seen[i])) {
 			kept[(*nr_kept)++] = batch->frames[i];
@@ -37,12 +36,19 @@ static void note_waste(struct weir_object *object, const struct frame *frame)
 	count(object->pool, frame->node, COUNT_READAHEAD_WASTE, 1);
 }
 
-void evict_batch(weir_pool *pool, struct batch *batch, bool was_active, bool discard_dirty, struct frame **freed,
+static uint64_t shadow_of(weir_pool *pool, struct frame *frame, bool was_active, enum evict_how how)
+{
+	if (how != EVICT_RECLAIM)
+		return 0;
+	return pool->policy->evict(&pool->lruvecs[frame->node], frame, was_active || frame->was_active);
+}
+
+void evict_batch(weir_pool *pool, struct batch *batch, bool was_active, enum evict_how how, struct frame **freed,
 		 unsigned *nr_freed, struct frame **kept, unsigned *nr_kept)
 {
 	uint64_t pinned;
 
-	isolate_words(batch, discard_dirty, kept, nr_kept);
+	isolate_words(batch, how, kept, nr_kept);
 	if (!batch->n)
 		return;
 	pinned = pins_find(&pool->threads, batch->words, batch->n, false);
@@ -50,15 +56,13 @@ void evict_batch(weir_pool *pool, struct batch *batch, bool was_active, bool dis
 	for (unsigned i = 0; i < batch->n; i++) {
 		struct frame *frame = batch->frames[i];
 		struct weir_object *object = batch->objects[i];
-		struct lruvec *lruvec = &pool->lruvecs[frame->node];
 		bool dirty = batch->seen[i] & WORD_DIRTY;
 
 		if (unlikely(batch->seen[i] & WORD_READAHEAD) && !(pinned & 1ull << i))
 			note_waste(object, frame); /* now: the object may be closed when the page is gone */
 		if (unlikely(pinned & 1ull << i)) {
 			word_put_back(batch->words[i], batch->seen[i]);
-		} else if (word_evict(batch->words[i], batch->seen[i],
-				      pool->policy->evict(lruvec, frame, was_active || frame->was_active))) {
+		} else if (word_evict(batch->words[i], batch->seen[i], shadow_of(pool, frame, was_active, how))) {
 			/* The object may be closed from here on, unless it is we who drop its dirty pages. */
 			if (unlikely(dirty))
 				account_cleaned(object, frame);

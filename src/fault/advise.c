@@ -59,7 +59,7 @@ static int page_out(struct weir_object *object, uint64_t first, uint64_t last)
 		error = object_write_pages(object, first, last);
 		lock_release(&object->resize);
 	}
-	object_drop(object, first, last, DROP_CLEAN);
+	object_drop(object, first, last, DROP_OUT);
 	return error;
 }
 

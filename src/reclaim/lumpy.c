@@ -107,7 +107,7 @@ static bool drop(weir_pool *pool, struct lruvec *lruvec, struct frame *frames, u
 	struct batch batch;
 	bool all = isolate(pool, lruvec, frames, n, &batch);
 
-	evict_batch(pool, &batch, false, false, freed, &nr_freed, kept, &nr_kept);
+	evict_batch(pool, &batch, false, EVICT_RECLAIM, freed, &nr_freed, kept, &nr_kept);
 	for (unsigned i = 0; i < nr_kept; i++)
 		lru_put_back_nowait(lruvec, kept[i], lru_list_of(frame_lru_type(kept[i]), false));
 	for (unsigned i = 0; i < nr_freed; i++)

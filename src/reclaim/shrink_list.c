@@ -238,8 +238,8 @@ static unsigned shrink_batch(weir_pool *pool, unsigned node, enum lru_list list,
 	count(pool, node, sc->scan_counter, n);
 	count(pool, node, type == LRU_ANON ? COUNT_PGSCAN_ANON : COUNT_PGSCAN_FILE, n);
 	sort_by_fate(pool, sc, list, frames, n, &result);
-	evict_batch(pool, &result.evict, lru_is_active(list), false, result.freed, &result.nr_freed, result.kept,
-		    &result.nr_kept);
+	evict_batch(pool, &result.evict, lru_is_active(list), EVICT_RECLAIM, result.freed, &result.nr_freed,
+		    result.kept, &result.nr_kept);
 	pageout(pool, node, &result, frames, &nr_written);
 	lru_note_cost(lruvec, type, nr_written, n - result.nr_freed);
 	put_back_all(pool, node, sc, list, &result);

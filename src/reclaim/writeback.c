@@ -240,7 +240,7 @@ static void free_written(weir_pool *pool, struct weir_object *object, struct fra
 		}
 	}
 	if (batch.n)
-		evict_batch(pool, &batch, false, false, freed, &nr_freed, kept, &nr_kept);
+		evict_batch(pool, &batch, false, EVICT_RECLAIM, freed, &nr_freed, kept, &nr_kept);
 	for (unsigned i = 0; i < nr_kept; i++)
 		lru_put_back_nowait(&pool->lruvecs[kept[i]->node], kept[i],
 				    lru_list_of(object_lru_type(object), false));

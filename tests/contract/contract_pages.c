@@ -184,7 +184,7 @@ static void contract_14_refault_within_the_distance_makes_active(void **state)
 	assert_int_equal(counter(rig.pool, "workingset_restore_file"), 0); /* it was not active when it went */
 	/* 300 more evictions: page 1 comes back too late. */
 	touch_range(rig.object, 1000, 300);
-	weir_advise(rig.object, 1000 << PAGE_SHIFT, 300 << PAGE_SHIFT, WEIR_ADV_DONTNEED);
+	weir_advise(rig.object, 1000 << PAGE_SHIFT, 300 << PAGE_SHIFT, WEIR_ADV_PAGEOUT);
 	touch(rig.object, 1, 1);
 	assert_int_equal(counter(rig.pool, "workingset_refault_file"), 2);
 	assert_int_equal(counter(rig.pool, "workingset_activate_file"), 1);
@@ -212,6 +212,30 @@ static void contract_14_restored_pages_are_counted(void **state)
 	rig_stop(&rig);
 }
 
+/* Breaks when pages that the program itself gave up pass for ones that reclaim should have kept, when they are read again. */
+static void contract_14_what_the_program_drops_leaves_no_shadow(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_config(&rig, 8 << 20);
+	rig.config.policy = NULL;
+	rig_start(&rig, 2048);
+	for (int round = 0; round < 3; round++) {
+		touch_range(rig.object, 0, 200);
+		assert_int_equal(weir_advise(rig.object, 0, 200 << PAGE_SHIFT, WEIR_ADV_DONTNEED), 0);
+		assert_false(word_of(rig.object, 100) & WORD_SHADOW);
+	}
+	assert_int_equal(counter(rig.pool, "pin_miss"), 600);
+	assert_int_equal(counter(rig.pool, "workingset_refault_file"), 0);
+	touch_range(rig.object, 0, 200);
+	assert_int_equal(weir_advise(rig.object, 0, 200 << PAGE_SHIFT, WEIR_ADV_PAGEOUT), 0);
+	assert_true(word_of(rig.object, 100) & WORD_SHADOW);
+	touch_range(rig.object, 0, 200);
+	assert_int_equal(counter(rig.pool, "workingset_refault_file"), 200);
+	rig_stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -222,6 +246,7 @@ int main(void)
 		cmocka_unit_test(contract_13_the_coldest_go_first),
 		cmocka_unit_test(contract_14_refault_within_the_distance_makes_active),
 		cmocka_unit_test(contract_14_restored_pages_are_counted),
+		cmocka_unit_test(contract_14_what_the_program_drops_leaves_no_shadow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
