@@ -16,7 +16,7 @@ struct stream {
 	_Atomic int64_t at;      /* page: where the reader was when it was last read on */
 	_Atomic int64_t stride;  /* pages; negative: backwards. 0: no stream here */
 	_Atomic uint32_t window; /* pages that are kept ahead of the reader */
-	uint64_t soon;           /* the object's, when it last left pages behind */
+	uint64_t soon, passed;   /* the object's, when it last left pages behind */
 	int64_t left;            /* page: so far it has left behind what it used */
 	uint32_t threshold;      /* up to which it doubles: as far as it was cut when pages were read in vain */
 	uint32_t used;           /* readahead's clock when it was last read on */
@@ -29,6 +29,7 @@ struct readahead {
 	uint32_t clock;
 	_Atomic uint64_t wasted; /* pages read ahead and evicted unused */
 	_Atomic uint64_t soon;   /* pages read ahead that LRU would still have had */
+	uint64_t passed;         /* pages that all streams have used a window ago; under the lock */
 
 	/* Of anonymous objects (src/fault/cluster.c). */
 	_Atomic uint32_t cluster;        /* pages that a miss brings; 0: itself alone */

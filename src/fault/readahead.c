@@ -303,9 +303,9 @@ static int64_t recover(struct weir_object *object, struct stream *stream, int64_
 	return 0;
 }
 
-/* What the stream used a window ago. One that comes along behind finds all nearer pages, and is then the same stream; two
- * that are farther apart read for themselves. Where most of what it reads was here not long ago it is a loop, which
- * fits once its pages stay. The lock is held. */
+/* What the stream used a window ago. One that comes along behind finds all nearer pages; two that are farther apart read
+ * for themselves. Where most of what the object's streams read was here not long ago they are a loop, which fits once its
+ * pages stay. The lock is held. */
 static void leave_used(struct weir_object *object, struct stream *stream, int64_t page, uint32_t window)
 {
 	int64_t stride = load64(&stream->stride), last = page - stride * (int64_t)window,
@@ -315,9 +315,11 @@ static void leave_used(struct weir_object *object, struct stream *stream, int64_
 
 	if (window < BEHIND_MIN || (stride != 1 && stride != -1) || n <= 0)
 		return;
-	loops = soon - stream->soon > (uint64_t)n / 2;
+	object->readahead.passed += (uint64_t)n;
+	loops = soon - stream->soon > (object->readahead.passed - stream->passed) / 2;
 	stream->left = last;
 	stream->soon = soon;
+	stream->passed = object->readahead.passed;
 	if (loops)
 		return;
 	n = MIN(n, BEHIND_MAX);
@@ -385,6 +387,7 @@ static void start_stream(struct weir_object *object, int64_t page, int64_t strid
 	stream->threshold = UINT32_MAX;
 	stream->left = page;
 	stream->soon = atomic_load_explicit(&ra->soon, memory_order_relaxed);
+	stream->passed = ra->passed;
 	atomic_store_explicit(&stream->at, page, memory_order_relaxed);
 	atomic_store_explicit(&stream->next, page + stride, memory_order_relaxed);
 	atomic_store_explicit(&stream->stride, stride, memory_order_relaxed);

@@ -137,6 +137,30 @@ static void what_was_written_keeps_its_place(void **state)
 	assert_in_range(early, 1000, 2000);
 }
 
+static unsigned left_behind(void)
+{
+	struct frame *frame;
+	unsigned n = 0;
+
+	list_for_each_entry(frame, &rig.pool->lruvecs[0].behind[LRU_FILE], lru)
+		n++;
+	return n;
+}
+
+/* Breaks when each of an object's streams takes for its own what all of them read of what was here not long ago: of
+ * three pages in ten, two streams are no loop. (All of it fits: so it is said, and not so.) */
+static void two_streams_are_no_loop(void **state)
+{
+	(void)state;
+	for (uint64_t page = 0; page < 1500; page++) {
+		use(page);
+		use(PAGES / 2 + page);
+		atomic_fetch_add(&rig.object->readahead.soon, page % 5 < 3);
+	}
+	print_message("%u pages are to go before all others\n", left_behind());
+	assert_in_range(left_behind(), 1000, 3000);
+}
+
 /* Breaks when who reads what another has just read has to read it from the store: what is left behind is too near. */
 static void who_follows_finds_it(void **state)
 {
@@ -201,6 +225,7 @@ int main(void)
 		WITH(usual, so_does_one_that_goes_backwards),
 		WITH(of_kernel, what_others_use_too_keeps_its_place),
 		WITH(of_kernel, what_was_written_keeps_its_place),
+		WITH(of_kernel, two_streams_are_no_loop),
 		WITH(of_kernel, what_was_left_first_goes_first),
 		WITH(usual, what_was_left_first_goes_first),
 		WITH(usual, nothing_but_what_goes_first),
