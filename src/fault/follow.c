@@ -93,19 +93,19 @@ bool object_renew(struct weir_object *object, uint64_t page, page_read read, voi
 {
 	HOLD_SIGNALS(object->pool);
 	char data[PAGE_SIZE];
-	bool clean;
-	ssize_t got;
+	bool renewed = false;
+	ssize_t got = -EBUSY;
 
 	if (page >= object->capacity || !word_own(&object->words[page]))
 		return true;
-	clean = !(word_load(&object->words[page]) & WORD_DIRTY);
-	got = clean ? read(user, page, data) : -EBUSY;
+	if (!(word_load(&object->words[page]) & WORD_DIRTY))
+		got = read(user, page, data);
 	if (got >= 0) {
 		memset(data + got, 0, PAGE_SIZE - (size_t)got);
-		clean = !set_busy(object, page, 0, data, PAGE_SIZE);
+		renewed = !set_busy(object, page, 0, data, PAGE_SIZE);
 	}
 	word_end_busy(&object->words[page], 0, 0);
-	return clean;
+	return renewed;
 }
 
 /* ---- giving a window up ---- */

@@ -29,7 +29,7 @@ int object_forget(struct weir_object *object, uint64_t first, uint64_t last, boo
 
 /* The store has other bytes in that page than it had: `read` fills in those of now, up to PAGE_SIZE of them, and zeros
  * follow. Nothing happens where the page is not in memory; or is dirty (false): then it has the last word; or is pinned
- * in a window (false). Who touches it meanwhile waits. */
+ * in a window (false); or could not be read (false). Who touches it meanwhile waits. */
 typedef ssize_t (*page_read)(void *user, uint64_t page, char *data);
 bool object_renew(struct weir_object *object, uint64_t page, page_read read, void *user);
 

@@ -12,7 +12,7 @@
  *                           └─ not yet after limit_us, or others ran on this processor ─► sleep: polled in vain
  *
  * Who polled in vain sleeps through the next reads on that processor at once: 1, then 3, 7 ... 255 of them, and half as
- * many again for each one that was not in vain. So a slow device, and a busy processor, soon see little of it: in vain is
+ * many after each one that was not in vain. So a slow device, and a busy processor, soon see little of it: in vain is
  * also a read that was done when others gave the processor back, but after they had it for long. Who sleeps until his
  * read is done gets it from them.
  */
