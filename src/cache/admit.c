@@ -18,6 +18,17 @@
 
 #define NEWCOMERS_SHARE 4096 /* at most one frame in so many of the node, over all CPUs */
 
+void admit_follow(weir_pool *pool)
+{
+	for (unsigned i = 0; i < pool->mem.nr_nodes; i++) {
+		struct lruvec *lruvec = &pool->lruvecs[i];
+		uint32_t share = lruvec->nr_frames / NEWCOMERS_SHARE / lruvec->nr_newcomers;
+
+		atomic_store_explicit(&lruvec->newcomers_max, MIN(share, NEWCOMERS_MAX), memory_order_relaxed);
+		admit_drain(pool, i);
+	}
+}
+
 int admit_init(weir_pool *pool, unsigned cpus)
 {
 	size_t bytes = pool->mem.nr_nodes * cpus * sizeof(struct newcomers);
@@ -34,10 +45,10 @@ int admit_init(weir_pool *pool, unsigned cpus)
 		lruvec->pool = pool;
 		lruvec->newcomers = all + i * cpus;
 		lruvec->nr_newcomers = cpus;
-		lruvec->newcomers_max = MIN(lruvec->nr_frames / NEWCOMERS_SHARE / cpus, NEWCOMERS_MAX);
 		for (unsigned cpu = 0; cpu < cpus; cpu++)
 			lock_init(&lruvec->newcomers[cpu].lock, NULL); /* only tried, and for little */
 	}
+	admit_follow(pool);
 	return 0;
 }
 
@@ -99,7 +110,7 @@ static struct newcomers *newcomers_mine(struct lruvec *lruvec)
 {
 	struct newcomers *mine;
 
-	if (lruvec->newcomers_max < 2)
+	if (atomic_load_explicit(&lruvec->newcomers_max, memory_order_relaxed) < 2)
 		return NULL;
 	mine = &lruvec->newcomers[(unsigned)sched_getcpu() % lruvec->nr_newcomers];
 	return lock_try(&mine->lock) ? mine : NULL;
@@ -124,7 +135,7 @@ void admit(weir_pool *pool, struct frame *frame, uint64_t shadow, bool ahead)
 	newcomers->frames[n] = frame;
 	atomic_store_explicit(&frame->lru_list, LRU_NEWCOMER, memory_order_relaxed);
 	atomic_store_explicit(&newcomers->n, n + 1, memory_order_relaxed);
-	if (n + 1 >= lruvec->newcomers_max) {
+	if (n + 1 >= atomic_load_explicit(&lruvec->newcomers_max, memory_order_relaxed)) {
 		lru_lock(lruvec, true);
 		place_all(pool, lruvec, newcomers);
 		lru_unlock(lruvec);

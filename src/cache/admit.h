@@ -21,6 +21,10 @@ _Static_assert(sizeof(struct newcomers) == 2 * CACHE_LINE, "a batch is two cache
 int admit_init(weir_pool *pool, unsigned cpus);
 void admit_destroy(weir_pool *pool);
 
+/* How many newcomers there may be follows how many frames there are; those that wait are put on their lists, as far as no
+ * lock is held. Blocks: no. */
+void admit_follow(weir_pool *pool);
+
 /* The page that the frame holds was read, and is published after this. shadow: what it left when it was evicted; ahead:
  * nobody has asked for it yet. Blocks: for the list's lock, now and then. */
 void admit(weir_pool *pool, struct frame *frame, uint64_t shadow, bool ahead);

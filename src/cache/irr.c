@@ -74,24 +74,30 @@ static uint64_t active_size(const struct lruvec *lruvec, enum lru_type type)
 	return lru_size(lruvec, lru_list_of(type, true));
 }
 
-/* How many pages fit: what is managed but kept free or locked, or the other pair's. The least target: a hundredth of that,
- * and what the background reclaimer takes at a time (from low to high and a boost, and a batch). And by how much more than
- * it leaves the inactive list can have before that: where it is late, free frames go down to min. None of it changes
- * often, so it is done once a scan. */
+/* Watermarks are set one by one, without the lock: for a moment the higher may be the lower. */
+static uint64_t less(uint64_t a, uint64_t b)
+{
+	return a - MIN(a, b);
+}
+
+/* How many pages fit: what is managed but kept free or locked, handed out (weir_alloc_frames), or the other pair's. The
+ * least target: a hundredth of that, and what the background reclaimer takes at a time (from low to high and a boost, and a
+ * batch). And by how much more than the target the inactive list may have until reclaim comes: where that is late, free
+ * frames go down to min. None of it changes often, so it is done once a scan. */
 static void measure_memory(struct lruvec *lruvec, enum lru_type type)
 {
 	uint64_t high = zone_watermark(lruvec->mem, lruvec->node, ALLOC_HIGH_MARK);
 	uint64_t low = zone_watermark(lruvec->mem, lruvec->node, ALLOC_LOW_MARK);
 	uint64_t min = zone_watermark(lruvec->mem, lruvec->node, ALLOC_MIN_MARK);
-	uint64_t kept = high + lru_size(lruvec, LRU_UNEVICTABLE) + inactive_size(lruvec, other_type(type)) +
-			active_size(lruvec, other_type(type));
-	uint64_t frames = lruvec->nr_frames;
-	uint64_t capacity = frames > kept + START ? frames - kept : START;
-	uint64_t surplus = get(&lruvec->boost) + batch_of(capacity) + 1;
+	int64_t other = atomic_load_explicit(&lruvec->pool->nr_other[lruvec->node], memory_order_relaxed);
+	uint64_t kept = high + lru_size(lruvec, LRU_UNEVICTABLE) + (uint64_t)MAX(other, 0) +
+			inactive_size(lruvec, other_type(type)) + active_size(lruvec, other_type(type));
+	uint64_t capacity = MAX(less(lruvec->nr_frames, kept), START), batch = batch_of(capacity) + 1;
+	uint64_t run = less(high, low) + get(&lruvec->boost) + batch;
 
 	set(&lruvec->irr[type].capacity, (uint32_t)capacity);
-	set(&lruvec->irr[type].target_min, (uint32_t)MIN(MAX(capacity / 100, high - low + surplus), capacity));
-	set(&lruvec->irr[type].surplus, (uint32_t)MIN(high - min + surplus, capacity));
+	set(&lruvec->irr[type].target_min, (uint32_t)MIN(MAX(capacity / 100, run), capacity));
+	set(&lruvec->irr[type].surplus, (uint32_t)MIN(less(high, min) + batch, capacity));
 }
 
 static uint32_t target_of(const struct lruvec *lruvec, enum lru_type type)
@@ -134,12 +140,6 @@ static uint32_t stamp_of(const struct frame *frame)
 	return (uint32_t)frame->policy;
 }
 
-/* a is later than b, on a clock that wraps. */
-static bool later(uint32_t a, uint32_t b)
-{
-	return (int32_t)(a - b) > 0;
-}
-
 /* A scan found it used. How long it had been unused before is not known, only the time since it was stamped; so that
  * must be two fifths more than memory's size to count, and twice that where it was used more than once. */
 static void found_used(struct lruvec *lruvec, struct frame *frame, uint64_t word)
@@ -178,9 +178,12 @@ static void irr_before_scan(struct lruvec *lruvec, enum lru_type type)
 	age_tail(lruvec, type);
 }
 
+/* Ages, as the clock wraps. */
 static bool beats_active_tail(const struct lruvec *lruvec, enum lru_type type, uint32_t stamp)
 {
-	return !active_size(lruvec, type) || later(stamp, get(&lruvec->irr[type].tail_stamp));
+	uint32_t now = get(&lruvec->irr[type].uses);
+
+	return !active_size(lruvec, type) || now - stamp < now - get(&lruvec->irr[type].tail_stamp);
 }
 
 /* Since the target fell: pages that come back may fill the active list, however far apart their uses were. What
@@ -226,7 +229,7 @@ static struct refault irr_admit(struct lruvec *const *lruvecs, struct frame *fra
 	if (refault.happened && from && !ahead) {
 		if (from == here)
 			age_tail(here, type);
-		refault.activate = beats_active_tail(from, type, key) || active_has_room(from, type);
+		refault.activate = beats_active_tail(from, type, key) || active_has_room(here, type);
 	}
 	frame->policy = (atomic_fetch_add_explicit(&here->irr[type].uses, 1, memory_order_relaxed) + 1) |
 			(ahead ? STREAM : 0);

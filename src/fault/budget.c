@@ -9,6 +9,7 @@
  * goes on beside it finds as much free as ever. It has no right to what it asks for: a caller whose pages are all
  * pinned is told so after a while.
  */
+#include "cache/admit.h"
 #include "cache/hold.h"
 #include "cache/hollow.h"
 #include "observe/error.h"
@@ -52,6 +53,12 @@ static bool make_room(weir_pool *pool, unsigned node, uint64_t missing, uint64_t
 	return true;
 }
 
+static void follow_node(weir_pool *pool, unsigned node)
+{
+	atomic_store_explicit(&pool->lruvecs[node].nr_frames, (uint32_t)mem_managed(&pool->mem, node),
+			      memory_order_relaxed);
+}
+
 static bool inflate(weir_pool *pool, unsigned node, uint64_t wanted)
 {
 	struct frame *frames[HOLD_BATCH];
@@ -63,6 +70,7 @@ static bool inflate(weir_pool *pool, unsigned node, uint64_t wanted)
 
 		if (n) {
 			balloon_hold(&pool->mem, node, frames, n);
+			follow_node(pool, node);
 			deadline = 0;
 		} else if (!make_room(pool, node, wanted - held, &deadline)) {
 			return false;
@@ -90,8 +98,8 @@ static int deflate(weir_pool *pool, unsigned node, uint64_t wanted)
 static void follow(weir_pool *pool)
 {
 	for (unsigned i = 0; i < pool->mem.nr_nodes; i++)
-		atomic_store_explicit(&pool->lruvecs[i].nr_frames, (uint32_t)mem_managed(&pool->mem, i),
-				      memory_order_relaxed);
+		follow_node(pool, i);
+	admit_follow(pool);
 	mem_set_watermarks(&pool->mem, mem_managed_all(&pool->mem));
 }
 

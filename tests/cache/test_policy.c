@@ -2,8 +2,8 @@
  *
  * test_policy.c - what the default replacement policy is good for, through a real pool, and what a clock is not.
  *
- * A pool that holds 1,000 pages and whose background reclaimer sleeps: one thread alone decides what goes, so that each
- * figure is the same in each run. Where LRU would break the claim, the claim is also put to the clock policy, which
+ * A pool that holds 1,000 pages and whose background reclaimer sleeps, but for one test: one thread alone decides what
+ * goes, so that each figure is the same in each run. Where LRU would break the claim, the claim is also put to the clock policy, which
  * must fail it: else the workload would prove nothing.
  */
 #include "../rig.h"
@@ -105,6 +105,27 @@ static void a_loop_larger_than_memory_keeps_a_stable_share(void **state)
 	assert_in_range(most - fewest, 0, CAPACITY / 10);
 	hits_of_a_loop("clock", &fewest, &most);
 	assert_in_range(most, 0, CAPACITY / 20);
+}
+
+/* Breaks when frames that the program has (weir_alloc_frames) count as room for pages: the inactive list was to have what
+ * they took, and had nothing. */
+static void a_loop_keeps_a_stable_share_of_what_the_program_leaves(void **state)
+{
+	const uint64_t room = CAPACITY - 512, length = room * 3 / 2;
+	uint64_t before = 0;
+	void *frames;
+
+	(void)state;
+	start(NULL);
+	assert_int_equal(weir_alloc_frames(rig.pool, 9, 0, &frames), 0);
+	for (int round = 0; round < 10; round++) {
+		before = misses();
+		touch_range(rig.object, 0, length);
+	}
+	before = misses() - before;
+	assert_int_equal(weir_free_frames(rig.pool, frames, 9), 0);
+	stop();
+	assert_in_range(length - before, room * 85 / 100, room);
 }
 
 /* Pages of rank k with a chance about proportional to 1 / k: an exponent that is uniform. */
@@ -263,6 +284,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_hot_set_survives_a_scan_of_ten_times_the_memory),
 		cmocka_unit_test(a_loop_larger_than_memory_keeps_a_stable_share),
+		cmocka_unit_test(a_loop_keeps_a_stable_share_of_what_the_program_leaves),
 		cmocka_unit_test(a_skewed_load_misses_no_more_than_with_two_lists),
 		cmocka_unit_test(pages_of_a_scan_stay_off_the_active_list_when_they_come_back),
 		cmocka_unit_test(another_hot_set_is_learnt_within_ten_thousand_accesses),
