@@ -171,7 +171,7 @@ int weir_create(const struct weir_config *config, weir_pool **pool);
 
 /* Change the budget of a pool that is at work: `bytes`, rounded down to pages, is at most the configuration's
  * memory_bytes, which the pool was made for, and at least 4 MiB a node (or all that it was made for, if that is less).
- * Watermarks and dirty limits follow by their formulas; batches stay as they were.
+ * Watermarks and dirty limits follow by their formulas; reclaim's batches stay as they were.
  *
  * To shrink it frames are reclaimed as any allocation would reclaim them, dirty pages written, and what they had of
  * memory the kernel has back; the rest of the budget goes on meanwhile, and is hard all the time. What is pinned, locked
@@ -393,9 +393,9 @@ struct weir_completion {
 	struct weir_pin pin; /* release it with weir_unpin */
 };
 
-/* depth: 1 to 4096. Errors: -EINVAL, -ENOMEM, -EMFILE (it needs a descriptor or two). Allocates: yes. */
+/* depth: 1 to 4096. Errors: -EINVAL, -ENOMEM, -EMFILE (it needs a descriptor or two). Blocks: briefly. Allocates: yes. */
 int weir_queue_create(weir_pool *pool, unsigned depth, weir_queue **queue);
-/* Errors: -EBUSY (requests are under way: reap them first). */
+/* Errors: -EBUSY (requests are under way: reap them first). Blocks: briefly, for threads that help it. */
 int weir_queue_destroy(weir_queue *queue);
 /* Ask for a pin; a read that it needs is started at once. Errors: -EINVAL, -ERANGE, -EROFS at once; -EAGAIN
  * (depth requests are under way or not yet reaped; or WRITE at the dirty limit while this queue has any: reap first).

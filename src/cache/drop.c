@@ -88,7 +88,9 @@ static bool drop_page(struct drop *drop, uint64_t page)
 	enum lru_list from;
 
 	switch (word_state(seen)) {
-	case PAGE_ABSENT:
+	case PAGE_ABSENT: /* reclaim was sooner */
+		if (drop->mode != DROP_OUT && (seen & WORD_SHADOW))
+			word_forget_shadow(word, seen);
 		return true;
 	case PAGE_RESIDENT:
 		break;

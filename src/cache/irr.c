@@ -178,12 +178,13 @@ static void irr_before_scan(struct lruvec *lruvec, enum lru_type type)
 	age_tail(lruvec, type);
 }
 
-/* Ages, as the clock wraps. */
+/* Ages, as the clock wraps. The tail's stamp comes first: of another node's it may be renewed meanwhile. */
 static bool beats_active_tail(const struct lruvec *lruvec, enum lru_type type, uint32_t stamp)
 {
+	uint32_t tail = atomic_load_explicit(&lruvec->irr[type].tail_stamp, memory_order_acquire);
 	uint32_t now = get(&lruvec->irr[type].uses);
 
-	return !active_size(lruvec, type) || now - stamp < now - get(&lruvec->irr[type].tail_stamp);
+	return !active_size(lruvec, type) || now - stamp < now - tail;
 }
 
 /* Since the target fell: pages that come back may fill the active list, however far apart their uses were. What

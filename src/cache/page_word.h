@@ -136,6 +136,13 @@ void word_end_busy(page_word *word, uint64_t clear, uint64_t set);
  * is absent. Blocks: for that. */
 bool word_own(page_word *word);
 
+/* What an absent page left behind is forgotten. Its state stays, so it is no transition; where a miss was sooner, it took the
+ * shadow along, and nothing happens. */
+static inline void word_forget_shadow(page_word *word, uint64_t seen)
+{
+	weir_assert(word_state(seen) == PAGE_ABSENT);
+	atomic_compare_exchange_strong(word, &seen, (uint64_t)PAGE_ABSENT);
+}
 /* absent -> loading, by a miss that has a frame in hand. */
 static inline bool word_start_loading(page_word *word, uint64_t *seen, uint32_t frame, uint64_t flags)
 {

@@ -65,6 +65,7 @@ static bool inflate(weir_pool *pool, unsigned node, uint64_t wanted)
 	uint64_t deadline = 0, held;
 
 	balloon_hold_fresh(&pool->mem, node, wanted - MIN(wanted, balloon_size(&pool->mem, node)));
+	follow_node(pool, node);
 	while ((held = balloon_size(&pool->mem, node)) < wanted) {
 		unsigned n = take_free(pool, node, frames, wanted - held);
 

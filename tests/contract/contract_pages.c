@@ -233,6 +233,12 @@ static void contract_14_what_the_program_drops_leaves_no_shadow(void **state)
 	assert_true(word_of(rig.object, 100) & WORD_SHADOW);
 	touch_range(rig.object, 0, 200);
 	assert_int_equal(counter(rig.pool, "workingset_refault_file"), 200);
+	/* Nor where reclaim was sooner. */
+	assert_int_equal(weir_advise(rig.object, 0, 200 << PAGE_SHIFT, WEIR_ADV_PAGEOUT), 0);
+	assert_int_equal(weir_advise(rig.object, 0, 200 << PAGE_SHIFT, WEIR_ADV_DONTNEED), 0);
+	assert_false(word_of(rig.object, 100) & WORD_SHADOW);
+	touch_range(rig.object, 0, 200);
+	assert_int_equal(counter(rig.pool, "workingset_refault_file"), 200);
 	rig_stop(&rig);
 }
 
