@@ -162,8 +162,8 @@ void weir_config_init(struct weir_config *config);
  * fails for want of memory that the machine promised and did not have.
  * Errors: -EINVAL (a field out of its range; a budget of 0 or smaller than its reserve needs), -ENOMEM (the machine or
  * the cgroup can't give it now), -EAGAIN (no threads), -EMFILE (no descriptors, to poll for reads), -ENOENT (no such
- * policy), -ENOTSUP (the kernel's pages are not of 4096 bytes). With config.windows, where the kernel can't give what they
- * need (a userfaultfd with write protection and signals: Linux 5.7 on x86-64, 6.10 on aarch64; permission for
+ * policy), -ENOTSUP (the kernel's pages are not of 4096 bytes). With config.windows, where the kernel can't give what
+ * they need (a userfaultfd with write protection and signals: Linux 5.7 on x86-64, 6.10 on aarch64; permission for
  * it): -ENOSYS, -EPERM, -EINVAL, -EMFILE; weir_error_text() says what is missing. Pins need nothing of it: the same
  * configuration without windows works.
  * Blocks: yes. Allocates: yes. Signal-safe: no. */
@@ -302,9 +302,9 @@ struct weir_pin {
  * Errors: -EINVAL (unknown flags), -ERANGE (past the end of the object), -EROFS (WRITE on a read-only
  * object), -EACCES (weir_protect made the page PROT_NONE), -ENOMEM (every frame is held, or dirty behind a store that
  * fails or stalls), -ETIMEDOUT (config.wait_ms passed: under WAIT without a frame, or while others held the page, or
- * resized the object there), -EAGAIN (TRY), -EDEADLK (EXCLUSIVE on a page that this thread has pinned; of its pins 16 at a
- * time are known, and waiting for a further one ends with -ETIMEDOUT), -ESTALE (the file was cut short by others), or the
- * store's read error.
+ * resized the object there), -EAGAIN (TRY), -EDEADLK (EXCLUSIVE on a page that this thread has pinned; of its pins 16
+ * at a time are known, and waiting for a further one ends with -ETIMEDOUT), -ESTALE (the file was cut short by others),
+ * or the store's read error.
  * Blocks: only on a miss, for EXCLUSIVE, for a WRITE on a page in writeback, for a resize that may cut the page off,
  * or (WRITE) at the dirty limit.
  * Allocates: no. Signal-safe: no. */
@@ -393,7 +393,8 @@ struct weir_completion {
 	struct weir_pin pin; /* release it with weir_unpin */
 };
 
-/* depth: 1 to 4096. Errors: -EINVAL, -ENOMEM, -EMFILE (it needs a descriptor or two). Blocks: briefly. Allocates: yes. */
+/* depth: 1 to 4096. Errors: -EINVAL, -ENOMEM, -EMFILE (it needs a descriptor or two). Blocks: briefly.
+ * Allocates: yes. */
 int weir_queue_create(weir_pool *pool, unsigned depth, weir_queue **queue);
 /* Errors: -EBUSY (requests are under way: reap them first). Blocks: briefly, for threads that help it. */
 int weir_queue_destroy(weir_queue *queue);
