@@ -20,8 +20,7 @@
 struct batch {
 	unsigned n;
 	struct frame *frames[BATCH_MAX];
-	struct weir_object
-		*objects[BATCH_MAX]; /* whose pages they are; alive while the caller holds frame, word or object */
+	struct weir_object *objects[BATCH_MAX]; /* of the pages; alive while the caller holds frame, word or object */
 	page_word *words[BATCH_MAX];
 	uint64_t seen[BATCH_MAX]; /* each word as this thread left it */
 };

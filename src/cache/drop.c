@@ -20,7 +20,7 @@ struct drop {
 	int result;
 };
 
-/* And leave what is in the way: the rest is for those who want all of it gone, and wait. */
+/* What is dirty, held or under way stays. Else all is to go, and what is in the way is waited for. */
 static bool only_clean(const struct drop *drop)
 {
 	return drop->mode == DROP_OUT || drop->mode == DROP_CLEAN;

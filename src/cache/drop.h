@@ -5,7 +5,7 @@
 #include "pool.h"
 
 enum drop_mode {
-	DROP_OUT, /* what is clean and held by nobody, as reclaim would; the rest stays. Waits for nothing but locks */
+	DROP_OUT,   /* what is clean and held by nobody, as by reclaim; the rest stays. Waits for nothing but locks */
 	DROP_CLEAN, /* the same, as it is not needed any more: no shadow entries, as in the next two */
 	DROP_ALL,   /* everything; waits for I/O under way. -EBUSY at a pinned or dirty page */
 	DROP_DIRTY, /* everything, dirty pages too: their data is lost. -EBUSY at a pinned page */

@@ -74,8 +74,8 @@ static uint64_t active_size(const struct lruvec *lruvec, enum lru_type type)
 	return lru_size(lruvec, lru_list_of(type, true));
 }
 
-/* Watermarks are set one by one, without the lock: for a moment the higher may be the lower. */
-static uint64_t less(uint64_t a, uint64_t b)
+/* How far a is above b. Watermarks are set one by one, without the lock: for a moment the higher may be the lower. */
+static uint64_t above(uint64_t a, uint64_t b)
 {
 	return a - MIN(a, b);
 }
@@ -92,12 +92,12 @@ static void measure_memory(struct lruvec *lruvec, enum lru_type type)
 	int64_t other = atomic_load_explicit(&lruvec->pool->nr_other[lruvec->node], memory_order_relaxed);
 	uint64_t kept = high + lru_size(lruvec, LRU_UNEVICTABLE) + (uint64_t)MAX(other, 0) +
 			inactive_size(lruvec, other_type(type)) + active_size(lruvec, other_type(type));
-	uint64_t capacity = MAX(less(lruvec->nr_frames, kept), START), batch = batch_of(capacity) + 1;
-	uint64_t run = less(high, low) + get(&lruvec->boost) + batch;
+	uint64_t capacity = MAX(above(lruvec->nr_frames, kept), START), batch = batch_of(capacity) + 1;
+	uint64_t run = above(high, low) + get(&lruvec->boost) + batch;
 
 	set(&lruvec->irr[type].capacity, (uint32_t)capacity);
 	set(&lruvec->irr[type].target_min, (uint32_t)MIN(MAX(capacity / 100, run), capacity));
-	set(&lruvec->irr[type].surplus, (uint32_t)MIN(less(high, min) + batch, capacity));
+	set(&lruvec->irr[type].surplus, (uint32_t)MIN(above(high, min) + batch, capacity));
 }
 
 static uint32_t target_of(const struct lruvec *lruvec, enum lru_type type)
@@ -178,7 +178,7 @@ static void irr_before_scan(struct lruvec *lruvec, enum lru_type type)
 	age_tail(lruvec, type);
 }
 
-/* Ages, as the clock wraps. The tail's stamp comes first: of another node's it may be renewed meanwhile. */
+/* By their ages, as the clock wraps. The tail's stamp is read first: another node's may be renewed meanwhile. */
 static bool beats_active_tail(const struct lruvec *lruvec, enum lru_type type, uint32_t stamp)
 {
 	uint32_t tail = atomic_load_explicit(&lruvec->irr[type].tail_stamp, memory_order_acquire);

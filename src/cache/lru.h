@@ -88,11 +88,11 @@ struct lruvec {
 		_Atomic uint32_t gains;      /* hits that LRU would not have had, and that no regret was paid with */
 		_Atomic uint32_t capacity;   /* pages that fit, when last measured; 0: not yet; lock */
 		_Atomic uint32_t target_min; /* measured with it, as the next; lock */
-		_Atomic uint32_t surplus; /* pages that the inactive list has beyond the target until reclaim comes */
-	} irr[NR_LRU_TYPES];              /* irr.c; read anywhere; "lock": written under it */
-	struct newcomers *newcomers;      /* admit.c, as the next two: a batch for each CPU */
+		_Atomic uint32_t surplus;    /* pages of the inactive list beyond the target until reclaim comes */
+	} irr[NR_LRU_TYPES];                 /* irr.c; read anywhere; "lock": written under it */
+	struct newcomers *newcomers;         /* admit.c, as the next two: a batch for each CPU */
 	unsigned nr_newcomers;
-	_Atomic uint32_t newcomers_max; /* follows nr_frames */
+	_Atomic uint32_t newcomers_max; /* pages of each; follows nr_frames */
 	weir_pool *pool;
 	struct mem *mem;
 	unsigned node;

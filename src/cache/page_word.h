@@ -136,8 +136,8 @@ void word_end_busy(page_word *word, uint64_t clear, uint64_t set);
  * is absent. Blocks: for that. */
 bool word_own(page_word *word);
 
-/* What an absent page left behind is forgotten. Its state stays, so it is no transition; where a miss was sooner, it took the
- * shadow along, and nothing happens. */
+/* The shadow entry of an absent page is forgotten. Its state stays, so it is no transition; where a miss was sooner, it
+ * took the entry along, and nothing happens. */
 static inline void word_forget_shadow(page_word *word, uint64_t seen)
 {
 	weir_assert(word_state(seen) == PAGE_ABSENT);

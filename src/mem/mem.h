@@ -58,7 +58,7 @@ struct frame {
 	bool ahead;               /* the owner's, and read under the lruvec lock: it was read ahead */
 	_Atomic uint8_t memory;   /* enum frame_memory: are its 4096 bytes there (cache/hollow.h) */
 	bool anon;                /* the owner's: the page is an anonymous object's */
-	uint8_t leads; /* the owner's: pages read ahead into a window whose use is seen by its own (reclaim/reader.c) */
+	uint8_t leads;            /* the owner's: pages read ahead whose use is seen by its own (reclaim/reader.c) */
 	_Atomic bool wb_failed;   /* its last write, by itself, failed at dirtied_ms (reclaim/writeback.c) */
 	_Atomic uint8_t unmapped; /* enum frame_unmapped; changed by its owner, and under the word's BUSY */
 	uint8_t pad[1];           /* to a cache line */

@@ -3,8 +3,8 @@
  * test_policy.c - what the default replacement policy is good for, through a real pool, and what a clock is not.
  *
  * A pool that holds 1,000 pages and whose background reclaimer sleeps, but for one test: one thread alone decides what
- * goes, so that each figure is the same in each run. Where LRU would break the claim, the claim is also put to the clock policy, which
- * must fail it: else the workload would prove nothing.
+ * goes, so that each figure is the same in each run. Where LRU would break the claim, the claim is also put to the clock
+ * policy, which must fail it: else the workload would prove nothing.
  */
 #include "../rig.h"
 

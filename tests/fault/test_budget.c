@@ -77,7 +77,7 @@ static uint64_t read_page(weir_object *object, uint64_t page)
  * and in a small one with many processors they would be a good part of it. */
 static void a_small_budget_has_no_newcomers_that_wait(void **state)
 {
-	const uint64_t frames = 64 * MIB / PAGE_SIZE, object_pages = 64;
+	const uint64_t object_pages = 64;
 	struct weir_config config;
 	struct lruvec *lruvec;
 	weir_object *object;
@@ -85,7 +85,7 @@ static void a_small_budget_has_no_newcomers_that_wait(void **state)
 
 	(void)state;
 	weir_config_init(&config);
-	config.memory_bytes = frames * 8 * PAGE_SIZE;
+	config.memory_bytes = 512 * MIB;
 	config.nodes = 1;
 	assert_int_equal(weir_create(&config, &pool), 0);
 	lruvec = &pool->lruvecs[0];
