@@ -2,8 +2,8 @@
  *
  * store.h - a store as the engine sees it: the public vtable with its instance, and calls that always finish.
  */
-#ifndef WEIR_STORE_H
-#define WEIR_STORE_H
+#ifndef WEIR_SRC_STORE_H
+#define WEIR_SRC_STORE_H
 
 #include "base/base.h"
 

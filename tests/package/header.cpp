@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "weir_store.h" /* first, so alone */
 #include "weir.h"
 
 int main()

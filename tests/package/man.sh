@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: man.sh FOLDER HEADER - every man page formats without a warning, and every function has one.
-folder=$1 header=$2
+# usage: man.sh FOLDER HEADER... - every man page formats without a warning, and every function has one.
+folder=$1
+shift
 count=0 number=0
 for page in "$folder"/*.[13]; do
 	[ -e "$page" ] && count=$((count + 1))
@@ -32,13 +33,13 @@ for page in "$folder"/*.[13]; do
 done
 
 missing=
-for function in $(grep -E '^[a-z].*[ *]weir_[a-z_0-9]+\(' "$header" | grep -v '^typedef' |
+for function in $(grep -hE '^[a-z].*[ *]weir_[a-z_0-9]+\(' "$@" | grep -v '^typedef' |
 	sed -E 's/^[^(]*[ *](weir_[a-z_0-9]+)\(.*/\1/' | grep -v '_$'); do # a last _: what inline functions call
 	grep -Eq "'$function'" "$folder/meson.build" && grep -qw "$function" "$folder"/weir_*.3 ||
 		missing="$missing $function"
 done
 if [ -z "$missing" ]; then
-	echo "ok $((count + 1)) - every function of weir.h has a page"
+	echo "ok $((count + 1)) - every function of the headers has a page"
 else
 	echo "not ok $((count + 1)) - no page for:$missing"
 fi

@@ -1,14 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: symbols.sh LIBRARY HEADER - the shared library exports what the header declares and nothing else, and needs
+# usage: symbols.sh LIBRARY HEADER... - the shared library exports what the headers declare and nothing else, and needs
 # no call for its thread-local variables: it would look at memory of the C library's, and might allocate.
-library=$1 header=$2
+library=$1
+shift
 exported=$(mktemp) && declared=$(mktemp) || exit 1
 trap 'rm -f "$exported" "$declared"' EXIT
 
 nm -D --defined-only "$library" | awk '$2 != "A" {sub("@.*", "", $3); print $3}' | sort -u >"$exported"
 # Function declarations start in the first column: "int weir_open(" but not "typedef int (*weir_write_hook)(".
-grep -E '^[a-z].*[ *]weir_[a-z_0-9]+\(' "$header" | grep -Ev "^(typedef|static)" |
+grep -hE '^[a-z].*[ *]weir_[a-z_0-9]+\(' "$@" | grep -Ev "^(typedef|static)" |
 	sed -E 's/^[^(]*[ *](weir_[a-z_0-9]+)\(.*/\1/' | sort -u >"$declared"
 
 echo 1..4
@@ -20,13 +21,13 @@ else
 fi
 extra=$(comm -23 "$exported" "$declared" | tr '\n' ' ')
 if [ -z "$extra" ]; then
-	echo "ok 2 - nothing is exported that weir.h does not declare"
+	echo "ok 2 - nothing is exported that the headers do not declare"
 else
-	echo "not ok 2 - exported but not in weir.h: $extra"
+	echo "not ok 2 - exported but not declared: $extra"
 fi
 missing=$(comm -13 "$exported" "$declared" | tr '\n' ' ')
 if [ -z "$missing" ]; then
-	echo "ok 3 - all that weir.h declares is exported"
+	echo "ok 3 - all that the headers declare is exported"
 else
 	echo "not ok 3 - declared but missing: $missing"
 fi
