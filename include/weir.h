@@ -18,7 +18,7 @@
  *   - Functions that can fail return 0 (or a count) on success and a negative errno on failure;
  *     weir_error_text() has the sentence for the calling thread's last failure in weir_create, weir_destroy,
  *     weir_set_budget, weir_open, weir_open_store, weir_file_store_open, weir_anon, weir_swap_add, weir_resize,
- *     weir_close, weir_map, weir_unmap and weir_protect.
+ *     weir_close, weir_map, weir_unmap, weir_protect, and weir_pwrite where the object is to grow.
  *   - All functions are safe to call from any thread, except where "not thread-safe" is written.
  *   - "Blocks" says whether a call may wait for I/O or for other threads. "Allocates" says whether it
  *     may use the heap. "Signal-safe" says whether a signal handler may call it. Where one of them is not said:
