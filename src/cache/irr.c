@@ -102,9 +102,20 @@ static void measure_memory(struct lruvec *lruvec, enum lru_type type)
 
 static uint32_t target_of(const struct lruvec *lruvec, enum lru_type type)
 {
-	uint32_t target = get(&lruvec->irr[type].target), capacity = get(&lruvec->irr[type].capacity);
+	uint32_t share = get(&lruvec->irr[type].target), capacity = get(&lruvec->irr[type].capacity);
+	uint32_t target = share ? (uint32_t)((uint64_t)share * capacity >> 32) : capacity / START;
 
-	return MIN(MAX(target ? target : capacity / START, get(&lruvec->irr[type].target_min)), capacity);
+	return MIN(MAX(target, get(&lruvec->irr[type].target_min)), capacity);
+}
+
+/* As a share: where memory shrinks for a while, what was learnt of the whole is not lost. Rounded up, so that target_of
+ * gives it back. */
+static void set_target(struct lruvec *lruvec, enum lru_type type, uint32_t target)
+{
+	uint32_t capacity = get(&lruvec->irr[type].capacity);
+	uint64_t share = (((uint64_t)target << 32) + capacity - 1) / capacity;
+
+	set(&lruvec->irr[type].target, (uint32_t)MIN(share, UINT32_MAX));
 }
 
 static uint32_t step_of(uint32_t capacity)
@@ -121,7 +132,7 @@ static void regret(struct lruvec *lruvec, enum lru_type type)
 	if (gains)
 		set(&lruvec->irr[type].gains, gains - MIN(gains, 2));
 	else
-		set(&lruvec->irr[type].target, MIN(target, capacity - capacity / 100));
+		set_target(lruvec, type, MIN(target, capacity - capacity / 100));
 }
 
 /* We hit, and LRU would have missed. */
@@ -132,7 +143,7 @@ static void gain(struct lruvec *lruvec, enum lru_type type)
 
 	if (gains < capacity / GAINS)
 		set(&lruvec->irr[type].gains, gains + 1);
-	set(&lruvec->irr[type].target, target > step ? target - step : 1); /* target_of knows the least */
+	set_target(lruvec, type, target > step ? target - step : 1); /* target_of knows the least */
 }
 
 static uint32_t stamp_of(const struct frame *frame)

@@ -84,7 +84,7 @@ struct lruvec {
 	struct irr {
 		_Atomic uint32_t uses;       /* clock: pages read in, or found used by a scan */
 		_Atomic uint32_t tail_stamp; /* when the coldest active page was last found used; lock */
-		_Atomic uint32_t target;     /* length of the inactive list, pages; 0: not set yet */
+		_Atomic uint32_t target;     /* length of the inactive list: of capacity, in 2^-32; 0: not set yet */
 		_Atomic uint32_t gains;      /* hits that LRU would not have had, and that no regret was paid with */
 		_Atomic uint32_t capacity;   /* pages that fit, when last measured; 0: not yet; lock */
 		_Atomic uint32_t target_min; /* measured with it, as the next; lock */

@@ -279,6 +279,43 @@ static void a_loop_is_held_after_a_working_set_that_moved(void **state)
 	assert_in_range(hits_of_a_loop_after_a_slide("clock"), 0, CAPACITY / 20);
 }
 
+/* Misses of 800 pages that move along, once half of memory that was lent out for a while has been filled again; or
+ * without a loan. */
+static uint64_t misses_of_a_slide_after_a_loan(bool lent)
+{
+	uint64_t before = 0, i = 0;
+	void *frames;
+
+	start(NULL);
+	for (; i < 60000; i++)
+		touch(rig.object, i / 20 + roll(800), 1);
+	if (lent)
+		assert_int_equal(weir_alloc_frames(rig.pool, 9, 0, &frames), 0);
+	for (; i < 62000; i++)
+		touch(rig.object, i / 20 + roll(800), 1);
+	if (lent)
+		assert_int_equal(weir_free_frames(rig.pool, frames, 9), 0);
+	for (; i < 90000; i++) {
+		if (i == 66000)
+			before = misses();
+		touch(rig.object, i / 20 + roll(800), 1);
+	}
+	before = misses() - before;
+	stop();
+	return before;
+}
+
+/* Breaks when what was learnt of all memory is forgotten while half of it is lent out. */
+static void what_was_learnt_outlasts_a_loan(void **state)
+{
+	uint64_t with, without;
+
+	(void)state;
+	with = misses_of_a_slide_after_a_loan(true);
+	without = misses_of_a_slide_after_a_loan(false);
+	assert_in_range(with, 1, without * 105 / 100);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +328,7 @@ int main(void)
 		cmocka_unit_test(newcomers_find_room_where_all_else_is_in_use),
 		cmocka_unit_test(a_page_used_twice_far_apart_is_there_the_second_time),
 		cmocka_unit_test(a_loop_is_held_after_a_working_set_that_moved),
+		cmocka_unit_test(what_was_learnt_outlasts_a_loan),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
