@@ -133,12 +133,12 @@ static struct thread_record *record_of_the_dead(struct thread_table *table, int 
 noinline struct thread_record *thread_record_find(struct thread_table *table)
 {
 	struct thread_record *record = NULL;
-	unsigned n = ARRAY_SIZE(thread_context.known), i;
+	unsigned n = ARRAY_SIZE(thread_context.known.of), i;
 	int tid;
 
 	for (i = 1; i < n; i++)
-		if (thread_context.known[i].pool_id == table->pool_id) {
-			record = thread_context.known[i].record;
+		if (thread_context.known.of[i].pool_id == table->pool_id) {
+			record = thread_context.known.of[i].record;
 			break;
 		}
 	if (!record) {
@@ -152,9 +152,9 @@ noinline struct thread_record *thread_record_find(struct thread_table *table)
 			return NULL;
 		i = n - 1;
 	}
-	memmove(&thread_context.known[1], &thread_context.known[0], i * sizeof(thread_context.known[0]));
-	thread_context.known[0].pool_id = table->pool_id;
-	thread_context.known[0].record = record;
+	memmove(&thread_context.known.of[1], &thread_context.known.of[0], i * sizeof(thread_context.known.of[0]));
+	thread_context.known.of[0].pool_id = table->pool_id;
+	thread_context.known.of[0].record = record;
 	return record;
 }
 

@@ -69,6 +69,14 @@ struct sent_signal {
 	void *value;
 };
 
+/* Records that the thread had to find, the last one first. */
+struct known_records {
+	struct {
+		uint64_t pool_id;
+		struct thread_record *record;
+	} of[4];
+};
+
 struct thread_context {
 	unsigned flags;
 	unsigned nomemalloc_depth; /* contract 23: 0 or 1 */
@@ -77,10 +85,8 @@ struct thread_context {
 	unsigned windows_gone;  /* how many of them its faults have heard of (src/fault/sigbus.c) */
 	uint64_t dirty_debt_ns; /* pause owed for pages dirtied (throttle.c) */
 	struct sent_signal sent;
-	struct {
-		uint64_t pool_id;
-		struct thread_record *record;
-	} known[4];
+	struct known_records known;
+	struct known_records known_in_faults; /* the same for its SIGBUS handler, which takes its place there */
 };
 /* initial-exec: no allocation at the first touch, not even in a signal handler. */
 extern __thread struct thread_context thread_context __attribute__((tls_model("initial-exec")));
@@ -90,17 +96,17 @@ struct thread_record *thread_record_find(struct thread_table *table);
 /* This thread's record; NULL where the table is full. Blocks: no. Allocates: no. Not signal-safe the first time. */
 static inline struct thread_record *thread_record(struct thread_table *table)
 {
-	if (likely(thread_context.known[0].pool_id == table->pool_id))
-		return thread_context.known[0].record;
+	if (likely(thread_context.known.of[0].pool_id == table->pool_id))
+		return thread_context.known.of[0].record;
 	return thread_record_find(table);
 }
 
 /* The same where it is at hand, else NULL: calls nothing. */
 static inline struct thread_record *thread_record_known(const struct thread_table *table)
 {
-	bool known = thread_context.known[0].pool_id == table->pool_id;
+	bool known = thread_context.known.of[0].pool_id == table->pool_id;
 
-	return likely(known) ? thread_context.known[0].record : NULL;
+	return likely(known) ? thread_context.known.of[0].record : NULL;
 }
 
 int thread_tid(void);

@@ -157,6 +157,29 @@ static struct listed *window_enter_again(const struct weir_fault *fault)
 	return NULL;
 }
 
+/* What the interrupted code may be looking at, and must find as it was: it may be about to pin a page of another pool,
+ * where its record is just what it has compared. Its NOMEMALLOC reclaim is that of a pool without windows, none of ours. */
+struct interrupted {
+	struct known_records known;
+	unsigned nomemalloc_depth;
+};
+
+static void interrupt_begin(struct interrupted *saved)
+{
+	*saved = (struct interrupted){thread_context.known, thread_context.nomemalloc_depth};
+	thread_context.known = thread_context.known_in_faults;
+	thread_context.nomemalloc_depth = 0;
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static void interrupt_end(const struct interrupted *saved)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	thread_context.known_in_faults = thread_context.known;
+	thread_context.known = saved->known;
+	thread_context.nomemalloc_depth = saved->nomemalloc_depth;
+}
+
 struct asked {
 	weir_fault_handler handler;
 	void *user;
@@ -180,10 +203,15 @@ static int fault_zero(weir_pool *pool, const struct weir_fault *fault)
 {
 	HOLD_SIGNALS(pool);
 	struct listed *window = window_enter_again(fault);
-	int error = window ? touch_zero(atomic_load(&window->object), fault->page) : 0;
+	struct interrupted interrupted;
+	int error;
 
-	if (window)
-		window_leave(window);
+	if (!window)
+		return 0;
+	interrupt_begin(&interrupted);
+	error = touch_zero(atomic_load(&window->object), fault->page);
+	interrupt_end(&interrupted);
+	window_leave(window);
 	return error;
 }
 
@@ -283,15 +311,16 @@ static bool just_gone(void)
 /* By the thread that touched it. Returns 0: the touch goes through, or tells itself. */
 static int serve(struct weir_fault *fault, const ucontext_t *context, weir_pool **pool)
 {
+	struct interrupted interrupted;
 	struct cancel cancel;
 	int error;
 
 	hold_cancel(&cancel);
 	thread_context.signals_held = true; /* all are blocked, but for SIGBUS, which then only waits */
-	atomic_signal_fence(memory_order_seq_cst);
+	interrupt_begin(&interrupted);
 	*pool = fault_serve(fault);
 	error = fault->error;
-	atomic_signal_fence(memory_order_seq_cst);
+	interrupt_end(&interrupted);
 	thread_context.signals_held = false;
 	/* It may end here, and what it calls then may be anything. */
 	if (cancel.type == PTHREAD_CANCEL_ASYNCHRONOUS)

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 
 #include "../kernel_windows.h"
 #include "window_rig.h"
@@ -237,6 +238,16 @@ static void *use_until_cancelled(void *arg)
 	return NULL;
 }
 
+/* What a flusher or the reclaimer has in hand just then is passed over. */
+static bool all_paged_out(void)
+{
+	assert_int_equal(weir_advise(w.rig.object, 0, 0, WEIR_ADV_PAGEOUT), 0);
+	for (uint64_t page = 0; page < PAGES; page++)
+		if (state_of(w.rig.object, page) != PAGE_ABSENT)
+			return false;
+	return true;
+}
+
 static void a_cancelled_thread_leaves_nothing_locked(void **state)
 {
 	(void)state;
@@ -265,10 +276,77 @@ static void a_cancelled_thread_leaves_nothing_locked(void **state)
 		assert_int_equal(weir_pin(w.rig.object, page, WEIR_WRITE | WEIR_EXCLUSIVE, &pin), 0);
 		assert_int_equal(weir_unpin(&pin), 0);
 	}
-	wait_until(!atomic_load(&w.rig.pool->kswapd[0].awake)); /* what it has in hand is passed over */
-	assert_int_equal(weir_advise(w.rig.object, 0, 0, WEIR_ADV_PAGEOUT), 0);
-	for (uint64_t page = 0; page < PAGES; page++)
-		assert_int_equal(state_of(w.rig.object, page), PAGE_ABSENT);
+	wait_until(all_paged_out());
+	window_stop(&w);
+}
+
+/* ---- another pool's pins ---- */
+
+static char *beside;
+static _Atomic unsigned nr_ticks;
+
+static void touch_beside(int number)
+{
+	int saved = errno;
+
+	(void)number;
+	beside[random_next(&handler_seed) % PAGES << PAGE_SHIFT]++;
+	atomic_fetch_add(&nr_ticks, 1);
+	errno = saved;
+}
+
+static bool in_table(const struct thread_table *table, const struct weir_pin *pin)
+{
+	uintptr_t slot = (uintptr_t)(pin->private_[1] & ~7ull), from = (uintptr_t)table->records;
+
+	return slot - from < table->max * sizeof(struct thread_record);
+}
+
+/* Pins of `pool`, while handlers touch windows of another one: how many are noted where the pool does not look. */
+static unsigned astray(weir_pool *pool, weir_object *object)
+{
+	const struct itimerval often = {{0, 150}, {0, 150}}, never = {{0, 0}, {0, 0}};
+	uint64_t before = counter(w.rig.pool, "pgmajfault");
+	unsigned n = 0;
+
+	atomic_store(&nr_ticks, 0);
+	signal(SIGALRM, touch_beside);
+	assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+	for (uint64_t i = 0; atomic_load(&nr_ticks) < 3000; i++) {
+		struct weir_pin pin;
+
+		assert_int_equal(weir_pin(object, i % 100, WEIR_READ, &pin), 0);
+		n += !in_table(&pool->threads, &pin);
+		assert_int_equal(weir_unpin(&pin), 0);
+	}
+	assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+	signal(SIGALRM, SIG_DFL);
+	assert_true(counter(w.rig.pool, "pgmajfault") > before + 1000);
+	return n;
+}
+
+/* Breaks when a fault that interrupts weir_pin changes which record that takes for the thread's: it compared one pool's, and
+ * used another's, where reclaim of its own did not find the pin. */
+static void pins_stay_their_pool_s_while_handlers_touch_another(void **state)
+{
+	struct rig bare;
+	void *address;
+
+	(void)state;
+	start();
+	beside = (char *)(uintptr_t)w.window;
+	handler_seed = 1;
+	rig_config(&bare, MEMORY);
+	rig_start(&bare, PAGES);
+	assert_int_equal(astray(bare.pool, bare.object), 0); /* a pool without windows lets signals in everywhere */
+	rig_stop(&bare);
+	rig_config(&bare, MEMORY);
+	bare.config.windows = true;
+	rig_start(&bare, PAGES);
+	assert_int_equal(weir_map(bare.object, PROT_READ, 0, &address), 0);
+	assert_int_equal(weir_unmap(bare.object), 0);
+	assert_int_equal(astray(bare.pool, bare.object), 0);
+	rig_stop(&bare);
 	window_stop(&w);
 }
 
@@ -565,6 +643,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(handlers_touch_whatever_they_interrupt),
+		cmocka_unit_test(pins_stay_their_pool_s_while_handlers_touch_another),
 		cmocka_unit_test(a_cancelled_thread_leaves_nothing_locked),
 		cmocka_unit_test(foreign_sigbus_is_passed_on_as_it_came),
 		cmocka_unit_test(without_a_handler_the_default_is_done),
