@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_private.c - private windows over anonymous memory: what is read from the original's swap while that goes on.
+ * test_private.c - private windows: what is read from the original while that goes on, or while it is resized.
  *
- * The swap answers its first read when the test wants, so that the one who touches the window stands in the middle of
+ * Over anonymous memory the swap answers its first read when the test wants, so that the one who touches the window stands in the middle of
  * it.
  */
 #include "../kernel_windows.h"
@@ -138,11 +138,107 @@ static void a_page_that_is_written_meanwhile(void **state)
 	changed_while_it_is_read(false);
 }
 
+/* ---- an object that grows ---- */
+
+#define SHORT 100u
+#define LONG 200u
+
+static char short_page[PAGE_SIZE];
+static _Atomic uint64_t short_bytes;
+static _Atomic bool grow_in_read;
+static weir_object *short_object;
+
+static ssize_t short_readv(void *store, const struct iovec *iov, int n, uint64_t offset)
+{
+	uint64_t bytes = atomic_load(&short_bytes);
+
+	(void)store, (void)n;
+	if (offset >= bytes && atomic_exchange(&grow_in_read, false)) { /* the end is found, where it was */
+		sem_post(&asked);
+		sem_wait(&answer);
+	}
+	if (offset >= bytes)
+		return 0;
+	memcpy(iov->iov_base, short_page + offset, bytes - offset);
+	return (ssize_t)(bytes - offset);
+}
+static ssize_t short_writev(void *store, const struct iovec *iov, int n, uint64_t offset)
+{
+	(void)store, (void)n;
+	memcpy(short_page + offset, iov->iov_base, iov->iov_len);
+	return (ssize_t)iov->iov_len;
+}
+static int short_sync(void *store)
+{
+	(void)store;
+	return 0;
+}
+static int short_resize(void *store, uint64_t bytes)
+{
+	(void)store;
+	atomic_store(&short_bytes, bytes);
+	return 0;
+}
+static int short_size(void *store, uint64_t *bytes)
+{
+	(void)store;
+	*bytes = atomic_load(&short_bytes);
+	return 0;
+}
+static const struct weir_store_ops short_ops = {.size = sizeof(short_ops),
+						.readv = short_readv,
+						.writev = short_writev,
+						.sync = short_sync,
+						.resize = short_resize,
+						.get_size = short_size};
+
+static void *grow_it(void *unused)
+{
+	int error;
+
+	(void)unused;
+	sem_wait(&asked);
+	error = weir_resize(short_object, LONG);
+	sem_post(&answer);
+	return (void *)(intptr_t)error;
+}
+
+/* Breaks when what was read before an object grew is taken for too little of it: a SIGBUS for a byte that was always
+ * there. */
+static void a_page_whose_object_grows_meanwhile(void **state)
+{
+	volatile char *page;
+	pthread_t grower;
+	void *address, *error;
+
+	(void)state;
+	memset(short_page, 7, SHORT);
+	atomic_store(&short_bytes, SHORT);
+	sem_init(&asked, 0, 0);
+	sem_init(&answer, 0, 0);
+	rig_config(&rig, 4 << 20);
+	rig.config.windows = true;
+	assert_int_equal(weir_create(&rig.config, &rig.pool), 0);
+	assert_int_equal(weir_open_store(rig.pool, &short_ops, NULL, WEIR_RDWR, &short_object), 0);
+	assert_int_equal(weir_map(short_object, PROT_READ, WEIR_MAP_PRIVATE, &address), 0);
+	page = address;
+	assert_int_equal(pthread_create(&grower, NULL, grow_it, NULL), 0);
+	atomic_store(&grow_in_read, true);
+	assert_int_equal(page[SHORT / 2], 7);
+	assert_int_equal(page[SHORT], 0);
+	assert_int_equal(pthread_join(grower, &error), 0);
+	assert_null(error);
+	assert_int_equal(weir_unmap(short_object), 0);
+	assert_int_equal(weir_close(short_object, 0), 0);
+	assert_int_equal(weir_destroy(rig.pool), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_page_that_is_discarded_meanwhile),
 		cmocka_unit_test(a_page_that_is_written_meanwhile),
+		cmocka_unit_test(a_page_whose_object_grows_meanwhile),
 	};
 
 	if (!kernel_has_windows())
