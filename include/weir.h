@@ -298,10 +298,11 @@ struct weir_pin {
 
 /* Hold a page of an object in memory, reading it in where it is not resident. Shared pins may overlap,
  * writing ones too (as threads that write to one mmap: order is the program's affair). Any thread may
- * release the pin. A thread may hold as many pins as there are frames to hold.
+ * release the pin. A thread may hold as many pins as there are frames to hold; with WRITE, as pages may be dirty
+ * (config.dirty_pct): what is held is not written out to make room for more.
  * Errors: -EINVAL (unknown flags), -ERANGE (past the end of the object), -EROFS (WRITE on a read-only
  * object), -EACCES (weir_protect made the page PROT_NONE), -ENOMEM (every frame is held, or dirty behind a store that
- * fails or stalls), -ETIMEDOUT (config.wait_ms passed: under WAIT without a frame, or while others held the page, or
+ * fails or stalls; WRITE: wait_ms passed at the dirty limit), -ETIMEDOUT (config.wait_ms passed: under WAIT without a frame, or while others held the page, or
  * resized the object there), -EAGAIN (TRY), -EDEADLK (EXCLUSIVE on a page that this thread has pinned; of its pins 16
  * at a time are known, and waiting for a further one ends with -ETIMEDOUT), -ESTALE (the file was cut short by others),
  * or the store's read error.
@@ -310,7 +311,8 @@ struct weir_pin {
  * Allocates: no. Signal-safe: no. */
 int weir_pin(weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin);
 
-/* Release a pin and clear *pin. Errors: -EINVAL (not held: never pinned, or unpinned already).
+/* Release a pin and clear *pin. Errors: -EINVAL (not held: never pinned, or unpinned already; a second time by a copy of
+ * *pin is found out for a thread's first 16 pins, and else may release another's of that page).
  * Blocks: no. Allocates: no. */
 int weir_unpin(struct weir_pin *pin);
 
@@ -435,13 +437,13 @@ ssize_t weir_pwrite(weir_object *object, const void *buffer, size_t bytes, uint6
  *     or vm.unprivileged_userfaultfd=1), they work as on any memory, but each fault costs two switches of threads more:
  *     reads of a disk at random get a half to three quarters of the speed.
  *   - Stores' `readv` runs in the signal handler of whoever touches: it must be async-signal-safe. No function that the
- *     library calls back (stores', shrinkers', the write hook) may touch a window of its pool: it runs inside the
- *     library.
+ *     library calls back (stores', shrinkers', the write hook) may touch a window, of whichever pool: it runs inside
+ *     the library.
  *   - Signals wait while a thread is inside the library, as in a kernel: so their handlers may touch windows. A thread
  *     that blocks SIGBUS, and touches what is not there, is killed by the kernel. A handler of the program's for SIGBUS
  *     is to be installed before the pool is made: it gets what is not Weir's, and what can't be served.
  *   - A child of fork() has no windows: a touch there is a SIGSEGV. One of vfork() has its parent's.
- *   - On a stack of at least 16 KiB (measured: 9 KiB beside the kernel's own frame, getauxval(AT_MINSIGSTKSZ));
+ *   - On a stack of at least 16 KiB (measured: 9 KiB, 11 with encrypted swap, beside the kernel's own frame, getauxval(AT_MINSIGSTKSZ));
  *     sigaltstack is used where there is one.
  *   - A thread may be cancelled while it touches a window, also asynchronously; but not so while it calls weir_pin or
  *     weir_unpin, where the pin would be lost.
@@ -449,7 +451,7 @@ ssize_t weir_pwrite(weir_object *object, const void *buffer, size_t bytes, uint6
 #define WEIR_MAP_SHARED 0x00u /* writes reach the object, and its store */
 #define WEIR_MAP_PRIVATE \
 	0x01u /* writes are the window's alone, and go to swap; what was never written there is the
-                                * object's. Pins, advice and locks concern the object, not the window. It may have
+                                * object's, as it was when the page last came into memory. Pins, advice and locks concern the object, not the window. It may have
                                 * PROT_WRITE whatever the object was opened with */
 
 /* Give the object its window, of all its bytes and those that it may grow by. prot: PROT_READ, or with PROT_WRITE
@@ -504,7 +506,8 @@ enum weir_advice {
 	WEIR_ADV_SEQUENTIAL, /* will be read in order: a miss starts reading the pages behind it too */
 	WEIR_ADV_RANDOM,     /* will be read in no order: never read ahead */
 	WEIR_ADV_WILLNEED,   /* start reading the range in; returns at once */
-	WEIR_ADV_DONTNEED,   /* a file: drop the clean, unpinned pages of the range. Anonymous: zeros from now on */
+	WEIR_ADV_DONTNEED,   /* a file: drop the clean, unpinned pages of the range. Anonymous: zeros from now on,
+	                      * also what was locked, which is not any more (madvise refuses these) */
 	WEIR_ADV_COLD,       /* to the inactive list: first to go */
 	WEIR_ADV_PAGEOUT,    /* write what is dirty and drop the range */
 	WEIR_ADV_FREE,       /* anonymous only: what the range holds is not needed any more. It is zeros at once here */
