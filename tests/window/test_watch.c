@@ -152,12 +152,26 @@ static void the_policy_learns_that_a_mapped_page_was_used(void **state)
 	window_stop(&w);
 }
 
+/* In pages; the policy keeps it as a share of what fits. */
+static void set_target(uint64_t target)
+{
+	struct lruvec *lruvec = &w.rig.pool->lruvecs[0];
+	struct irr *irr = &lruvec->irr[LRU_FILE];
+	uint32_t capacity;
+
+	assert_true(lru_lock(lruvec, true));
+	w.rig.pool->policy->before_scan(lruvec, LRU_FILE); /* measures what fits */
+	lru_unlock(lruvec);
+	capacity = atomic_load(&irr->capacity);
+	atomic_store(&irr->target, (uint32_t)(((target << 32) + capacity - 1) / capacity));
+}
+
 /* With the active list a batch too long, and as if it paid to unmap, whatever was learned since. */
 static void reclaim_a_batch(uint64_t target)
 {
 	struct scan_control sc = scan_control_for(w.rig.pool, WEIR_DEFAULT, 0, 1);
 
-	atomic_store(&w.rig.pool->lruvecs[0].irr[LRU_FILE].target, (uint32_t)target);
+	set_target(target);
 	atomic_store(&w.rig.pool->unmaps[true].nr_remapped, FRAMES);
 	shrink_node(w.rig.pool, 0, &sc);
 }
@@ -174,7 +188,7 @@ static void a_page_has_a_round_in_which_its_use_is_seen(void **state)
 	kswapd_sleeps(w.rig.pool, 0, true);
 	active = w.rig.pool->lruvecs[0].nr_frames - zone_watermark(&w.rig.pool->mem, 0, ALLOC_HIGH_MARK) + SCAN_BATCH -
 		 target;
-	atomic_store(&w.rig.pool->lruvecs[0].irr[LRU_FILE].target, (uint32_t)target);
+	set_target(target);
 	for (uint64_t i = 0; i < active + inactive; i++, next += 2) {
 		load_word(word_at(&w, next, 0));
 		move_to(next, i < active ? LRU_ACTIVE_FILE : LRU_INACTIVE_FILE);
