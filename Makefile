@@ -28,6 +28,12 @@ check-programs:
 	@$(MAKE) all
 	@scripts/programs.sh $(BUILD)
 
+# SUITE=window runs that one alone.
+.PHONY: check-aarch64
+check-aarch64:
+	@scripts/setup.sh aarch64
+	@scripts/aarch64/emulate.py $(SUITE)
+
 .PHONY: torture
 torture: setup
 	@scripts/torture.sh --seconds $(or $(SECONDS),7200) $(if $(SEED),--seed $(SEED)) $(if $(THREADS),--threads $(THREADS))

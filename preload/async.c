@@ -97,8 +97,6 @@ EXPORT int io_queue_init(int events, void **context)
 
 /* ---- syscall() ---- */
 
-#if defined(__x86_64__)
-
 long __wrap_syscall(long nr, ...);
 long refuse_call(void);
 long (*theirs_syscall)(long nr, ...) = __wrap_syscall; /* the assembler code reads it */
@@ -114,12 +112,15 @@ long numbered_call(long nr, long a, long b, long c, long d, long e, long f)
 {
 	long result;
 
-	if (number_answered(nr, (long[]){a, b, c, d, e, f}, &result))
+	if (number_answered(nr, (long[]){a, b, c, d, e, f}, true, &result))
 		return raw_result(result);
 	return theirs_syscall(nr, a, b, c, d, e, f);
 }
 
 /* With all its arguments, where they are: of clone, say, two return. */
+#if defined(__x86_64__)
+_Static_assert(SYS_io_setup == 206 && SYS_io_uring_setup == 425 && NUMBERS == 512, "as the assembler code has it");
+
 __asm__(".text\n"
 	".globl syscall\n"
 	".type syscall, @function\n"
@@ -128,13 +129,42 @@ __asm__(".text\n"
 	"	je refuse_call\n"
 	"	cmpq $425, %rdi\n" /* io_uring_setup */
 	"	je refuse_call\n"
-	"	cmpq $512, %rdi\n" /* NUMBERS */
+	"	cmpq $512, %rdi\n"
 	"	jae 1f\n"
 	"	leaq call_answered(%rip), %rax\n"
 	"	cmpb $0, (%rax, %rdi)\n"
 	"	jne numbered_call\n"
 	"1:	jmp *theirs_syscall(%rip)\n"
 	".size syscall, . - syscall\n");
+#elif defined(__aarch64__)
+/* hint 34 is "bti c", where processors let indirect calls come in; jumps through x16 may end there too. */
+_Static_assert(SYS_io_setup == 0 && SYS_io_uring_setup == 425 && NUMBERS == 512, "as the assembler code has it");
+
+__asm__(".text\n"
+	".globl syscall\n"
+	".type syscall, %function\n"
+	"syscall:\n"
+	"	.cfi_startproc\n"
+	"	hint 34\n"
+	"	cbz x0, 2f\n"
+	"	cmp x0, 425\n"
+	"	b.eq 2f\n"
+	"	cmp x0, 512\n"
+	"	b.hs 1f\n"
+	"	adrp x9, call_answered\n"
+	"	add x9, x9, :lo12:call_answered\n"
+	"	ldrb w9, [x9, x0]\n"
+	"	cbnz w9, 3f\n"
+	"1:	adrp x16, theirs_syscall\n"
+	"	ldr x16, [x16, :lo12:theirs_syscall]\n"
+	"	br x16\n"
+	"2:	b refuse_call\n"
+	"3:	b numbered_call\n"
+	"	.cfi_endproc\n"
+	".size syscall, . - syscall\n");
+#else
+#error "syscall() is not known on this processor: calls by their number would pass the library by"
+#endif
 
 void async_start(void)
 {
@@ -143,11 +173,3 @@ void async_start(void)
 	if (theirs)
 		*(void **)&theirs_syscall = theirs;
 }
-
-#else
-
-void async_start(void)
-{
-}
-
-#endif

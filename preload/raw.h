@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * raw.h - system calls from this library's own text, which is never dispatched (dispatch.c). As the kernel has them:
- * the result, or -errno; errno is left alone.
+ * raw.h - system calls from this library's own text, which is never dispatched (dispatch.c; on x86-64 alone the kernel can).
+ * As the kernel has them: the result, or -errno; errno is left alone.
  */
 #ifndef WEIR_RAW_H
 #define WEIR_RAW_H
@@ -25,19 +25,22 @@ static inline long raw_call6(long nr, long a, long b, long c, long d, long e, lo
 			 : "rcx", "r11", "memory");
 	return result;
 }
-#else /* nothing is dispatched there */
-long __real_syscall(long nr, ...); /* the C library's (own.c) */
-
+#elif defined(__aarch64__)
 static inline long raw_call6(long nr, long a, long b, long c, long d, long e, long f)
 {
-	int saved = errno;
-	long result = __real_syscall(nr, a, b, c, d, e, f);
+	register long x8 __asm__("x8") = nr;
+	register long x0 __asm__("x0") = a;
+	register long x1 __asm__("x1") = b;
+	register long x2 __asm__("x2") = c;
+	register long x3 __asm__("x3") = d;
+	register long x4 __asm__("x4") = e;
+	register long x5 __asm__("x5") = f;
 
-	if (result == -1)
-		result = -errno;
-	errno = saved;
-	return result;
+	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "cc", "memory");
+	return x0;
 }
+#else
+#error "no system calls of its own are known on this processor"
 #endif
 
 static inline long raw_call(long nr, const long args[6])

@@ -40,7 +40,7 @@ struct action {
 };
 _Static_assert(sizeof(struct action) == 32, "as the kernel has it");
 
-__thread struct alternate thread_alternate;
+__thread struct alternate thread_alternate __attribute__((tls_model("initial-exec")));
 
 /* The program's. As with any sigaction, who sets it while others use it is at fault. */
 static struct action of_sigsys, of_sigsegv;

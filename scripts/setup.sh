@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: setup.sh [check | programs | bench] - see to the Debian packages that building needs, and with `check` those of the
-# tests too, with `programs` those that are run by `weir run`, with `bench` those that the benchmarks compare with.
+# usage: setup.sh [check | programs | bench | aarch64] - see to the Debian packages that building needs, and with `check`
+# those of the tests too, with `programs` those that are run by `weir run`, with `bench` those that the benchmarks compare
+# with, with `aarch64` those that build for that processor and emulate it.
 # Silent when all are there. As root it installs what is missing; else it prints the command that does, and fails.
 packages="gcc libc6-dev pkg-config meson ninja-build liburing-dev libssl-dev libcmocka-dev libjemalloc-dev"
 if [ "$1" = check ]; then
@@ -10,6 +11,8 @@ elif [ "$1" = programs ]; then
 	packages="$packages stress-ng memtester python3 python3-numpy sqlite3 lmdb-utils redis-server redis-tools xz-utils zstd git metis"
 elif [ "$1" = bench ]; then
 	packages="$packages fio liblmdb-dev python3 python3-numpy metis"
+elif [ "$1" = aarch64 ]; then
+	packages="$packages gcc-aarch64-linux-gnu qemu-system-arm debootstrap e2fsprogs cpio xz-utils git python3"
 fi
 
 if ! command -v dpkg-query >/dev/null; then

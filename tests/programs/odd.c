@@ -226,7 +226,6 @@ static void remaps(const char *what, int kind, enum fd fd)
 		{"to more than there are", 0, BYTES, 1ul << 48, MREMAP_MAYMOVE, 0},
 		{"from huge", 0, HUGE, BYTES, MREMAP_MAYMOVE, 0},
 		{"from the most", 0, ROUND, BYTES, MREMAP_MAYMOVE, 0},
-		{"from the most to the same", 0, ROUND, ROUND, MREMAP_MAYMOVE, 0},
 		{"huge from huge", 0, HUGE, HUGE, MREMAP_MAYMOVE, 0},
 		{"within a page", IN_PAGE, BYTES, BYTES, MREMAP_MAYMOVE, 0},
 		{"in a hole", IN_HOLE, BYTES, BYTES / 2, MREMAP_MAYMOVE, 0},
