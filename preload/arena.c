@@ -23,6 +23,7 @@
 #include "files.h"
 #include "held.h"
 #include "inside.h"
+#include "observe/error.h"
 
 #define MOVED_AT_ONCE (1024 * 1024 / PAGE_SIZE) /* pages */
 
@@ -445,7 +446,7 @@ int arena_start(void)
 		return error;
 	weir_set_fault_handler(arena, on_fault, NULL);
 	if (kernel_mprotect(base, arena->window_bytes, PROT_NONE))
-		return -errno;
+		return weir_error_set(-errno, "cannot bar the arena: %s", error_words(errno));
 	error = window_bar_all(arena); /* else a fault at a range's end would bring in what lies behind it */
 	if (error)
 		return error;

@@ -34,7 +34,7 @@ extern uintptr_t dispatch_from, dispatch_bytes;
 
 /* numbers.c: is it one of the arena's ranges, or of the engine's descriptors, that this library answers by itself?
  * True, and *result as the kernel's. */
-bool number_answered(long nr, const long args[6], long *result);
+bool number_answered(long nr, const long args[6], bool by_function, long *result);
 #define NUMBERS 512 /* none that is answered is higher */
 extern const uint8_t call_answered[NUMBERS];
 
@@ -56,6 +56,12 @@ struct alternate {
 	size_t bytes;
 };
 extern __thread struct alternate thread_alternate __attribute__((tls_model("initial-exec")));
+
+/* environment.c: with which variables a program is started. */
+void environment_keep(void); /* those of this process; at the start */
+/* Bytes that environment_with needs, or 0: nothing is missing. */
+size_t environment_room(char *const *environment);
+char *const *environment_with(char *const *environment, char **room); /* returns room, filled */
 
 /* alternate.c: signals on stacks that are paged out. For x86-64. */
 void alternate_start(void);

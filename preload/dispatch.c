@@ -304,7 +304,7 @@ static long serve(ucontext_t *context)
 	}
 	if (signal_call(nr, args, context, &result))
 		return result;
-	return number_answered(nr, args, &result) ? result : call_with_pages(nr, args);
+	return number_answered(nr, args, false, &result) ? result : call_with_pages(nr, args);
 }
 
 static void on_sigsys(int number, siginfo_t *info, void *context)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * exec.c - before another program starts, what was stored to mapped files is in them: it may look there, and where it
- * takes our place nobody else could write it any more.
+ * takes our place nobody else could write it any more. And it is told of its budget (environment.c).
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -12,6 +12,18 @@
 
 #include "calls.h"
 #include "shared.h"
+
+/* A list of variables becomes one with which a program has a budget: on the stack, as a child of vfork may call us. */
+#define WITH_OURS(envp) \
+	do { \
+		static char *const none[1]; \
+		size_t bytes; \
+		if (!envp) /* none, to the kernel */ \
+			envp = none; \
+		bytes = environment_room(envp); \
+		if (bytes) \
+			envp = environment_with(envp, __builtin_alloca(bytes)); \
+	} while (0)
 
 static void before_another(void)
 {
@@ -31,6 +43,7 @@ static void *next(const char *name)
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
 	before_another();
+	WITH_OURS(envp);
 	return (int)program_call(SYS_execve, (long)path, (long)argv, (long)envp, 0, 0, 0);
 }
 EXPORT int execv(const char *path, char *const argv[])
@@ -40,11 +53,13 @@ EXPORT int execv(const char *path, char *const argv[])
 EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
 	before_another();
+	WITH_OURS(envp);
 	return (int)program_call(SYS_execveat, fd, (long)"", (long)argv, (long)envp, AT_EMPTY_PATH, 0);
 }
 EXPORT int execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags)
 {
 	before_another();
+	WITH_OURS(envp);
 	return (int)program_call(SYS_execveat, fd, (long)path, (long)argv, (long)envp, flags, 0);
 }
 EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
@@ -52,6 +67,7 @@ EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 	int (*theirs)(const char *, char *const[], char *const[]);
 
 	before_another();
+	WITH_OURS(envp);
 	*(void **)&theirs = next("execvpe");
 	return theirs(file, argv, envp);
 }
@@ -120,12 +136,14 @@ EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_acti
 		       const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
 {
 	before_another();
+	WITH_OURS(envp);
 	return ((spawn)next("posix_spawn"))(pid, path, actions, attributes, argv, envp);
 }
 EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
 			const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
 {
 	before_another();
+	WITH_OURS(envp);
 	return ((spawn)next("posix_spawnp"))(pid, file, actions, attributes, argv, envp);
 }
 EXPORT int system(const char *command)

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "inside.h"
+#include "observe/error.h"
 
 #define HOLES_MAX (1u << 20)
 
@@ -21,8 +22,11 @@ int holes_init(uint64_t pages)
 	if (!holes)
 		holes = kernel_mmap(NULL, HOLES_MAX * sizeof(*holes), PROT_READ | PROT_WRITE,
 				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (holes == MAP_FAILED)
-		return -ENOMEM;
+	if (holes == MAP_FAILED) {
+		holes = NULL;
+		return weir_error_set(-ENOMEM, "cannot reserve %zu bytes of address space for what is free in the arena",
+				      HOLES_MAX * sizeof(*holes));
+	}
 	holes[0] = (struct span){0, pages};
 	nr_holes = 1;
 	return 0;

@@ -42,10 +42,13 @@ static bool meets(const void *address, size_t bytes)
 	return any_shared() && (shared_at(address, &window, &end) || window < (char *)address + page_up(bytes));
 }
 
-static bool concerns_us(long nr, const long args[6])
+/* Dispatched, what is mapped elsewhere than in the arena is mostly what the C library and the loader map. */
+static bool concerns_us(long nr, const long args[6], bool by_function)
 {
 	switch (nr) {
 	case SYS_mmap:
+		if (by_function)
+			return true;
 		if (!(args[3] & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
 			return false;
 		break;
@@ -118,11 +121,11 @@ static long answer(long nr, const long args[6])
 	}
 }
 
-bool number_answered(long nr, const long args[6], long *result)
+bool number_answered(long nr, const long args[6], bool by_function, long *result)
 {
 	int saved = errno;
 
-	if (nr < 0 || nr >= NUMBERS || !call_answered[nr] || !is_ours() || !concerns_us(nr, args))
+	if (nr < 0 || nr >= NUMBERS || !call_answered[nr] || !is_ours() || !concerns_us(nr, args, by_function))
 		return false;
 	*result = answer(nr, args);
 	if (*result == -1)

@@ -353,14 +353,18 @@ static void say_out_of_memory(void *user)
 	struct text text = {.length = 0};
 	uint64_t granted;
 	struct rlimit file;
-	bool memory = fault->error == -ENOMEM || fault->error == -ETIMEDOUT;
+	bool memory = fault->error == -ENOMEM || fault->error == -ETIMEDOUT; /* the latter: it was waited for */
+	int room = swap_room_error(&pool->swap);
 
 	uselocale(c_locale);
 	text_add(&text, "weir run: process %d touched memory at %p that can't be had (%s): ", (int)getpid(),
-		 fault->address, error_words(-fault->error));
+		 fault->address, error_words(memory ? ENOMEM : -fault->error));
 	if (memory && !getrlimit(RLIMIT_FSIZE, &file) && file.rlim_cur < settings.swap_bytes)
 		text_add(&text, "its swap file may have no more than %.0f MiB, by the limit of files (ulimit -f)\n",
 			 mib(file.rlim_cur));
+	else if (memory && room)
+		text_add(&text, "its swap file got no blocks (%s); make room on its disk, or name another: --swap\n",
+			 error_words(-room));
 	else if (memory)
 		text_add(&text, "its budget of %.0f MiB and its swap of %.0f MiB are full; raise -m%s or --swap\n",
 			 mib(settings.memory_bytes), mib(settings.swap_bytes),

@@ -26,6 +26,7 @@
 #include "total.h"
 
 #define EXIT_CANNOT_START 125
+#define ARENA_BYTES (4ull << 40) /* run times reserve 1 TiB and a bit at once (GHC) */
 /* The engine's default lives by seeing what is used, which a window seldom shows; and heaps are swept more than files. */
 #define POLICY "two-list"
 
@@ -106,7 +107,7 @@ static void keep_swap_directory(void)
 static uint64_t room_for_arena(void)
 {
 	struct rlimit limit;
-	uint64_t wanted = number("WEIR_ARENA", 1ull << 40), left;
+	uint64_t wanted = number("WEIR_ARENA", ARENA_BYTES), left;
 
 	if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY)
 		return wanted;
@@ -236,6 +237,7 @@ __attribute__((constructor(101))) static void start(void)
 	descriptors_floor();
 	descriptors_expect();
 	read_settings();
+	environment_keep();
 	threads_start();
 	if (!total_find(&why))
 		refuse(why);

@@ -73,7 +73,9 @@ static int map(struct weir_object *object, int prot)
 
 	bdi_map_ahead(object->bdi);
 	if (!base)
-		return weir_error_set(-ENOMEM, "cannot reserve %zu bytes of address space for a window", bytes);
+		return weir_error_set(
+			-ENOMEM, "cannot reserve %zu bytes of address space for a window; is it limited (ulimit -v)?",
+			bytes);
 	resize_begin(object, 0, UINT64_MAX);
 	error = object_stays_pinned(object, 0, object->capacity) ? pins_are_held() : window_list(object, base, bytes);
 	if (error == -EMFILE)

@@ -112,6 +112,7 @@ int swap_add_late(struct swap *swap, const struct store *store, uint32_t slots, 
 	if (!error) {
 		swap->areas[area].room_fd = room_fd;
 		atomic_init(&swap->areas[area].has_room, room_fd < 0);
+		atomic_init(&swap->areas[area].room_error, 0);
 		lock_acquire(&swap->lock);
 		list_area(swap, area);
 		lock_release(&swap->lock);
@@ -334,9 +335,20 @@ static int make_room(struct swap_area *area)
 	lock_acquire(&area->room_lock);
 	if (!atomic_load_explicit(&area->has_room, memory_order_relaxed)) {
 		error = swap_file_make_room(area->room_fd, (uint64_t)area->map.nr_slots << PAGE_SHIFT);
+		atomic_store_explicit(&area->room_error, error, memory_order_relaxed);
 		atomic_store_explicit(&area->has_room, !error, memory_order_release);
 	}
 	lock_release(&area->room_lock);
+	return error;
+}
+
+int swap_room_error(const struct swap *swap)
+{
+	unsigned nr = atomic_load_explicit(&swap->nr_areas, memory_order_acquire); /* pairs with list_area */
+	int error = 0;
+
+	for (unsigned i = 0; i < nr && !error; i++)
+		error = atomic_load_explicit(&swap->areas[i].room_error, memory_order_relaxed);
 	return error;
 }
 

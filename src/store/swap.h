@@ -39,7 +39,8 @@ struct swap_area {
 	struct lock bounce_lock;
 	struct lock room_lock; /* held while room is made: I/O */
 	int room_fd;           /* the file whose blocks are still to be allocated; -1: never was one */
-	_Atomic bool has_room; /* written under room_lock, read anywhere */
+	_Atomic bool has_room; /* written under room_lock, as the next; read anywhere */
+	_Atomic int room_error; /* why it had none when that was last tried, or 0 */
 	char *bounce;          /* bounce_lock: cipher text on its way out, SWAP_RUN_MAX pages; NULL: not encrypted */
 };
 
@@ -70,6 +71,8 @@ int swap_add(struct swap *swap, const struct store *store, uint32_t slots, int p
 /* The same; room_fd is the store's file, which gets its blocks when it is first written to. */
 int swap_add_late(struct swap *swap, const struct store *store, uint32_t slots, int priority, bool encrypt,
 		  int room_fd);
+/* Why an area of them has no blocks yet, though it was to be written to: -errno, or 0. */
+int swap_room_error(const struct swap *swap);
 /* All blocks of a file. 0 or -errno. Blocks: yes. */
 int swap_file_make_room(int fd, uint64_t bytes);
 /* The same with a file that is made, filled with room and unlinked. Keeps an error sentence. Blocks: yes. */

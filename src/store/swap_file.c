@@ -39,6 +39,9 @@ static const char *remedy(int error)
 		return "the disk has no room for it: choose fewer bytes or another disk";
 	case EFBIG:
 		return "that is more than a file may have there";
+	case EMFILE:
+	case ENFILE:
+		return "raise the limit of open files (ulimit -n)";
 	default:
 		return "see open(2) and posix_fallocate(3)";
 	}

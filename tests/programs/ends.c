@@ -169,14 +169,34 @@ static int raw_calls(char **arguments)
 static int ranges(char **arguments)
 {
 	size_t bytes = 1 << 20;
-	void *large = mmap(NULL, 1ul << 41, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *large = mmap(NULL, 1ul << 43, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	char *memory = mmap(NULL, 4 * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int error;
 
 	(void)arguments;
 	munmap(memory + bytes, bytes);
 	error = mprotect(memory, 4 * bytes, PROT_READ | PROT_WRITE) ? errno : 0;
-	printf("2 TiB: %d, over a hole: %s\n", large != MAP_FAILED, strerror(error));
+	printf("8 TiB: %d, over a hole: %s\n", large != MAP_FAILED, strerror(error));
+	return 0;
+}
+
+/* ---- reserved: a heap as GHC's run time has it, parts of a TiB and a bit that is reserved at once ---- */
+
+static int reserved(char **arguments)
+{
+	size_t part = 1 << 20, n = 40, wrong = 0;
+	char *heap = mmap(NULL, (1ul << 40) + part, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	(void)arguments;
+	for (size_t i = 0; i < n; i++)
+		if (mmap(heap + i * part, part, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+			 0) == MAP_FAILED)
+			return 1;
+	for (size_t at = 0; at < n * part; at += 4096)
+		memcpy(heap + at, &at, sizeof(at));
+	for (size_t at = 0; at < n * part; at += 4096)
+		wrong += memcmp(heap + at, &at, sizeof(at)) != 0;
+	printf("reserved: %zu wrong\n", wrong);
 	return 0;
 }
 
@@ -229,8 +249,9 @@ static int moves(char **arguments)
 static const struct {
 	const char *name;
 	int (*run)(char **arguments);
-} all[] = {{"threads", threads}, {"data", data},     {"vfork", vfork_child}, {"alternate", alternate}, {"stack", stack},
-	   {"raw", raw_calls},   {"ranges", ranges}, {"remap", remap},       {"moves", moves}};
+} all[] = {{"threads", threads}, {"data", data},        {"vfork", vfork_child}, {"alternate", alternate},
+	   {"stack", stack},     {"raw", raw_calls},    {"ranges", ranges},     {"remap", remap},
+	   {"moves", moves},     {"reserved", reserved}};
 
 int main(int n, char **arguments)
 {

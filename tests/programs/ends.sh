@@ -21,7 +21,10 @@ for WEIR_FAULTS in auto signal; do
 done
 same "raw calls unmap what is the program's, and close nothing of the engine's" 16M "$ends" raw
 export WEIR_FAULTS=auto
-same "a reservation of 2 TiB, and mprotect over a hole" 16M "$ends" ranges
+same "a reservation of 8 TiB, and mprotect over a hole" 16M "$ends" ranges
+same "parts of a reservation of a little more than 1 TiB" 16M "$ends" reserved
+[ "$(sum pswpin)" -gt 2000 ]
+result $? "... which were paged"
 same "mremap to a size that can't be, and of what is gone" 16M "$ends" remap
 for WEIR_FAULTS in auto signal; do
 	swap=32M same "mremap moves what there is no room for twice ($WEIR_FAULTS)" 8M "$ends" moves

@@ -18,6 +18,7 @@
 
 #define PAGE 4096ul
 #define BYTES (1ul << 20)
+#define MUCH (32ul << 20)
 #define SMALL (4 * PAGE) /* the kernel's, whoever else has the large ones */
 #define RW (PROT_READ | PROT_WRITE)
 
@@ -84,6 +85,20 @@ static void by_number(void)
 	say("mmap", at - moved);
 	show("what was put there", at);
 	munmap(moved, 2 * BYTES);
+}
+
+/* More than there is, so that it is paged, if it is not the kernel's. */
+static void much_by_number(void)
+{
+	char *at = (char *)syscall(SYS_mmap, NULL, MUCH, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0ul);
+	size_t wrong = 0;
+
+	for (size_t page = 0; page < MUCH / PAGE; page++)
+		memcpy(at + page * PAGE, &page, sizeof(page));
+	for (size_t page = 0; page < MUCH / PAGE; page++)
+		wrong += memcmp(at + page * PAGE, &page, sizeof(page)) != 0;
+	say("wrong pages of many", (long)wrong);
+	say("munmap", syscall(SYS_munmap, at, MUCH));
 }
 
 /* ---- protection keys ---- */
@@ -236,6 +251,7 @@ int main(void)
 	if (ftruncate(data, BYTES + 1))
 		return 2;
 	by_number();
+	much_by_number();
 	by_key("anonymous", map(BYTES));
 	by_key("a file", map_file(MAP_PRIVATE));
 	by_key("a shared file", map_file(MAP_SHARED));

@@ -8,7 +8,7 @@ if ! [ "$own" ]; then
 	echo "1..0 # SKIP its programs are part of the test build"
 	exit 0
 fi
-! readelf -rW "$(dirname "$weir")/../preload/libweir-run.so" | grep -Eq "DTPMOD|TLSDESC"
+readelf -rW "$(dirname "$weir")/../preload/libweir-run.so" >relocations && ! grep -Eq "DTPMOD|TLSDESC" relocations
 result $? "thread-local variables are had without a call, which would touch the heap"
 run 8M sh -c 'cat /proc/$$/task/*/status'
 [ "$(grep -c '^SigBlk' out)" -gt 3 ] && ! grep -q '^SigBlk:.*[4-7c-f].$' out
@@ -77,6 +77,8 @@ same "what the C library promises beyond the plain" 16M "$own/run_corners" 963>h
 result $? "... where what could not be had was not counted"
 same "odd calls about memory are answered as the kernel's are" 16M "$own/run_odd"
 same "calls by their number, keys, advice to a process" 16M "$own/run_numbers"
+[ "$(sum pswpin)" -gt 2000 ]
+result $? "... what was mapped by number was paged"
 same "libraries that want the C library's malloc before ours" 16M "$own/run_deep"
 timeout 60 "$weir" run --total 12M --swap "$TMPDIR:64M" --report none -- "$own/run_cold_locale" >out 2>err
 status=$?

@@ -72,6 +72,19 @@ if ${CC:-cc} -shared -fPIC wrap.c -o wrap.so 2>/dev/null; then
 	[ $? -eq 0 ] && [ "$(cat out)" = wEIR ] && [ "$(sum pgmajfault)" -gt 0 ]
 	result $? "what is preloaded by the user wraps what Weir answers"
 fi
+mkdir small
+if mount -t tmpfs -o size=20m small small 2>/dev/null; then
+	{
+		sleep 1
+		head -c 19M /dev/zero >small/other
+		seq 3000000
+	} | timeout 60 "$weir" run -m 16M --swap small:19M --report none -- sort -S 60M >out 2>err
+	[ $? -eq 137 ] && grep -q "its swap file got no blocks (No space left on device)" err
+	result $? "a disk that is full before the first page goes out"
+	umount small
+else
+	skip "a disk that is full before the first page goes out" "no tmpfs can be mounted here"
+fi
 cat >more.c <<'EOF'
 #include <errno.h>
 #include <libintl.h>
