@@ -302,17 +302,17 @@ struct weir_pin {
  * (config.dirty_pct): what is held is not written out to make room for more.
  * Errors: -EINVAL (unknown flags), -ERANGE (past the end of the object), -EROFS (WRITE on a read-only
  * object), -EACCES (weir_protect made the page PROT_NONE), -ENOMEM (every frame is held, or dirty behind a store that
- * fails or stalls; WRITE: wait_ms passed at the dirty limit), -ETIMEDOUT (config.wait_ms passed: under WAIT without a frame, or while others held the page, or
- * resized the object there), -EAGAIN (TRY), -EDEADLK (EXCLUSIVE on a page that this thread has pinned; of its pins 16
- * at a time are known, and waiting for a further one ends with -ETIMEDOUT), -ESTALE (the file was cut short by others),
- * or the store's read error.
+ * fails or stalls; WRITE: config.wait_ms passed at the dirty limit), -ETIMEDOUT (wait_ms passed: under WAIT without a
+ * frame, or while others held the page, or resized the object there), -EAGAIN (TRY), -EDEADLK (EXCLUSIVE on a page that
+ * this thread has pinned; of its pins 16 at a time are known, and waiting for a further one ends with -ETIMEDOUT),
+ * -ESTALE (the file was cut short by others), or the store's read error.
  * Blocks: only on a miss, for EXCLUSIVE, for a WRITE on a page in writeback, for a resize that may cut the page off,
  * or (WRITE) at the dirty limit.
  * Allocates: no. Signal-safe: no. */
 int weir_pin(weir_object *object, uint64_t page, unsigned flags, struct weir_pin *pin);
 
-/* Release a pin and clear *pin. Errors: -EINVAL (not held: never pinned, or unpinned already; a second time by a copy of
- * *pin is found out for a thread's first 16 pins, and else may release another's of that page).
+/* Release a pin and clear *pin. Errors: -EINVAL (not held: never pinned, or unpinned already; a second time, by a copy
+ * of *pin, is found out for a thread's first 16 pins, and else may release another's of that page).
  * Blocks: no. Allocates: no. */
 int weir_unpin(struct weir_pin *pin);
 
@@ -443,16 +443,17 @@ ssize_t weir_pwrite(weir_object *object, const void *buffer, size_t bytes, uint6
  *     that blocks SIGBUS, and touches what is not there, is killed by the kernel. A handler of the program's for SIGBUS
  *     is to be installed before the pool is made: it gets what is not Weir's, and what can't be served.
  *   - A child of fork() has no windows: a touch there is a SIGSEGV. One of vfork() has its parent's.
- *   - On a stack of at least 16 KiB (measured: 9 KiB, 11 with encrypted swap, beside the kernel's own frame, getauxval(AT_MINSIGSTKSZ));
- *     sigaltstack is used where there is one.
+ *   - On a stack of at least 16 KiB (measured: 9 KiB, 11 with encrypted swap, beside the kernel's own frame,
+ *     getauxval(AT_MINSIGSTKSZ)); sigaltstack is used where there is one.
  *   - A thread may be cancelled while it touches a window, also asynchronously; but not so while it calls weir_pin or
  *     weir_unpin, where the pin would be lost.
  */
 #define WEIR_MAP_SHARED 0x00u /* writes reach the object, and its store */
 #define WEIR_MAP_PRIVATE \
 	0x01u /* writes are the window's alone, and go to swap; what was never written there is the
-                                * object's, as it was when the page last came into memory. Pins, advice and locks concern the object, not the window. It may have
-                                * PROT_WRITE whatever the object was opened with */
+                                * object's, as it was when the page last came into memory. Pins, advice and locks
+                                * concern the object, not the window. It may have PROT_WRITE whatever the object
+                                * was opened with */
 
 /* Give the object its window, of all its bytes and those that it may grow by. prot: PROT_READ, or with PROT_WRITE
  * (which needs WEIR_RDWR). An object that has a window keeps it: *address is the same then.

@@ -37,11 +37,11 @@ struct swap_area {
 	struct swap_map map;        /* swap->lock */
 	_Atomic unsigned nr_failed; /* writes of a slot since the last that succeeded; counted under swap->lock */
 	struct lock bounce_lock;
-	struct lock room_lock; /* held while room is made: I/O */
-	int room_fd;           /* the file whose blocks are still to be allocated; -1: never was one */
-	_Atomic bool has_room; /* written under room_lock, as the next; read anywhere */
+	struct lock room_lock;  /* held while room is made: I/O */
+	int room_fd;            /* the file whose blocks are still to be allocated; -1: never was one */
+	_Atomic bool has_room;  /* written under room_lock, as the next; read anywhere */
 	_Atomic int room_error; /* why it had none when that was last tried, or 0 */
-	char *bounce;          /* bounce_lock: cipher text on its way out, SWAP_RUN_MAX pages; NULL: not encrypted */
+	char *bounce;           /* bounce_lock: cipher text on its way out, SWAP_RUN_MAX pages; NULL: not encrypted */
 };
 
 struct swap {
