@@ -372,7 +372,10 @@ int sigbus_take(void)
 				   .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER};
 	int error = 0;
 
-	sigfillset(&action.sa_mask);
+	/* Not by sigfillset, which leaves out the signal that cancels a thread. One that was sent while that was allowed may
+	 * come when it is not any more, in the middle of a read; and the C library's handler (glibc 2.36's) only asks for
+	 * the type, which each call that is a cancellation point changes for its time. */
+	memset(&action.sa_mask, 0xff, sizeof(action.sa_mask));
 	/* Blocked they would be death, without a word: to who is cancelled in here and touches windows in his cleanup, and
 	 * where system calls are dispatched (weir run). */
 	sigdelset(&action.sa_mask, SIGBUS);

@@ -280,6 +280,44 @@ static void a_cancelled_thread_leaves_nothing_locked(void **state)
 	window_stop(&w);
 }
 
+static _Atomic int toucher_tid;
+
+static void *touch_cold(void *arg)
+{
+	int old;
+
+	atomic_store(&toucher_tid, thread_tid());
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &old);
+	(void)*word_at(&w, 5, 0);
+	pthread_testcancel();
+	return arg;
+}
+
+/* Breaks when the signal of a pthread_cancel that comes late, once its thread is in the middle of a fault's read, ends the
+ * thread there: the page was loading, and the window in use, for ever. */
+static void a_cancel_that_comes_late_waits_for_the_fault(void **state)
+{
+	const struct weir_fault_rule slow = {.kind = WEIR_FAULT_DELAY, .ops = WEIR_FAULT_READ, .delay_us = 300000};
+	const int cancel_signal = 32; /* the C library's own; no other name */
+	pthread_t toucher;
+	void *result;
+
+	(void)state;
+	skip_under_tsan("the thread sanitizer does not know the order that write protection makes");
+	skip_under_asan(
+		"The address sanitizer takes the frames of a cancelled thread for poisoned when the thread ends.");
+	start();
+	assert_int_equal(weir_fault_store_rules(w.rig.fault, &slow, 1), 0);
+	assert_int_equal(pthread_create(&toucher, NULL, touch_cold, NULL), 0);
+	wait_until(weir_fault_store_hits(w.rig.fault) > 0);
+	sleep_ms(50); /* it sleeps in the store */
+	assert_int_equal(syscall(SYS_tgkill, getpid(), atomic_load(&toucher_tid), cancel_signal), 0);
+	assert_int_equal(pthread_join(toucher, &result), 0);
+	assert_ptr_equal(result, PTHREAD_CANCELED);
+	assert_int_equal(state_of(w.rig.object, 5), PAGE_RESIDENT);
+	window_stop(&w);
+}
+
 /* ---- another pool's pins ---- */
 
 static char *beside;
@@ -652,6 +690,7 @@ int main(void)
 		cmocka_unit_test(the_handler_needs_little_stack),
 		cmocka_unit_test(children_are_made_while_others_touch),
 		cmocka_unit_test(exec_ends_the_pool),
+		cmocka_unit_test(a_cancel_that_comes_late_waits_for_the_fault),
 	};
 
 	if (!kernel_has_windows())
