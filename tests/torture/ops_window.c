@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../sanitizer.h"
 #include "ops.h"
 
 static __thread sigjmp_buf escape;
@@ -117,8 +118,8 @@ static bool copy_out(const volatile uint64_t *data, uint64_t *copy)
 	return true;
 }
 
-/* Writes what is there already: but it is a write to the page. */
-static bool touch_to_write(volatile uint64_t *word)
+/* Writes what is there already: but it is a write to the page, which others may be reading through a pin. */
+RACES static bool touch_to_write(volatile uint64_t *word)
 {
 	if (sigsetjmp(escape, 1))
 		return false;
