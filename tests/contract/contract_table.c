@@ -283,7 +283,9 @@ static enum outcome after_pageout(struct page_rig *r, uint64_t before)
 {
 	weir_object *object = r->rig.object;
 
-	wait_until(state_of(object, PAGE) == PAGE_ABSENT || state_of(object, PAGE) == PAGE_RESIDENT);
+	/* Written to a slot and not yet gone it is resident for a moment. */
+	wait_until(state_of(object, PAGE) == PAGE_ABSENT ||
+		   (state_of(object, PAGE) == PAGE_RESIDENT && counter(r->rig.pool, "nr_swap_used") == r->swap_used));
 	if (state_of(object, PAGE) != PAGE_ABSENT)
 		return kept_or_moved(r, before);
 	return counter(r->rig.pool, "nr_swap_used") > r->swap_used ? S : W;
