@@ -33,7 +33,7 @@ uintptr_t dispatch_returned(void);
 extern uintptr_t dispatch_from, dispatch_bytes;
 
 /* numbers.c: is it one of the arena's ranges, or of the engine's descriptors, that this library answers by itself?
- * True, and *result as the kernel's. */
+ * True, and *result as the kernel's. by_function: the program made it by syscall(); then a new mapping is its own too. */
 bool number_answered(long nr, const long args[6], bool by_function, long *result);
 #define NUMBERS 512 /* none that is answered is higher */
 extern const uint8_t call_answered[NUMBERS];

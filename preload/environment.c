@@ -6,7 +6,7 @@
  *   WEIR_*         those that are not there are put back as this process had them
  *   LD_PRELOAD     this library goes before what is there, where it is not among that
  *
- * Who starts it may be a child of vfork: all is made on its stack, in memory of the caller's (with_ours, calls.h).
+ * Who starts it may be a child of vfork: all is made on its stack, in memory of the caller's (WITH_OURS, exec.c).
  */
 #include <stdlib.h>
 #include <string.h>

@@ -31,8 +31,8 @@ MEMORY = "6G"
 HOURS = 2
 LEFT_OUT = {
     "bench": "an emulated machine's times say nothing",
-    "fuzz": "its corpus is compiled code of no architecture",
-    "model": "it needs spin, and is of no architecture",
+    "fuzz": "it reads text, which is the same everywhere",
+    "model": "it needs spin, and is the same everywhere",
     "package": "it reads files that are the same everywhere",
 }
 
@@ -101,6 +101,9 @@ def choose_tests(suites):
             chosen[-1]["workdir"] = test["workdir"] or BUILD
     if not chosen:
         sys.exit(f"emulate.py: no such suite: {' '.join(suites)}")
+    for suite, reason in LEFT_OUT.items():
+        if not suites:
+            print(f"left out {suite}: {reason}")
     return chosen
 
 

@@ -16,8 +16,6 @@
 #include "observe/error.h"
 #include "store/anon.h"
 
-#define RESIZES_MAX 1000 /* in a row, each in the middle of a read: more are taken for a store that reads too little */
-
 /* As long as it waits for a frame, he who touches the window does: with WEIR_WAIT. */
 static ssize_t read_through(struct weir_object *object, uint64_t page, void *data)
 {
@@ -35,14 +33,14 @@ static ssize_t read_original(void *original, uint64_t page, void *data)
 {
 	struct weir_object *object = original;
 	struct iovec iov = {data, PAGE_SIZE};
-	ssize_t got = 0;
+	ssize_t got;
 
 	if (!object->anon && word_state(word_load(&object->words[page])) == PAGE_ABSENT)
 		got = store_read(&object->store, &iov, 1, page << PAGE_SHIFT);
 	else
 		got = read_through(object, page, data);
-	/* Shorter than it is: it grew, or is just being cut, which a page of the object's own is waited for. */
-	for (int tries = 0; got >= 0 && (size_t)got < object_page_bytes(object, page) && tries < RESIZES_MAX; tries++)
+	/* Less than there is: it grew meanwhile, or is just being cut, and who pins waits for that. */
+	if (got >= 0 && (size_t)got < object_page_bytes(object, page))
 		got = read_through(object, page, data);
 	if (got < 0)
 		return got;
