@@ -3,6 +3,7 @@
  * test_window_signals.c - windows and what a process does with signals, threads and children.
  *
  *   storm      handlers of timers touch cold pages, wherever they interrupt their threads
+ *   pins       of another pool, which such a handler interrupts, stay where that pool looks for them
  *   SIGBUS     what is not Weir's goes to who had it before, as it came; who blocks it dies of it
  *   children   fork, vfork, exec and spawn while others touch
  */
@@ -188,133 +189,6 @@ static void handlers_touch_whatever_they_interrupt(void **state)
 			assert_int_equal(*word_at(&w, page, HANDLER_WORD + i), expected_signal[i][page]);
 		}
 	assert_int_equal(weir_close(plain, 0), 0);
-	window_stop(&w);
-}
-
-/* ---- cancelled threads ---- */
-
-static void *touch_until_cancelled(void *arg)
-{
-	uint64_t seed = (uintptr_t)arg;
-	int old;
-
-	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &old);
-	for (;;) {
-		uint64_t random = random_next(&seed), page = random >> 32 & (PAGES - 1);
-
-		if (random & 1)
-			*word_at(&w, page, 1) = random;
-		else
-			(void)*word_at(&w, page, 2);
-	}
-	return NULL;
-}
-
-static void *use_until_cancelled(void *arg)
-{
-	uint64_t seed = (uintptr_t)arg;
-
-	for (;;) {
-		uint64_t random = random_next(&seed), page = random >> 32 & (PAGES - 1);
-		struct weir_pin pin;
-
-		switch (random & 7) {
-		case 0:
-			weir_sync(w.rig.object, page << PAGE_SHIFT, PAGE_SIZE);
-			break;
-		case 1:
-			weir_reclaim(w.rig.pool, 8, WEIR_DEFAULT);
-			break;
-		case 2:
-		case 3:
-			if (!weir_pin(w.rig.object, page, random >> 4 & (WEIR_WRITE | WEIR_EXCLUSIVE), &pin))
-				weir_unpin(&pin);
-			break;
-		default:
-			*word_at(&w, page, 1) = random;
-		}
-		pthread_testcancel(); /* with nothing held, as a program would */
-	}
-	return NULL;
-}
-
-/* What a flusher or the reclaimer has in hand just then is passed over. */
-static bool all_paged_out(void)
-{
-	assert_int_equal(weir_advise(w.rig.object, 0, 0, WEIR_ADV_PAGEOUT), 0);
-	for (uint64_t page = 0; page < PAGES; page++)
-		if (state_of(w.rig.object, page) != PAGE_ABSENT)
-			return false;
-	return true;
-}
-
-static void a_cancelled_thread_leaves_nothing_locked(void **state)
-{
-	(void)state;
-	skip_under_tsan("the thread sanitizer does not know the order that write protection makes");
-	skip_under_asan(
-		"The address sanitizer takes the frames of a cancelled thread for poisoned when the thread ends.");
-	start();
-	for (unsigned i = 0; i < 40; i++) {
-		pthread_t threads[3];
-
-		for (unsigned t = 0; t < 3; t++)
-			assert_int_equal(pthread_create(&threads[t], NULL,
-							(i + t) % 2 ? touch_until_cancelled : use_until_cancelled,
-							(void *)(uintptr_t)(i * 3 + t + 1)),
-					 0);
-		sleep_ms(i % 4);
-		for (unsigned t = 0; t < 3; t++)
-			assert_int_equal(pthread_cancel(threads[t]), 0);
-		for (unsigned t = 0; t < 3; t++) {
-			assert_int_equal(pthread_join(threads[t], NULL), 0);
-		}
-	}
-	for (uint64_t page = 0; page < PAGES; page++) {
-		struct weir_pin pin;
-
-		assert_int_equal(weir_pin(w.rig.object, page, WEIR_WRITE | WEIR_EXCLUSIVE, &pin), 0);
-		assert_int_equal(weir_unpin(&pin), 0);
-	}
-	wait_until(all_paged_out());
-	window_stop(&w);
-}
-
-static _Atomic int toucher_tid;
-
-static void *touch_cold(void *arg)
-{
-	int old;
-
-	atomic_store(&toucher_tid, thread_tid());
-	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &old);
-	(void)*word_at(&w, 5, 0);
-	pthread_testcancel();
-	return arg;
-}
-
-/* Breaks when the signal of a pthread_cancel that comes late, once its thread is in the middle of a fault's read, ends the
- * thread there: the page was loading, and the window in use, for ever. */
-static void a_cancel_that_comes_late_waits_for_the_fault(void **state)
-{
-	const struct weir_fault_rule slow = {.kind = WEIR_FAULT_DELAY, .ops = WEIR_FAULT_READ, .delay_us = 300000};
-	const int cancel_signal = 32; /* the C library's own; no other name */
-	pthread_t toucher;
-	void *result;
-
-	(void)state;
-	skip_under_tsan("the thread sanitizer does not know the order that write protection makes");
-	skip_under_asan(
-		"The address sanitizer takes the frames of a cancelled thread for poisoned when the thread ends.");
-	start();
-	assert_int_equal(weir_fault_store_rules(w.rig.fault, &slow, 1), 0);
-	assert_int_equal(pthread_create(&toucher, NULL, touch_cold, NULL), 0);
-	wait_until(weir_fault_store_hits(w.rig.fault) > 0);
-	sleep_ms(50); /* it sleeps in the store */
-	assert_int_equal(syscall(SYS_tgkill, getpid(), atomic_load(&toucher_tid), cancel_signal), 0);
-	assert_int_equal(pthread_join(toucher, &result), 0);
-	assert_ptr_equal(result, PTHREAD_CANCELED);
-	assert_int_equal(state_of(w.rig.object, 5), PAGE_RESIDENT);
 	window_stop(&w);
 }
 
@@ -684,7 +558,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(handlers_touch_whatever_they_interrupt),
 		cmocka_unit_test(pins_stay_their_pool_s_while_handlers_touch_another),
-		cmocka_unit_test(a_cancelled_thread_leaves_nothing_locked),
 		cmocka_unit_test(foreign_sigbus_is_passed_on_as_it_came),
 		cmocka_unit_test(without_a_handler_the_default_is_done),
 		cmocka_unit_test(who_blocks_sigbus_dies_of_it),
@@ -692,7 +565,6 @@ int main(void)
 		cmocka_unit_test(the_handler_needs_little_stack),
 		cmocka_unit_test(children_are_made_while_others_touch),
 		cmocka_unit_test(exec_ends_the_pool),
-		cmocka_unit_test(a_cancel_that_comes_late_waits_for_the_fault),
 	};
 
 	if (!kernel_has_windows())
