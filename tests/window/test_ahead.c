@@ -19,7 +19,7 @@ static struct {
 	_Atomic bool shut;     /* the reader has to wait with the first read after that ... */
 	bool in_vain;          /* ... and did so for too long */
 	unsigned withheld;     /* so many reads do not end, and all others at once */
-	_Atomic unsigned kept; /* pages of those */
+	_Atomic unsigned kept; /* pages of those, or of those held */
 	_Atomic unsigned n;    /* reads taken in */
 	unsigned vectors;      /* of all of them */
 	unsigned mapped;       /* pages, when the first read was taken in after that */
@@ -43,6 +43,13 @@ static void tell_of_all(void)
 	store.told = true;
 }
 
+static void keep(struct weir_io *io, unsigned i)
+{
+	store.ios[i] = io;
+	for (int k = 0; k < io->iov_count; k++)
+		store.kept += (unsigned)(io->iov[k].iov_len / PAGE_SIZE);
+}
+
 static int submit(void *data, struct weir_io *io)
 {
 	(void)data;
@@ -51,11 +58,8 @@ static int submit(void *data, struct weir_io *io)
 
 		store.ms[i] = now_ms();
 		store.offsets[i] = io->offset;
-		if (i < store.withheld) {
-			store.ios[i] = io;
-			for (int k = 0; k < io->iov_count; k++)
-				store.kept += (unsigned)(io->iov[k].iov_len / PAGE_SIZE);
-		}
+		if (i < store.withheld)
+			keep(io, i);
 		store.n = i + 1;
 		if (i >= store.withheld)
 			end(io);
@@ -77,7 +81,7 @@ static int submit(void *data, struct weir_io *io)
 		end(io);
 		return 0;
 	}
-	store.ios[store.held++] = io;
+	keep(io, store.held++);
 	if (store.held == LOT) /* the reader asks for no more at once */
 		tell_of_all();
 	return 0;
@@ -170,8 +174,8 @@ static void so_does_one_with_little_room(void **state)
 	read_ahead(LOT / 2);
 }
 
-/* The reader is kept by the store until a lot is in the window. Breaks when whoever waits for a page that has come leaves it to
- * the reader. */
+/* The reader is kept by the store until a lot is in the window. Breaks when whoever waits for a page that has come leaves
+ * it to the reader. */
 static void who_waits_copies_what_has_come(void **state)
 {
 	struct rig rig;
@@ -183,13 +187,13 @@ static void who_waits_copies_what_has_come(void **state)
 	store.shut = true;
 	assert_int_equal(weir_advise(object, 0, 0, WEIR_ADV_WILLNEED), 0);
 	wait_until(store.told);
-	for (unsigned page = 1; page < LOT * TRANSFER_PAGES; page++)
+	for (unsigned page = 0; page < store.kept; page++)
 		assert_int_equal(word_of_page(window, page), page);
-	assert_int_equal(counter(pool, "readahead_mapped"), LOT * TRANSFER_PAGES * 255 / 256); /* but for the leaders */
 	store.shut = false;
 	for (unsigned page = 0; page < ASKED; page++)
 		assert_int_equal(word_of_page(window, page), page);
 	stop(object);
+	assert_int_equal(store.mapped, 0);
 	assert_false(store.in_vain);
 }
 
@@ -260,7 +264,7 @@ static void a_page_that_is_waited_for_is_counted(void **state)
 	assert_int_equal(weir_advise(object, 0, 0, WEIR_ADV_RANDOM), 0);
 	pthread_create(&thread, NULL, touch_the_last, window);
 	wait_until(atomic_load(&object->bdi->nr_singles) == 1);
-	wait_until(store.n == 1);
+	wait_until(store.n >= 1);
 	end(store.ios[0]);
 	wait_until(!atomic_load(&object->bdi->ahead_busy));
 	store.one_kept = false; /* the other is done when no buffer is in use any more */
