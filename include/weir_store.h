@@ -8,7 +8,9 @@
  * All return 0 or a count, or a negative errno. They run in reclaiming contexts: memory comes from
  * weir_alloc_frames, never from the heap, at most `writeout_frames` at once (the pool keeps a reserve of
  * as many for each open store). In a pool with config.windows `readv` also runs in the handler of a touching
- * thread's SIGBUS: it may call what is async-signal-safe, and weir_alloc_frames.
+ * thread's SIGBUS: it may call what is async-signal-safe, and weir_alloc_frames. Their thread's cancellation is off; in a
+ * pool without windows a pthread_cancel from just before may still end it (seen with glibc 2.36) in a cancellation point of
+ * theirs, such as pread(2).
  */
 #ifndef WEIR_STORE_H
 #define WEIR_STORE_H

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdarg.h>
-#include <sys/uio.h>
 
 #include "inside.h"
 #include "raw.h"
@@ -18,14 +17,8 @@ int __wrap_open64(const char *path, int flags, ...);
 ssize_t __wrap_read(int fd, void *data, size_t bytes);
 ssize_t __wrap_write(int fd, const void *data, size_t bytes);
 int __wrap_ftruncate64(int fd, off64_t bytes);
-int __wrap_fallocate64(int fd, int mode, off64_t offset, off64_t bytes);
 int __wrap_posix_fallocate64(int fd, off64_t offset, off64_t bytes);
 int __real_posix_fallocate64(int fd, off64_t offset, off64_t bytes); /* io_length.c's */
-int __wrap_fdatasync(int fd);
-ssize_t __wrap_pread64(int fd, void *data, size_t bytes, off64_t offset);
-ssize_t __wrap_pwrite64(int fd, const void *data, size_t bytes, off64_t offset);
-ssize_t __wrap_preadv64(int fd, const struct iovec *vector, int n, off64_t offset);
-ssize_t __wrap_pwritev64(int fd, const struct iovec *vector, int n, off64_t offset);
 int __wrap_sched_yield(void);
 
 long __wrap_syscall(long nr, ...)
@@ -77,11 +70,6 @@ int __wrap_ftruncate64(int fd, off64_t bytes)
 	return (int)raw_result(raw(SYS_ftruncate, fd, bytes));
 }
 
-int __wrap_fallocate64(int fd, int mode, off64_t offset, off64_t bytes)
-{
-	return (int)raw_result(raw(SYS_fallocate, fd, mode, offset, bytes));
-}
-
 /* The flusher's, when the first page goes to swap: it must not look whether that file is mapped, as who has the lock for
  * that may be waiting for the flusher. */
 int __wrap_posix_fallocate64(int fd, off64_t offset, off64_t bytes)
@@ -92,31 +80,6 @@ int __wrap_posix_fallocate64(int fd, off64_t offset, off64_t bytes)
 	error = __real_posix_fallocate64(fd, offset, bytes);
 	inside--;
 	return error;
-}
-
-int __wrap_fdatasync(int fd)
-{
-	return (int)raw_result(raw(SYS_fdatasync, fd));
-}
-
-ssize_t __wrap_pread64(int fd, void *data, size_t bytes, off64_t offset)
-{
-	return raw_result(raw(SYS_pread64, fd, data, bytes, offset));
-}
-
-ssize_t __wrap_pwrite64(int fd, const void *data, size_t bytes, off64_t offset)
-{
-	return raw_result(raw(SYS_pwrite64, fd, data, bytes, offset));
-}
-
-ssize_t __wrap_preadv64(int fd, const struct iovec *vector, int n, off64_t offset)
-{
-	return raw_result(raw(SYS_preadv, fd, vector, n, offset));
-}
-
-ssize_t __wrap_pwritev64(int fd, const struct iovec *vector, int n, off64_t offset)
-{
-	return raw_result(raw(SYS_pwritev, fd, vector, n, offset));
 }
 
 int __wrap_sched_yield(void)

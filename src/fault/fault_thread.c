@@ -20,6 +20,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/calls.h"
 #include "fault/sigbus.h"
 
 static void fail(weir_pool *pool, const struct weir_fault *fault)
@@ -123,7 +124,7 @@ void fault_threads_stop(weir_pool *pool)
 
 	if (!pool->config.fault_thread)
 		return;
-	while (write(pool->fault_stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+	while (call_write(pool->fault_stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
 	while (pool->nr_fault_threads) {
 		struct fault_thread *thread = &pool->fault_threads[--pool->nr_fault_threads];

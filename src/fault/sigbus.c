@@ -20,6 +20,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "base/calls.h"
 #include "cache/hold.h"
 #include "fault/syndrome.h"
 #include "fault/touch.h"
@@ -65,15 +66,13 @@ int window_list(struct weir_object *object, char *base, size_t bytes)
 
 void window_unlist(struct weir_object *object)
 {
-	const struct timespec nap = {0, 100000};
-
 	pthread_mutex_lock(&lock);
 	for (unsigned i = 0; i < WINDOWS_MAX; i++)
 		if (atomic_load(&windows[i].start) && atomic_load(&windows[i].object) == object) {
 			atomic_fetch_add(&nr_gone, 1); /* first: who does not find the window finds this */
 			atomic_store(&windows[i].bytes, 0);
 			while (atomic_load(&windows[i].users)) /* pairs with window_enter */
-				nanosleep(&nap, NULL);
+				call_sleep(100);
 			atomic_store(&windows[i].start, 0);
 			break;
 		}

@@ -17,12 +17,12 @@
 #include "store/channel.h"
 
 #include <liburing.h>
-#include <poll.h>
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/calls.h"
 #include "store/ring.h"
 
 struct weir_channel {
@@ -127,7 +127,7 @@ static void ring_event(struct weir_channel *channel)
 {
 	uint64_t one = 1;
 
-	while (write(channel->event_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+	while (call_write(channel->event_fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
 }
 
@@ -333,8 +333,8 @@ static void sleep_in_poll(struct weir_channel *channel, unsigned timeout_ms)
 	};
 	uint64_t value;
 
-	if (poll(pfds, 2, timeout_ms == UINT32_MAX ? -1 : (int)MIN(timeout_ms, 1000000u)) > 0 && pfds[0].revents) {
-		ssize_t ignored = read(channel->event_fd, &value, sizeof(value));
+	if (call_poll(pfds, 2, timeout_ms) > 0 && pfds[0].revents) {
+		ssize_t ignored = call_read(channel->event_fd, &value, sizeof(value));
 		(void)ignored;
 	}
 }

@@ -8,8 +8,8 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
+#include "base/calls.h"
 #include "store/store.h"
 
 #define MAX_RULES 16
@@ -77,13 +77,8 @@ static bool decide(struct fault_store *f, unsigned op, uint64_t offset, uint64_t
 		}
 	}
 	pthread_mutex_unlock(&f->lock);
-	if (delay_us) {
-		struct timespec t = {.tv_sec = (time_t)(delay_us / 1000000),
-				     .tv_nsec = (long)(delay_us % 1000000) * 1000};
-
-		while (nanosleep(&t, &t) < 0 && errno == EINTR)
-			;
-	}
+	if (delay_us)
+		call_sleep(delay_us);
 	return found;
 }
 

@@ -23,6 +23,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/calls.h"
 #include "observe/error.h"
 #include "store/ring.h"
 #include "store/store.h"
@@ -47,17 +48,6 @@ static bool aligned(const struct iovec *iov, int n, uint64_t offset)
 	for (int i = 0; i < n; i++)
 		bits |= (uint64_t)(uintptr_t)iov[i].iov_base | iov[i].iov_len;
 	return (bits & (PAGE_SIZE - 1)) == 0;
-}
-
-/* Most transfers are of one piece, and the kernel is quicker without a vector. */
-static ssize_t fd_read(int fd, const struct iovec *iov, int n, uint64_t offset)
-{
-	return n == 1 ? pread(fd, iov->iov_base, iov->iov_len, (off_t)offset) : preadv(fd, iov, n, (off_t)offset);
-}
-
-static ssize_t fd_write(int fd, const struct iovec *iov, int n, uint64_t offset)
-{
-	return n == 1 ? pwrite(fd, iov->iov_base, iov->iov_len, (off_t)offset) : pwritev(fd, iov, n, (off_t)offset);
 }
 
 /* Linux 6.5's cachestat(2). */
@@ -86,15 +76,15 @@ static ssize_t file_readv(void *store, const struct iovec *iov, int n, uint64_t 
 	ssize_t got;
 
 	if (file->written_by_others && newer_in_cache(file, iov, n, offset)) {
-		got = fd_read(file->plain_fd, iov, n, offset);
+		got = call_preadv(file->plain_fd, iov, n, offset);
 		return got < 0 ? -errno : got;
 	}
 	if (file->direct_fd >= 0 && aligned(iov, n, offset)) {
-		got = fd_read(file->direct_fd, iov, n, offset);
+		got = call_preadv(file->direct_fd, iov, n, offset);
 		if (got >= 0 || errno != EINVAL)
 			return got < 0 ? -errno : got;
 	}
-	got = fd_read(file->plain_fd, iov, n, offset);
+	got = call_preadv(file->plain_fd, iov, n, offset);
 	if (got < 0)
 		return -errno;
 	if (got > 0)
@@ -108,11 +98,11 @@ static ssize_t file_writev(void *store, const struct iovec *iov, int n, uint64_t
 	ssize_t put;
 
 	if (file->direct_fd >= 0 && aligned(iov, n, offset)) {
-		put = fd_write(file->direct_fd, iov, n, offset);
+		put = call_pwritev(file->direct_fd, iov, n, offset);
 		if (put >= 0 || errno != EINVAL)
 			return put < 0 ? -errno : put;
 	}
-	put = fd_write(file->plain_fd, iov, n, offset);
+	put = call_pwritev(file->plain_fd, iov, n, offset);
 	return put < 0 ? -errno : put;
 }
 
@@ -120,7 +110,7 @@ static int file_sync(void *store)
 {
 	struct file *file = store;
 
-	if (fdatasync(file->plain_fd) < 0)
+	if (call_fdatasync(file->plain_fd) < 0)
 		return -errno;
 	if (file->direct_fd < 0)
 		posix_fadvise(file->plain_fd, 0, 0, POSIX_FADV_DONTNEED);
@@ -140,7 +130,7 @@ static int file_discard(void *store, uint64_t offset, uint64_t bytes)
 {
 	struct file *file = store;
 
-	if (fallocate(file->plain_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes) < 0)
+	if (call_fallocate(file->plain_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes) < 0)
 		return -errno;
 	return 0;
 }
