@@ -36,7 +36,6 @@
 #define WINDOW_MAX 2048 /* 8 MiB, as far as that is at most 1/16 of memory */
 #define STRIDE_MAX 64
 #define SUPPLY_MAX 256
-#define APART_MIN 8          /* pages from one leader to the next; at most SUPPLY_MAX */
 #define BEHIND_MIN 256       /* a window so large says that the stream is a long one */
 #define BEHIND_MAX 4096      /* pages in one go */
 #define STRIDE_PAGES_MAX 256 /* a window of single pages far apart: as many as keep a device busy */
@@ -80,17 +79,6 @@ static void supply_end(weir_pool *pool, struct supply *supply)
 		frame_give(pool, supply->frames[--supply->n]);
 }
 
-/* Of what goes into a window nobody sees the use, but of leaders: their touch is a fault, by which the stream is read on,
- * and whether they are used speaks for those up to the next one (reclaim/reader.c). A full supply has one; two where it is
- * all that is asked for, or not full, as one must come when half of the window is used. This is the supply's next frame. */
-static void choose_leader(const struct supply *supply, struct frame *frame, bool is_all)
-{
-	unsigned apart = is_all ? MAX(supply->n / 2, APART_MIN) : SUPPLY_MAX;
-
-	if (supply->next % apart == 0)
-		frame->leads = (uint8_t)(MIN(apart, supply->n - supply->next) - 1);
-}
-
 uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, uint64_t n, uint64_t flags)
 {
 	int64_t npages = (int64_t)atomic_load(&object->npages), page = first;
@@ -118,7 +106,6 @@ uint64_t read_pages(struct weir_object *object, int64_t first, int64_t stride, u
 		frame = supply.frames[supply.next];
 		if (!load_begin(object, (uint64_t)page, frame, &seen, flags))
 			continue;
-		choose_leader(&supply, frame, supply.n < SUPPLY_MAX || n <= SUPPLY_MAX);
 		supply.next++;
 		/* Barred before the page was loading, which nobody waited for: what it holds may have been given up. */
 		if (object->anon && object_barred(object, (uint64_t)page)) {

@@ -236,7 +236,7 @@ bool frame_stack_serve(struct bdi *bdi, _Atomic uint64_t *stack,
 		       void (*serve)(struct bdi *, struct frame **frames, unsigned n))
 {
 	uint64_t next = turned_over(bdi->pool, atomic_exchange_explicit(stack, 0, memory_order_acquire));
-	struct frame *frames[256];
+	struct frame *frames[SERVED_MAX];
 	unsigned n = 0;
 	bool any = next;
 

@@ -101,7 +101,8 @@ void bdi_wake_all(weir_pool *pool, uint64_t pages);
  * of it back). *passed_over: others had a page of the range in writeback; it may still come back unwritten. Blocks. */
 int bdi_write_range(struct weir_object *object, uint64_t first, uint64_t last, bool *passed_over);
 
-/* Serve a stack of frames (pageouts, reads), oldest first, in lots that fit on the stack of this thread. */
+/* Serve a stack of frames (pageouts, reads), oldest first, so many at once at most. */
+#define SERVED_MAX 256u
 bool frame_stack_serve(struct bdi *bdi, _Atomic uint64_t *stack,
 		       void (*serve)(struct bdi *, struct frame **frames, unsigned n));
 

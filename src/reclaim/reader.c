@@ -10,8 +10,9 @@
  *                                                   the stream read on
  *     a short run        its frame's slot           resident; mapped when touched
  *
- * So reading a window in sequence costs a fault for every 256 pages, or two for what is read at once where that is less.
- * Nobody sees whether those between are used: their leader speaks for them.
+ * So reading a window in sequence costs a fault for every 256 pages, or two for what is read at once where that is less,
+ * as one must come when half of a small window is used. Nobody sees whether those between are used: their leader speaks
+ * for them.
  *
  * A device may tell of all that it has done at once. If all of that were copied before more is asked for, device and
  * processor would work in turns: so transfers are seen to one by one, and others begin in between. On a quick device
@@ -25,8 +26,12 @@
 #include "reclaim/bdi.h"
 #include "store/anon.h"
 
-#define RUN_MIN 8u /* shorter ones are not worth a buffer */
-#define LOT_MS 4u  /* without any progress */
+#define RUN_MIN 8u        /* shorter ones are not worth a buffer */
+#define APART_MIN RUN_MIN /* pages from one leader to the next */
+#define APART_MAX SERVED_MAX
+_Static_assert(APART_MAX - 1 <= UINT8_MAX, "a leader counts those that it speaks for in frame->leads");
+#define GAP_MAX 64u       /* as far apart as a stream's uses (fault/readahead.c) */
+#define LOT_MS 4u         /* without any progress */
 
 static unsigned free_buffers(struct bdi *bdi)
 {
@@ -197,9 +202,43 @@ static void read_neighbours(struct bdi *bdi, struct frame **frames, unsigned n)
 	transfer_start(transfer, false, read_done);
 }
 
+/* How many of the frames are one stream's, as far as can be seen: pages that were there already lie between. */
+static unsigned stretch(struct frame **frames, unsigned n)
+{
+	unsigned i = 1;
+
+	while (i < n && frames[i]->object == frames[0]->object && frames[i]->index - frames[i - 1]->index <= GAP_MAX)
+		i++;
+	return i;
+}
+
+/* Of those that go into the window by buffers. */
+static void choose_leaders(struct frame **frames, unsigned n)
+{
+	unsigned apart = n >= APART_MAX ? APART_MAX : MAX(n / 2, APART_MIN), led = apart;
+	struct frame *leader = NULL;
+
+	for (unsigned i = 0, length; i < n; i += length) {
+		length = neighbours(&frames[i], n - i);
+		for (unsigned k = 0; length >= RUN_MIN && k < length; k++, led++) {
+			if (led < apart) {
+				leader->leads++;
+				continue;
+			}
+			leader = frames[i + k];
+			led = 0;
+		}
+	}
+}
+
 static void read_frames(struct bdi *bdi, struct frame **frames, unsigned n)
 {
 	sort_frames(frames, n);
+	for (unsigned i = 0, length; i < n; i += length) {
+		length = stretch(&frames[i], n - i);
+		if (object_window(frames[i]->object))
+			choose_leaders(&frames[i], length);
+	}
 	for (unsigned i = 0, length; i < n; i += length) {
 		length = neighbours(&frames[i], n - i);
 		read_neighbours(bdi, &frames[i], length);

@@ -188,22 +188,30 @@ static void waste_is_seen_by_the_leaders(void)
 	assert_int_equal(atomic_load(&rig.object->readahead.wasted), counter(rig.pool, "readahead"));
 }
 
-/* Breaks when a leader speaks for pages that were there already, or for which there was no frame. */
+/* Breaks when a leader speaks for pages that were there already, or for which there was no frame; or for those of a run so
+ * short that each is seen. */
 static void waste_is_no_more_than_was_read(void)
 {
+	uint64_t absent = 0;
+
 	only_in_the_file();
 	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_RANDOM), 0);
-	for (uint64_t page = 0; page < 512; page++)
-		if (page % 64 >= 16)
+	for (uint64_t page = 0; page < 512; page++) {
+		uint64_t at = page % 64;
+
+		if (at < 16 || (at >= 40 && at < 44))
+			absent++;
+		else
 			assert_int_equal(*mark(page), page + 1);
+	}
 	await_reads();
 	atomic_store(&rig.object->readahead.wasted, 0);
 	assert_int_equal(counter(rig.pool, "readahead"), 0);
 	assert_int_equal(weir_advise(rig.object, 0, 512 << PAGE_SHIFT, WEIR_ADV_WILLNEED), 0);
 	await_reads();
-	assert_int_equal(counter(rig.pool, "readahead"), 512 / 64 * 16);
+	assert_int_equal(counter(rig.pool, "readahead"), absent);
 	assert_int_equal(weir_advise(rig.object, 0, 0, WEIR_ADV_DONTNEED), 0);
-	assert_int_equal(atomic_load(&rig.object->readahead.wasted), 512 / 64 * 16);
+	assert_int_equal(atomic_load(&rig.object->readahead.wasted), absent);
 }
 
 #define TEST(name) RUN_WITH_WINDOW(name)
