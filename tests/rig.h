@@ -52,6 +52,15 @@ static inline void sleep_ms(unsigned ms)
 	nanosleep(&t, NULL);
 }
 
+/* xorshift64*, a thread's own; the seed is not 0. */
+static inline uint64_t random_next(uint64_t *seed)
+{
+	*seed ^= *seed >> 12;
+	*seed ^= *seed << 25;
+	*seed ^= *seed >> 27;
+	return *seed * 0x2545f4914f6cdd1dull;
+}
+
 /* While it is set, writes to stores of rig_open do not end, nor those to swap of anon_rig.h. */
 static _Atomic bool writes_are_held;
 static _Atomic unsigned nr_writes_held; /* that wait now */

@@ -47,11 +47,9 @@ static void *use_until_cancelled(void *arg)
 
 	atomic_store(&user->tid, thread_tid());
 	for (;;) {
+		uint64_t page = random_next(&user->seed) >> 40 & (PAGES - 1);
 		struct weir_pin pin;
-		uint64_t page;
 
-		user->seed = user->seed * 6364136223846793005u + 1442695040888963407u;
-		page = user->seed >> 40 & (PAGES - 1);
 		assert_int_equal(weir_pin(object, page, page % 8 ? 0 : WEIR_WRITE, &pin), 0);
 		assert_int_equal(weir_unpin(&pin), 0);
 		if (page % 64 == 0)
@@ -71,7 +69,7 @@ static void a_cancel_that_comes_late_waits_for_the_read(void **state)
 		"The address sanitizer takes the frames of a cancelled thread for poisoned when the thread ends.");
 	start();
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		struct user user = {.seed = i};
+		struct user user = {.seed = i + 1};
 		pthread_t thread;
 		void *result;
 

@@ -100,13 +100,4 @@ static inline int child_ends(void (*child)(void))
 	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* xorshift64*, a thread's own. */
-static inline uint64_t random_next(uint64_t *seed)
-{
-	*seed ^= *seed >> 12;
-	*seed ^= *seed << 25;
-	*seed ^= *seed >> 27;
-	return *seed * 0x2545f4914f6cdd1dull;
-}
-
 #endif
